@@ -1,0 +1,111 @@
+"""From the imported model to the FP32 graph that every target starts from, and the reference to judge against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from edgemill_converters.importers import ImportedModel
+from edgemill_converters.passes.bake_input import BakeInput
+from edgemill_converters.passes.base import Pass, Sequential
+from edgemill_converters.passes.fix_shape import FixShape, picture_input
+from edgemill_converters.passes.fold import Fold
+from edgemill_converters.passes.select_classes import SelectClasses, text_classes
+from edgemill_converters.passes.upgrade_opset import UpgradeOpset
+from edgemill_core.errors import ModelError
+from edgemill_core.picture_input import Colour, Layout, PictureInput
+from edgemill_core.tasks import Task, TextRecognition
+from edgemill_core.tensors import Array
+
+
+@dataclass(frozen=True)
+class TaskOutput:
+    """How a model's own output becomes the one that the task reads.
+
+    Attributes:
+        passes: the same, as passes for the graph.
+        classes: indices along the last axis to keep, in order; ``None`` keeps all.
+    """
+
+    passes: tuple[Pass, ...]
+    classes: tuple[int, ...] | None
+
+
+def _text_output(task: Task, model: ImportedModel, shaped: onnx.ModelProto) -> TaskOutput:
+    if not isinstance(task, TextRecognition):
+        raise TypeError(f"not a text task: {task!r}")
+    if model.classes is None:
+        raise ModelError(
+            "a text model needs its characters",
+            expected="model: classes: the metadata key that lists them",
+            got="no classes in the recipe",
+            fix=f"the metadata has: {', '.join(p.key for p in model.proto.metadata_props) or 'nothing'}",
+        )
+    dims = shaped.graph.output[0].type.tensor_type.shape.dim
+    size = dims[-1].dim_value if dims else 0
+    indices = text_classes(task.alphabet, model.classes, size)
+    return TaskOutput((SelectClasses(indices, task.output),), tuple(indices))
+
+
+OUTPUTS: dict[str, Callable[[Task, ImportedModel, onnx.ModelProto], TaskOutput]] = {
+    "text-recognition": _text_output,
+}
+"""Per task: a new task adds one line here when its models do not already give what it reads."""
+
+
+@dataclass(frozen=True)
+class BakedModel:
+    """The FP32 graph with everything baked in, and what is needed to run the untouched model beside it.
+
+    Attributes:
+        graph: takes ``picture: uint8[1, height, width, channels]``, gives the task's output.
+        reference: the imported model with its input shape fixed and nothing else changed.
+        classes: see ``TaskOutput``.
+        steps: names of the passes that made ``graph``.
+    """
+
+    graph: onnx.ModelProto
+    reference: onnx.ModelProto
+    classes: tuple[int, ...] | None
+    steps: str
+
+
+def bake(model: ImportedModel, declared: PictureInput, task: Task) -> BakedModel:
+    """Fix the shape, upgrade the opset, select the task's output, bake the input, fold.
+
+    Raises:
+        ModelError: the recipe does not fit the model.
+        PassError: a pass failed.
+    """
+    reference = FixShape(declared)(model.proto)
+    output = OUTPUTS[task.name](task, model, reference)
+    chain = Sequential([UpgradeOpset(), *output.passes, BakeInput(declared), Fold()])
+    graph = chain(reference)
+    graph.ClearField("metadata_props")
+    return BakedModel(graph, reference, output.classes, f"fix-shape → {chain.name}")
+
+
+def reference_feeds(baked: BakedModel, prepared: Array, declared: PictureInput) -> dict[str, Array]:
+    """Normalise on the host, as the author's own code would, so that the reference owes nothing to our baking.
+
+    Args:
+        prepared: ``uint8[1, height, width, channels]``, blue-green-red.
+    """
+    pixels = np.asarray(prepared, np.float32)
+    if declared.colour is Colour.RGB:
+        pixels = pixels[..., ::-1]
+    normalised = (pixels - np.asarray(declared.normalise.mean, np.float32)) / np.asarray(
+        declared.normalise.std, np.float32
+    )
+    if declared.layout is Layout.NCHW:
+        normalised = normalised.transpose(0, 3, 1, 2)
+    return {picture_input(baked.reference).name: np.ascontiguousarray(normalised, dtype=np.float32)}
+
+
+def reference_output(baked: BakedModel, outputs: Sequence[Array]) -> Array:
+    """The task's output, taken from the reference's bare outputs."""
+    first = np.asarray(outputs[0])
+    return first if baked.classes is None else first[..., list(baked.classes)]

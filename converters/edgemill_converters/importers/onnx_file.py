@@ -1,0 +1,64 @@
+"""ONNX files: read, checked, and refused when no runtime here could run them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from edgemill_core.errors import ModelError
+
+OLDEST_OPSET = 7
+"""ONNX Runtime documents support from opset 7 on (its "Versioning" page)."""
+NEWEST_OPSET = 23
+"""Newest opset that every pinned runtime reads."""
+
+
+def import_onnx(path: Path) -> onnx.ModelProto:
+    """Read an ONNX file.
+
+    Raises:
+        ModelError: not ONNX, cut off, of an opset or operator domain that the runtimes do not read, or invalid.
+    """
+    try:
+        model = onnx.load(path)
+    except (DecodeError, OSError, ValueError, RuntimeError) as error:
+        raise _not_onnx(path, str(error)) from error
+    if not model.graph.node or not model.opset_import:
+        raise _not_onnx(path, "no graph inside")
+    _check_opsets(path, model)
+    try:
+        onnx.checker.check_model(model)
+    except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"{path} is ONNX, but not valid",
+            expected="a graph that ONNX's own checker accepts",
+            got=str(error).strip()[:400],
+            fix="export the model again",
+        ) from error
+    return model
+
+
+def _not_onnx(path: Path, got: str) -> ModelError:
+    return ModelError(
+        f"{path} is not an ONNX model",
+        expected="an ONNX file",
+        got=f"{path.stat().st_size} bytes: {got[:200]}",
+        fix="export the model to ONNX, or check that the file is whole",
+    )
+
+
+def _check_opsets(path: Path, model: onnx.ModelProto) -> None:
+    for opset in model.opset_import:
+        if opset.domain not in ("", "ai.onnx", "ai.onnx.ml"):
+            continue
+        newest = NEWEST_OPSET if opset.domain in ("", "ai.onnx") else 5
+        oldest = OLDEST_OPSET if opset.domain in ("", "ai.onnx") else 1
+        if not oldest <= opset.version <= newest:
+            raise ModelError(
+                f"{path} is of an opset that the runtimes do not read",
+                expected=f"opset {oldest} to {newest} of domain {opset.domain or 'ai.onnx'}",
+                got=f"opset {opset.version}",
+                fix=f"export it again with opset {min(newest, 17)}",
+            )

@@ -1,0 +1,80 @@
+"""Give every candidate the judge's pictures, and let the budget decide."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from edgemill_converters.bake import BakedModel, reference_feeds, reference_output
+from edgemill_converters.measuring import EngineChild
+from edgemill_core.errors import DataError
+from edgemill_core.picture_input import PictureInput
+from edgemill_core.samples import Sample, Truth
+from edgemill_core.tasks import Task
+from edgemill_core.tensors import Array
+from edgemill_core.verdict import Verdict
+from edgemill_runtimes.engines import load
+from edgemill_runtimes.frames import prepare, read_picture
+
+
+def prepare_set(samples: Sequence[Sample], declared: PictureInput) -> Array:
+    """All pictures of a set as engine inputs, ``uint8[samples, height, width, channels]``."""
+    return np.concatenate([prepare(read_picture(sample.picture), declared) for sample in samples])
+
+
+def truths_of(samples: Sequence[Sample]) -> list[Truth]:
+    """The labels of a set.
+
+    Raises:
+        DataError: a sample has none.
+    """
+    truths = [sample.truth for sample in samples if sample.truth is not None]
+    if len(truths) != len(samples):
+        raise DataError(
+            "the judge needs labels",
+            expected="data: judge: {labels: …}",
+            got=f"{len(samples) - len(truths)} of {len(samples)} pictures without a label",
+            fix="label the pictures, or name a labelled set in the recipe",
+        )
+    return truths
+
+
+def reference_verdicts(
+    baked: BakedModel,
+    declared: PictureInput,
+    task: Task,
+    prepared: Array,
+    samples: Sequence[Sample],
+    progress: Callable[[str], None],
+) -> list[Verdict]:
+    """Verdicts of the untouched model, normalised on the host."""
+    verdicts = []
+    with tempfile.TemporaryDirectory() as folder:
+        graph = Path(folder, "reference.onnx")
+        onnx.save(baked.reference, graph)
+        with load("onnxruntime", graph) as engine:
+            for index, sample in enumerate(samples):
+                if index % 50 == 0:
+                    progress(f"reference verdicts, {index} of {len(samples)}")
+                feeds = reference_feeds(baked, prepared[index : index + 1], declared)
+                output = reference_output(baked, list(engine.run(feeds).values()))
+                verdicts.append(task.verdict({task.output: output}, sample.context))
+    return verdicts
+
+
+def outputs_of(child: EngineChild, task: Task, inputs: Path, into: Path) -> Array:
+    """The task's output for every input, computed in the child, ``[samples, …]``."""
+    child.ask({"command": "outputs", "inputs": str(inputs), "output": task.output, "into": str(into)})
+    found: Array = np.load(into, allow_pickle=False)
+    return found
+
+
+def verdicts_of(outputs: Array, task: Task, samples: Sequence[Sample]) -> list[Verdict]:
+    """The task's verdict on each row of outputs."""
+    return [
+        task.verdict({task.output: outputs[index : index + 1]}, sample.context) for index, sample in enumerate(samples)
+    ]

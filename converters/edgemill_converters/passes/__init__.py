@@ -1,0 +1,1 @@
+"""Passes: one file each. What a build applies, and in which order, stands in ``edgemill_converters.bake``."""

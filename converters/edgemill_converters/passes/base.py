@@ -1,0 +1,82 @@
+"""The contract of a pass: a model goes in, a new model comes out, and the promise is checked."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import onnx
+
+from edgemill_core.errors import EdgemillError, PassError
+
+
+class Pass(ABC):
+    """One step that changes a model.
+
+    A subclass gives ``name``, ``_apply`` and, if it promises anything, ``_check``. The base class proves that the
+    given model was left alone, that the new one is valid ONNX, and that the promise was kept.
+    """
+
+    name: str
+
+    def __call__(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        """Apply the pass.
+
+        Raises:
+            PassError: it could not be applied, edited its input, gave an invalid graph, or broke its promise.
+        """
+        before = model.SerializeToString(deterministic=True)
+        try:
+            result = self._apply(model)
+            onnx.checker.check_model(result, full_check=False)
+        except EdgemillError:
+            raise
+        except Exception as error:  # whatever a graph tool raises, the reader needs the pass's name
+            raise PassError(
+                f"pass {self.name!r} failed",
+                expected="a valid graph",
+                got=f"{type(error).__name__}: {str(error).strip()[:400]}",
+                fix="report the model; or export it with a newer opset",
+            ) from error
+        if model.SerializeToString(deterministic=True) != before:
+            raise self._broken("to leave the given model alone", "it edited it in place")
+        self._check(result)
+        return result
+
+    @abstractmethod
+    def _apply(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        """Return a new model."""
+
+    def _check(self, result: onnx.ModelProto) -> None:  # noqa: B027 (a pass may promise nothing)
+        """Raise ``self._broken(…)`` if the promise was not kept."""
+
+    def _broken(self, expected: str, got: str) -> PassError:
+        return PassError(
+            f"pass {self.name!r} broke its promise", expected=expected, got=got, fix="report this as a bug"
+        )
+
+
+def copy_of(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A deep copy that may be edited."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy
+
+
+class Sequential(Pass):
+    """Passes in order; an error names those that ran before it."""
+
+    def __init__(self, passes: Sequence[Pass]) -> None:
+        self.passes = tuple(passes)
+        self.name = " → ".join(step.name for step in self.passes)
+
+    def _apply(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        done: list[str] = []
+        for step in self.passes:
+            try:
+                model = step(model)
+            except PassError as error:
+                error.got = f"{error.got} (after: {', '.join(done) or 'nothing'})"
+                raise
+            done.append(step.name)
+        return model

@@ -1,0 +1,64 @@
+"""Data readers. A new layout on disk is one new file here and one line in ``READERS``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from edgemill_converters.readers.labels import read_labels
+from edgemill_converters.readers.pictures import read_pictures
+from edgemill_converters.recipe import DataSource, Recipe
+from edgemill_core.durable import sha256_file
+from edgemill_core.errors import DataError
+from edgemill_core.samples import Sample
+
+READERS: dict[str, Callable[[Path], list[Sample]]] = {
+    "labels": read_labels,
+    "pictures": read_pictures,
+}
+
+
+def read_set(recipe: Recipe, role: str, source: DataSource) -> list[Sample]:
+    """Read one data set of the recipe.
+
+    Raises:
+        DataError: nothing there, or a picture is missing.
+    """
+    reader, where = source.reader
+    samples = READERS[reader](recipe.path(where))[: source.take]
+    if not samples:
+        raise DataError(
+            f"the {role} set is empty",
+            expected="at least one picture",
+            got=f"none in {recipe.path(where)}",
+            fix=f"put pictures there, or mend data: {role}: in the recipe",
+        )
+    for sample in samples:
+        if not sample.picture.is_file():
+            raise DataError(
+                f"the {role} set names a picture that is not there",
+                expected=str(sample.picture),
+                got="no such file",
+                fix=f"add the picture, or remove {sample.id!r} from the labels",
+            )
+    return samples
+
+
+def check_disjoint(sets: Mapping[str, list[Sample]]) -> None:
+    """Refuse sets that share a picture, by content.
+
+    Raises:
+        DataError: naming both sets and both files.
+    """
+    seen: dict[str, tuple[str, Path]] = {}
+    for role, samples in sets.items():
+        for sample in samples:
+            digest = sha256_file(sample.picture)
+            other = seen.setdefault(digest, (role, sample.picture))
+            if other[0] != role:
+                raise DataError(
+                    f"the {other[0]} and {role} sets share a picture",
+                    expected="disjoint sets: a variant tuned on the judge's pictures proves nothing",
+                    got=f"{other[1]} and {sample.picture} are the same",
+                    fix="remove it from one of the sets",
+                )

@@ -1,0 +1,197 @@
+"""The recipe: what to build, from what, for which boxes, within which budget."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from edgemill_converters.yaml_lines import Lines, line_of, read_yaml
+from edgemill_core.budget import Budget, budgets_by_metric
+from edgemill_core.errors import DataError, RecipeError
+from edgemill_core.picture_input import PictureInput
+from edgemill_core.tasks import Task, task_from
+from edgemill_core.validation import first_complaint
+
+
+class Strict(BaseModel):
+    """Base of all parts of a recipe: an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Objective(str, Enum):
+    """What "best" means among the variants inside the budget."""
+
+    LATENCY_P50 = "latency_p50"
+    LATENCY_P99 = "latency_p99"
+
+
+class ModelSource(Strict):
+    """Where the trained model lies.
+
+    Attributes:
+        file: path, relative to the recipe, or to ``package`` if that is given.
+        package: an installed Python package that ships the file; it is located, never imported.
+        classes: key of the model's own metadata that lists its classes, one a line.
+    """
+
+    file: str
+    package: str | None = None
+    classes: str | None = None
+
+
+class DataSource(Strict):
+    """One data set; exactly one reader is named.
+
+    Attributes:
+        labels: a CSV file, or a folder with ``labels.csv``.
+        pictures: a folder of pictures without labels.
+        take: use only the first so many, in the order of the file.
+    """
+
+    labels: str | None = None
+    pictures: str | None = None
+    take: Annotated[int, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _one_reader(self) -> DataSource:
+        if (self.labels is None) == (self.pictures is None):
+            raise ValueError("name exactly one of: labels, pictures")
+        return self
+
+    @property
+    def reader(self) -> tuple[str, str]:
+        """Name of the reader and the path it reads."""
+        return ("labels", self.labels) if self.labels is not None else ("pictures", str(self.pictures))
+
+
+class DataSets(Strict):
+    """The sets, which must not share a picture."""
+
+    calibration: DataSource
+    judge: DataSource
+
+
+class Target(Strict):
+    """A runtime on a kind of box."""
+
+    runtime: str
+    device: str = "CPU"
+    precisions: Annotated[tuple[str, ...], Field(min_length=1)] = ("fp32", "int8")
+
+    @field_validator("precisions")
+    @classmethod
+    def _known(cls, precisions: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = set(precisions) - {"fp32", "int8"}
+        if unknown:
+            raise ValueError(f"fp32 | int8, not {', '.join(sorted(unknown))}")
+        return precisions
+
+    @property
+    def name(self) -> str:
+        """E.g. ``onnxruntime-cpu``."""
+        return f"{self.runtime}-{self.device.lower()}"
+
+
+class Recipe(Strict):
+    """What a build needs to know. Paths are relative to ``folder``."""
+
+    folder: Path
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+    task: dict[str, Any]
+    model: ModelSource
+    input: PictureInput
+    data: DataSets
+    budget: Annotated[tuple[Budget, ...], Field(min_length=1)]
+    targets: Annotated[tuple[Target, ...], Field(min_length=1)]
+    objective: Objective = Objective.LATENCY_P50
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, raw: Any) -> Any:
+        if isinstance(raw, dict):
+            raw = dict(raw)
+            if isinstance(raw.get("model"), str):
+                raw["model"] = {"file": raw["model"]}
+            if isinstance(raw.get("task"), str):
+                raw["task"] = {"name": raw["task"]}
+        return raw
+
+    def make_task(self) -> Task:
+        """The task, with its settings checked."""
+        return task_from(self.task)
+
+    def path(self, name: str) -> Path:
+        """``name`` relative to the recipe's folder."""
+        return self.folder / name
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read and check a recipe.
+
+    Raises:
+        RecipeError: unreadable, an unknown or missing key, a value out of range, or a metric that the task does
+            not have; the message names file and line.
+    """
+    raw, lines = read_yaml(path)
+    if "folder" in raw:
+        raise _wrong(path, lines, "folder", "no such key here", "folder")
+    try:
+        recipe = Recipe.model_validate({**raw, "folder": path.resolve().parent})
+    except ValidationError as error:
+        raise _wrong(path, lines, *first_complaint(error)) from error
+    try:
+        task = recipe.make_task()
+        _check_budget(recipe, task)
+    except (RecipeError, DataError) as error:
+        where = f"{path}, line {line_of(lines, 'budget' if 'budget' in error.what else 'task')}"
+        raise RecipeError(f"{where}: {error.what}", expected=error.expected, got=error.got, fix=error.fix) from error
+    return recipe
+
+
+def _wrong(path: Path, lines: Lines, where: str, expected: str, got: str) -> RecipeError:
+    line = line_of(lines, where)
+    parent = where.rpartition(".")[0]
+    siblings = _known_keys(parent)
+    return RecipeError(
+        f"{path}{f', line {line}' if line else ''}: wrong at {where!r}",
+        expected=expected,
+        got=got,
+        fix=f"keys known here: {', '.join(siblings)}" if siblings else "mend the recipe and run again",
+    )
+
+
+def _known_keys(parent: str) -> list[str]:
+    """Keys that may stand under the dotted key ``parent``, or none if that is no mapping of ours."""
+    model: type[BaseModel] | None = Recipe
+    for part in filter(None, parent.split(".")):
+        if part.isdigit() or model is None:
+            continue
+        field = model.model_fields.get(part)
+        kinds = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
+        model = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
+    return [name for name in model.model_fields if name != "folder"] if model else []
+
+
+def _check_budget(recipe: Recipe, task: Task) -> None:
+    table = budgets_by_metric(recipe.budget)
+    unknown = [metric for metric in table if metric not in task.metrics]
+    if unknown:
+        raise RecipeError(
+            f"the budget names a metric that task {task.name!r} does not have",
+            expected=" | ".join(task.metrics),
+            got=", ".join(unknown),
+            fix="name metrics of this task under budget:",
+        )
+    pair = {"escape_rate", "overkill_rate"}
+    if len(pair & set(table)) == 1:
+        raise RecipeError(
+            "the budget judges escapes without overkill, or overkill without escapes",
+            expected="both, because a variant that rejects everything has no escapes",
+            got=", ".join(table),
+            fix=f"add `- {{metric: {(pair - set(table)).pop()}, max_drop: …}}` under budget:",
+        )

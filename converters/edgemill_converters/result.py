@@ -1,0 +1,84 @@
+"""What a build found out: everything the report and the caller may ask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgemill_converters.choosing import Choice
+from edgemill_converters.measuring import Measurement
+from edgemill_converters.quantization.plan import Plan
+from edgemill_converters.recipe import Recipe
+from edgemill_core.budget import Ruling
+from edgemill_core.bundle import Bundle
+from edgemill_core.samples import Sample
+from edgemill_core.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class VariantResult:
+    """One candidate, measured and judged.
+
+    Attributes:
+        name: e.g. ``openvino-cpu-int8``.
+        steps: how it was made.
+        verdicts: on the judge set, in its order.
+    """
+
+    name: str
+    runtime: str
+    device: str
+    precision: str
+    steps: str
+    measurement: Measurement
+    ruling: Ruling
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """A finished build. ``bundle`` is ``None`` if nothing was inside the budget.
+
+    Attributes:
+        model: file name and SHA-256 of the trained model.
+        environment: the machine it was measured on.
+        samples: the judge set.
+        reference: the reference's verdicts on it.
+        variants: all candidates.
+        plan: the quantization plan, if any target asked for INT8.
+        seconds: how long each step took.
+        report: the picture report.
+    """
+
+    recipe: Recipe
+    model: Mapping[str, str]
+    environment: Mapping[str, object]
+    samples: tuple[Sample, ...]
+    reference: tuple[Verdict, ...]
+    variants: tuple[VariantResult, ...]
+    choice: Choice
+    plan: Plan | None
+    seconds: Mapping[str, float]
+    bundle: Bundle | None
+    report: Path
+
+    def variant(self, name: str) -> VariantResult:
+        """The candidate called ``name``."""
+        return next(variant for variant in self.variants if variant.name == name)
+
+    @property
+    def chosen(self) -> VariantResult | None:
+        """The best variant inside the budget, over all targets."""
+        return self.variant(self.choice.shipped[0]) if self.choice.shipped else None
+
+    @property
+    def fp32_of_chosen(self) -> VariantResult | None:
+        """FP32 on the chosen variant's own runtime, if the recipe asked for it."""
+        chosen = self.chosen
+        same = [
+            v
+            for v in self.variants
+            if chosen and v.precision == "fp32" and (v.runtime, v.device) == (chosen.runtime, chosen.device)
+        ]
+        return same[0] if same else None

@@ -1,0 +1,64 @@
+"""YAML that remembers on which line each key stands, so that an error can name the line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from edgemill_core.errors import RecipeError
+
+Lines = dict[str, int]
+
+
+def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
+    """Read a YAML mapping and the line (from 1) of every dotted key.
+
+    Raises:
+        RecipeError: no such file, not UTF-8, not YAML, a key twice, or not a mapping.
+    """
+    if not path.is_file():
+        raise RecipeError(
+            f"there is no recipe at {path}", expected="a YAML file", got="no such file", fix="check the path"
+        )
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        lines = dict(_walk(node, "")) if node is not None else {}
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise RecipeError(
+            f"{path} is not YAML", expected="valid YAML in UTF-8", got=str(error)[:300], fix="mend the line it names"
+        ) from error
+    if not isinstance(loaded, dict):
+        raise RecipeError(
+            f"{path} holds no recipe",
+            expected="keys and values",
+            got=type(loaded).__name__,
+            fix="start from the recipe in the README",
+        )
+    return loaded, lines
+
+
+def _walk(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int]]:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise yaml.YAMLError(f"key {key.value!r} stands twice (line {key.start_mark.line + 1})")
+            seen.add(key.value)
+            path = f"{prefix}{key.value}"
+            yield path, key.start_mark.line + 1
+            yield from _walk(value, f"{path}.")
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield f"{prefix}{index}", value.start_mark.line + 1
+            yield from _walk(value, f"{prefix}{index}.")
+
+
+def line_of(lines: Lines, where: str) -> int | None:
+    """The line of ``where``, or of the nearest key above it."""
+    while where and where not in lines:
+        where = where.rpartition(".")[0]
+    return lines.get(where)

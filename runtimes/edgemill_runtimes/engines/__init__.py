@@ -1,0 +1,66 @@
+"""One Engine over every runtime. A new runtime is one new file and one line in ``RUNTIMES``.
+
+Third parties add theirs by the entry point group ``edgemill.runtimes`` (name → ``module:Class``).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+from pathlib import Path
+
+from edgemill_core.errors import EngineError, MissingPartError
+from edgemill_runtimes.engines.base import Engine, EngineFacts, EngineSettings
+
+RUNTIMES: dict[str, str] = {
+    "onnxruntime": "edgemill_runtimes.engines.onnxruntime:OnnxRuntimeEngine",
+    "openvino": "edgemill_runtimes.engines.openvino:OpenVinoEngine",
+}
+EXTRAS = {"onnxruntime": "ort", "openvino": "openvino"}
+
+__all__ = ["EXTRAS", "RUNTIMES", "Engine", "EngineFacts", "EngineSettings", "engine_class", "load", "runtime_names"]
+
+
+def runtime_names() -> dict[str, str]:
+    """Every runtime that can be asked for, with the class that runs it."""
+    found = {point.name: point.value for point in metadata.entry_points(group="edgemill.runtimes")}
+    return {**found, **RUNTIMES}
+
+
+def engine_class(runtime: str) -> type[Engine]:
+    """The class that runs ``runtime``.
+
+    Raises:
+        EngineError: no such runtime.
+        MissingPartError: it exists but is not installed.
+    """
+    table = runtime_names()
+    if runtime not in table:
+        raise EngineError(
+            f"there is no runtime called {runtime!r}",
+            expected=" | ".join(sorted(table)),
+            got=runtime,
+            fix="name one of these, or install the package that provides it",
+        )
+    module, _, name = table[runtime].partition(":")
+    try:
+        found = getattr(import_module(module), name)
+    except ImportError as error:
+        raise MissingPartError(
+            f"runtime {runtime!r} is not installed",
+            expected=f"the Python package behind {module}",
+            got=str(error),
+            fix=f"pip install 'edgemill[{EXTRAS.get(runtime, runtime)}]'",
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Engine)):
+        raise EngineError(
+            f"the entry point of runtime {runtime!r} is not an Engine",
+            expected="a subclass of edgemill_runtimes.engines.Engine",
+            got=repr(found),
+            fix="mend the package that provides it",
+        )
+    return found
+
+
+def load(runtime: str, graph: Path, settings: EngineSettings = EngineSettings()) -> Engine:  # noqa: B008 (frozen)
+    """Load ``graph`` with ``runtime``; close the engine when done, or use it in a ``with``."""
+    return engine_class(runtime)(graph, settings)

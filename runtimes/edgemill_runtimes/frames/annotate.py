@@ -1,0 +1,28 @@
+"""Draw a verdict onto a frame, for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgemill_core.durable import write_bytes
+from edgemill_core.picture_input import Region
+from edgemill_core.verdict import Decision, Verdict
+from edgemill_runtimes.frames.decode import Frame, encode_png
+from edgemill_runtimes.frames.opencv import cv2
+
+_COLOURS = {Decision.PASS: (90, 160, 0), Decision.REJECT: (40, 40, 210), Decision.UNCERTAIN: (0, 150, 230)}
+
+
+def annotate(frame: Frame, region: Region | None, verdict: Verdict, target: Path) -> None:
+    """Write a PNG of the frame with the region looked at, the decision, the reading and the first reason."""
+    picture = frame.copy()
+    colour = _COLOURS[verdict.decision]
+    if region is not None:
+        corner = (region.x + region.width, region.y + region.height)
+        cv2.rectangle(picture, (region.x, region.y), corner, colour, 2)
+    lines = [verdict.decision.value.upper(), *(str(value) for value in verdict.reading.values()), *verdict.reasons[:1]]
+    for number, line in enumerate(lines):
+        place = (12, 28 + 26 * number)
+        cv2.putText(picture, line, place, cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 255, 255), 4, cv2.LINE_AA)
+        cv2.putText(picture, line, place, cv2.FONT_HERSHEY_SIMPLEX, 0.7, colour, 2, cv2.LINE_AA)
+    write_bytes(target, encode_png(picture))

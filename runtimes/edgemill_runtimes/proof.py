@@ -1,0 +1,105 @@
+"""Prove on this box that a bundle still decides as it did on the bench."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from edgemill_core.bundle import Bundle, VariantEntry
+from edgemill_core.durable import sha256_bytes
+from edgemill_core.errors import BundleError
+from edgemill_core.tensors import Array
+from edgemill_runtimes.engines import EngineSettings, load
+from edgemill_runtimes.frames import prepare, read_picture
+from edgemill_runtimes.machine import this_machine
+from edgemill_runtimes.pipeline import Pipeline
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What this box found out about one variant.
+
+    Attributes:
+        samples: golden samples that were run.
+        changed: golden samples whose decision differs from the one at build.
+        largest_difference: of the outputs, absolute.
+        tolerance: what the manifest allows.
+        holds: at most the allowed number changed, and outputs within tolerance.
+        note: why the outputs may differ, where that is known.
+    """
+
+    variant: str
+    samples: int
+    changed: int
+    largest_difference: float
+    tolerance: float
+    holds: bool
+    note: str
+
+    def as_dict(self) -> dict[str, object]:
+        """JSON-ready form."""
+        return asdict(self)
+
+
+def prove(bundle: Bundle, variant: VariantEntry, allowed: int = 0) -> Proof:
+    """Run the golden samples through ``variant`` and compare with what it answered when it was built.
+
+    Args:
+        bundle: a verified bundle.
+        variant: one of its variants.
+        allowed: how many decisions may differ.
+
+    Raises:
+        MissingPartError: the variant's runtime is not installed here.
+        BundleError: the golden samples cannot be read.
+    """
+    golden, task = bundle.model.golden, bundle.task
+    inputs, expected = load_array(bundle, golden.inputs), load_array(bundle, variant.golden.outputs)
+    with Pipeline(
+        load(variant.runtime, bundle.path(variant.graph), EngineSettings(variant.device)), bundle.model.input, task
+    ) as pipeline:
+        outputs = [pipeline.outputs(row[None]) for row in inputs]
+    decisions = [
+        task.verdict(output, context).decision.value for output, context in zip(outputs, golden.contexts, strict=True)
+    ]
+    found = np.concatenate([output[task.output] for output in outputs])
+    difference = float(np.max(np.abs(found - expected))) if found.shape == expected.shape else float("inf")
+    changed = sum(now != then for now, then in zip(decisions, variant.golden.decisions, strict=True))
+    tolerance = variant.golden.tolerance
+    holds = changed <= allowed and difference <= tolerance
+    return Proof(variant.name, len(inputs), changed, difference, tolerance, holds, _note(variant))
+
+
+def frames_hold(bundle: Bundle) -> bool:
+    """Whether decode, crop and resize give on this box the very bytes they gave at build."""
+    golden = bundle.model.golden
+    return all(
+        sha256_bytes(prepare(read_picture(bundle.path(name)), bundle.model.input).tobytes()) == digest
+        for name, digest in zip(golden.frames, golden.prepared, strict=True)
+    )
+
+
+def load_array(bundle: Bundle, name: str) -> Array:
+    """An ``.npy`` file of the bundle; pickles are never loaded.
+
+    Raises:
+        BundleError: it is no such file.
+    """
+    try:
+        found: Array = np.load(bundle.path(name), allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise BundleError(
+            f"{name} in the bundle cannot be read",
+            expected="a .npy file without pickles",
+            got=str(error),
+            fix="rebuild the bundle with `edgemill build`",
+        ) from error
+    return found
+
+
+def _note(variant: VariantEntry) -> str:
+    here = this_machine().int8_family
+    if variant.cpu is not None and variant.cpu != here:
+        return f"INT8 built on {variant.cpu}, this box is {here}: its INT8 arithmetic differs"
+    return ""

@@ -1,0 +1,101 @@
+"""Names, options and help of every subcommand, and how an error ends the program."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgemill.cli import output
+from edgemill_core.errors import EdgemillError
+
+app = typer.Typer(
+    name="edgemill",
+    help="Mills trained models into proved engines for edge boxes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; progress goes to stderr.")]
+BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that `edgemill build` printed.")]
+
+
+@app.command()
+def build(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe's YAML file.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for bundle and report; else beside it.")] = None,
+    json: Json = False,
+) -> None:
+    """Build a bundle with proof from a trained model."""
+    from edgemill.cli.build import run
+
+    run(recipe, out, json)
+
+
+@app.command()
+def run(
+    bundle: BundleFolder,
+    pictures: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Pictures, or folders of pictures.")],
+    runtime: Annotated[str | None, typer.Option("--runtime", help="Which variant; the best one if not said.")] = None,
+    expect: Annotated[str | None, typer.Option("--expect", help="The code that every part should carry.")] = None,
+    labels: Annotated[Path | None, typer.Option("--labels", help="CSV: file, expected (a code per part).")] = None,
+    save: Annotated[Path | None, typer.Option("--save", help="Folder for annotated pictures.")] = None,
+    json: Json = False,
+) -> None:
+    """Give a verdict on each picture."""
+    from edgemill.cli.run import RunSettings
+    from edgemill.cli.run import run as start
+
+    start(RunSettings(bundle, tuple(pictures), runtime, expect, labels, save, json))
+
+
+@app.command()
+def check(
+    bundle: BundleFolder,
+    runtime: Annotated[str | None, typer.Option("--runtime", help="Only this variant; all if not said.")] = None,
+    allow: Annotated[int, typer.Option("--allow", min=0, help="How many golden decisions may differ.")] = 0,
+    json: Json = False,
+) -> None:
+    """Verify a bundle's files, and prove its golden samples on this machine."""
+    from edgemill.cli.check import run
+
+    run(bundle, runtime, allow, json)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Say what this machine has, what is missing, and how to get it."""
+    from edgemill.cli.doctor import run
+
+    run(json)
+
+
+@app.command()
+def demo(
+    headless: Annotated[bool, typer.Option("--headless", help="No live table.")] = False,
+    json: Json = False,
+    parts: Annotated[int, typer.Option("--parts", min=1, max=100_000, help="Parts on the line.")] = 300,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of every picture.")] = 7,
+    out: Annotated[Path, typer.Option("--out", help="Folder for everything the demo makes.")] = Path("demo-out"),
+) -> None:
+    """Build, judge and run a line of labels, on a real model, from nothing."""
+    from edgemill.cli.demo import run
+
+    run(headless=headless or json, json=json, parts=parts, seed=seed, out=out)
+
+
+def main() -> None:
+    """Run the command; an ``EdgemillError`` is printed as it is and ends with its own exit code."""
+    try:
+        app()
+    except EdgemillError as error:
+        if "--json" in sys.argv:
+            output.print_json(error.as_dict())
+        output.print_error(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,77 @@
+"""``edgemill doctor``: what is here, what is missing, and the command that installs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from edgemill.cli.output import print_json, print_line
+from edgemill_core.errors import EdgemillError
+from edgemill_runtimes.engines import EXTRAS, engine_class, runtime_names
+from edgemill_runtimes.machine import Machine, this_machine
+
+_TOOLS: Mapping[str, tuple[str, str]] = {
+    "pictures (OpenCV)": ("cv2", "frames"),
+    "conversion (onnx)": ("onnx", "convert"),
+    "reports (Matplotlib)": ("matplotlib", "convert"),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One part of the environment.
+
+    Attributes:
+        missing: what installs it, if it is not there.
+    """
+
+    part: str
+    here: bool
+    detail: str
+    missing: str | None = None
+
+
+def run(json: bool) -> None:
+    """Print the findings; always exit 0, because a missing extra is no fault."""
+    machine = this_machine()
+    findings = [*_runtimes(machine), *_tools()]
+    if json:
+        parts = [{"part": f.part, "here": f.here, "detail": f.detail, "install": f.missing} for f in findings]
+        print_json({"machine": machine.as_dict(), "int8": int8_sentence(machine), "parts": parts})
+        return
+    print_line(f"{machine.cpu}, {machine.cores} cores, {machine.memory_mb} MB, Python {machine.python}")
+    print_line(f"  features  {', '.join(machine.features) or 'none that matter for INT8 or BF16'}")
+    print_line(f"  INT8      {int8_sentence(machine)}")
+    for finding in findings:
+        print_line(f"  {'ok     ' if finding.here else 'missing'}  {finding.part}: {finding.detail}")
+        if finding.missing:
+            print_line(f"           {finding.missing}")
+
+
+def int8_sentence(machine: Machine) -> str:
+    """What to expect of INT8 on this processor."""
+    if machine.int8_dot_product:
+        return "has INT8 dot products: expect INT8 to be about twice as fast as FP32"
+    return "no INT8 dot products (VNNI): weights are kept to 7 bits, and INT8 may be no faster than FP32"
+
+
+def _runtimes(machine: Machine) -> list[Finding]:
+    findings = []
+    for name in sorted(runtime_names()):
+        try:
+            engine_class(name)
+            findings.append(Finding(f"runtime {name}", True, machine.parts.get(name, "installed")))
+        except EdgemillError as error:
+            command = f"pip install 'edgemill[{EXTRAS[name]}]'" if name in EXTRAS else error.fix
+            findings.append(Finding(f"runtime {name}", False, error.got or error.what, command))
+    return findings
+
+
+def _tools() -> list[Finding]:
+    return [
+        Finding(title, True, "installed")
+        if find_spec(module) is not None
+        else Finding(title, False, f"no package {module}", f"pip install 'edgemill[{extra}]'")
+        for title, (module, extra) in _TOOLS.items()
+    ]

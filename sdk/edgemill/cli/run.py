@@ -1,0 +1,114 @@
+"""``edgemill run``: verdicts on pictures."""
+
+from __future__ import annotations
+
+import csv
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgemill.cli.output import print_json, print_line
+from edgemill_core.bundle import Bundle, open_bundle
+from edgemill_core.errors import EdgemillError, InputError
+from edgemill_core.verdict import Verdict
+from edgemill_runtimes.frames import read_picture
+from edgemill_runtimes.frames.annotate import annotate
+from edgemill_runtimes.frames.decode import SUFFIXES
+from edgemill_runtimes.pipeline import Pipeline, open_pipeline
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What the command line said."""
+
+    bundle: Path
+    pictures: tuple[Path, ...]
+    runtime: str | None
+    expect: str | None
+    labels: Path | None
+    save: Path | None
+    json: bool
+
+
+@dataclass(frozen=True)
+class _Row:
+    picture: Path
+    verdict: Verdict | None
+    error: EdgemillError | None
+    milliseconds: float
+
+    def as_dict(self) -> dict[str, object]:
+        said = self.verdict.as_dict() if self.verdict else self.error.as_dict() if self.error else {}
+        return {"picture": str(self.picture), **said, "ms": round(self.milliseconds, 3)}
+
+
+def run(settings: RunSettings) -> None:
+    """A verdict for every picture; one that cannot be read is reported, the others go on, and the exit code is 2."""
+    bundle = open_bundle(settings.bundle)
+    codes = _read_codes(settings.labels) if settings.labels else {}
+    pictures = list(_pictures(settings.pictures))
+    rows = []
+    with open_pipeline(bundle, settings.runtime) as pipeline:
+        for picture in pictures:
+            expected = codes.get(picture.name, settings.expect)
+            row = _one(pipeline, bundle, picture, {"expected": expected} if expected else {}, settings.save)
+            rows.append(row)
+            if not settings.json:
+                _print_row(row)
+        runtime = pipeline.engine.runtime
+    if settings.json:
+        print_json({"bundle": str(settings.bundle), "runtime": runtime, "verdicts": [row.as_dict() for row in rows]})
+    if any(row.error for row in rows):
+        sys.exit(InputError.exit_code)
+
+
+def _one(pipeline: Pipeline, bundle: Bundle, picture: Path, context: dict[str, str], save: Path | None) -> _Row:
+    start = time.perf_counter()
+    try:
+        frame = read_picture(picture)
+        verdict = pipeline(frame, context)
+    except InputError as error:
+        return _Row(picture, None, error, (time.perf_counter() - start) * 1e3)
+    elapsed = (time.perf_counter() - start) * 1e3
+    if save is not None:
+        annotate(frame, bundle.model.input.region, verdict, save / f"{picture.stem}.png")
+    return _Row(picture, verdict, None, elapsed)
+
+
+def _print_row(row: _Row) -> None:
+    if row.verdict is None:
+        print_line(f"error      {row.picture}\n{row.error}")
+        return
+    said = "; ".join(row.verdict.reasons) or str(dict(row.verdict.reading).get("text", ""))
+    print_line(f"{row.verdict.decision.value:<10} {row.picture}  {said}  ({row.milliseconds:.1f} ms)")
+
+
+def _pictures(given: tuple[Path, ...]) -> Iterator[Path]:
+    for path in given:
+        if path.is_dir():
+            found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+            if not found:
+                raise InputError(
+                    f"there is no picture in {path}",
+                    expected=f"files ending in {', '.join(sorted(SUFFIXES))}",
+                    got="none",
+                    fix="name another folder",
+                )
+            yield from found
+        else:
+            yield path
+
+
+def _read_codes(path: Path) -> dict[str, str]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return {Path(row["file"]).name: row["expected"] for row in csv.DictReader(file)}
+    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            f"the labels at {path} cannot be read",
+            expected="a UTF-8 CSV with the columns file, expected",
+            got=f"{type(error).__name__}: {error}",
+            fix="mend the file, or give one code for all with --expect",
+        ) from error

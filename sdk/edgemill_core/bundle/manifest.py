@@ -1,0 +1,173 @@
+"""What a bundle says of itself. The one place where its form is written down."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from edgemill_core.durable import canonical_json, sha256_bytes
+from edgemill_core.errors import BundleError
+from edgemill_core.picture_input import PictureInput
+from edgemill_core.validation import first_complaint
+
+SCHEMA_MAJOR, SCHEMA_MINOR = 1, 0
+MIN_AGENT = "0.1.0"
+
+
+def check_file_name(name: str) -> str:
+    """Refuse any name that could leave the bundle's folder.
+
+    Raises:
+        ValueError: absolute, upward, empty, or with characters that some file system reads otherwise.
+    """
+    path = PurePosixPath(name)
+    plain = re.fullmatch(r"[A-Za-z0-9_.\-]+(/[A-Za-z0-9_.\-]+)*", name)
+    if not plain or path.is_absolute() or ".." in path.parts or "." in path.parts:
+        raise ValueError(f"a file name must stay inside the bundle, {name!r} need not")
+    return name
+
+
+class Strict(BaseModel):
+    """Base of all parts of the manifest: nothing unknown, nothing changed after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FileEntry(Strict):
+    """A file of the bundle."""
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    bytes: Annotated[int, Field(ge=0)]
+
+
+class GoldenEntry(Strict):
+    """What a variant answered to the golden inputs when it was built.
+
+    Attributes:
+        outputs: ``.npy`` file, ``[samples, …]``, of the task's output.
+        decisions: this variant's decision per sample.
+        tolerance: largest absolute difference of outputs that this runtime may show on another box of its kind.
+    """
+
+    outputs: str
+    decisions: tuple[str, ...]
+    tolerance: Annotated[float, Field(gt=0)]
+
+
+class VariantEntry(Strict):
+    """A variant that ships: a graph, its weights, and how to run it.
+
+    Attributes:
+        name: e.g. ``onnxruntime-cpu-int8``.
+        graph: ONNX file; its weights lie in ``weights`` as external data.
+        precision: fp32 or int8, as written into the graph.
+        cpu: instruction family that the INT8 arithmetic was measured on; ``None`` where it does not matter.
+    """
+
+    name: str
+    runtime: str
+    device: str
+    precision: str
+    graph: str
+    weights: str
+    cpu: str | None = None
+    golden: GoldenEntry
+
+
+class GoldenInputs(Strict):
+    """The golden samples: engine inputs, and whole frames that prove the pre-processing.
+
+    Attributes:
+        inputs: ``.npy`` file, ``uint8[samples, height, width, channels]``.
+        contexts: per sample, what the line knew.
+        reference: the reference's decision per sample.
+        frames: picture files, whole frames.
+        prepared: per frame, SHA-256 of the bytes that crop and resize must give.
+    """
+
+    inputs: str
+    contexts: tuple[dict[str, str], ...]
+    reference: tuple[str, ...]
+    frames: tuple[str, ...]
+    prepared: tuple[str, ...]
+
+
+class ModelEntry(Strict):
+    """One model of the bundle with its variants, best first."""
+
+    name: str
+    task: dict[str, Any]
+    input: PictureInput
+    golden: GoldenInputs
+    variants: Annotated[tuple[VariantEntry, ...], Field(min_length=1)]
+
+
+class Manifest(Strict):
+    """The bundle's table of contents.
+
+    Attributes:
+        files: everything whose bytes make the bundle what it is, by path.
+        records: files about the machine it was built on (measurements, report): verified when the bundle is
+            opened, but no part of the content digest.
+    """
+
+    schema_version: str
+    min_agent: str
+    name: str
+    version: str
+    models: Annotated[tuple[ModelEntry, ...], Field(min_length=1)]
+    files: dict[str, FileEntry]
+    records: dict[str, FileEntry] = {}
+
+    @field_validator("files", "records")
+    @classmethod
+    def _inside(cls, files: dict[str, FileEntry]) -> dict[str, FileEntry]:
+        for name in files:
+            check_file_name(name)
+        return files
+
+    @property
+    def content_digest(self) -> str:
+        """SHA-256 over everything but ``records``: equal for equal content, wherever it was built."""
+        return sha256_bytes(canonical_json(self.model_dump(mode="json", exclude={"records"})))
+
+
+def parse_manifest(content: bytes) -> Manifest:
+    """Read a manifest.
+
+    Raises:
+        BundleError: not JSON, of a newer major version, or not of the form above.
+    """
+    import json
+
+    try:
+        raw = json.loads(content)
+        version = str(raw["schema_version"])
+        major = int(version.split(".")[0])
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise BundleError(
+            "the bundle's manifest cannot be read",
+            expected='a JSON object with "schema_version"',
+            got=f"{type(error).__name__}: {error}",
+            fix="get the bundle again; this copy is damaged",
+        ) from error
+    if major != SCHEMA_MAJOR:
+        raise BundleError(
+            "the bundle is of another major version of the format",
+            expected=f"schema {SCHEMA_MAJOR}.x",
+            got=f"schema {version}",
+            fix="update Edgemill on this machine" if major > SCHEMA_MAJOR else "rebuild the bundle",
+        )
+    try:
+        return Manifest.model_validate(raw)
+    except ValidationError as error:
+        where, complaint, got = first_complaint(error)
+        raise BundleError(
+            f"the bundle's manifest is wrong at {where!r}",
+            expected=complaint,
+            got=got,
+            fix="get the bundle again, from somebody you trust",
+        ) from error

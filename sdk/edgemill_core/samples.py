@@ -1,0 +1,38 @@
+"""A labelled sample: what a data set knows about one input before any model has seen it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is so, whoever looks.
+
+    Attributes:
+        good: the part is fit to pass.
+        text: what is printed on it, where the task reads text.
+    """
+
+    good: bool
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One input with its truth.
+
+    Attributes:
+        id: unique in its data set.
+        picture: the picture's file.
+        context: what the line knows when the part comes, e.g. ``{"expected": "L7K42B"}``.
+        truth: the label; ``None`` for calibration pictures without one.
+    """
+
+    id: str
+    picture: Path
+    context: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    truth: Truth | None = None

@@ -1,0 +1,57 @@
+"""The contract of a task: engine outputs and what the line knows, to a verdict."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from edgemill_core.errors import EngineError
+from edgemill_core.tensors import Array
+from edgemill_core.verdict import Decision, Verdict
+
+
+class Task(BaseModel, ABC):
+    """Settings and rules of one kind of job; written into the bundle's manifest as they are.
+
+    A subclass gives ``name``, ``metrics``, ``output`` and ``_judge``. The base class holds what every task owes:
+    an output that is missing is an error, and one that is not a number is never passed.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    metrics: ClassVar[tuple[str, ...]]
+    """Names of the metrics that make sense for this task (``edgemill_core.metrics``)."""
+    output: ClassVar[str]
+    """Name of the one engine output that the task reads."""
+
+    name: str
+
+    def verdict(self, outputs: Mapping[str, Array], context: Mapping[str, str]) -> Verdict:
+        """Decide on one part.
+
+        Args:
+            outputs: the engine's outputs for one input, batch dimension first.
+            context: what the line knows of this part, e.g. the code it should carry.
+
+        Raises:
+            EngineError: the engine has no output of the name the task reads.
+        """
+        if self.output not in outputs:
+            raise EngineError(
+                f"task {self.name!r} found no output to read",
+                expected=self.output,
+                got=", ".join(outputs) or "no output",
+                fix="rebuild the bundle with `edgemill build`",
+            )
+        values = np.asarray(outputs[self.output])
+        if not np.isfinite(values).all():
+            return Verdict(Decision.REJECT, ("the engine gave values that are not numbers",))
+        return self._judge(values, context)
+
+    @abstractmethod
+    def _judge(self, values: Array, context: Mapping[str, str]) -> Verdict:
+        """Decide on finite ``values``."""

@@ -1,0 +1,16 @@
+"""Turn a pydantic complaint into the parts of one of our messages."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+
+def first_complaint(error: ValidationError) -> tuple[str, str, str]:
+    """Where (dotted path), what was expected, and what was got, of the first thing that is wrong."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "(top)"
+    if first["type"] == "extra_forbidden":
+        return where, "no such key here", f"{where}: {first['input']!r}"
+    if first["type"] == "missing":
+        return where, "this key", "nothing"
+    return where, first["msg"].removeprefix("Value error, "), repr(first["input"])[:200]
