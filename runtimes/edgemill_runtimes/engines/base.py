@@ -62,7 +62,7 @@ class Engine(ABC):
 
     runtime: str
 
-    def __init__(self, graph: Path, settings: EngineSettings = EngineSettings()) -> None:  # noqa: B008 (frozen)
+    def __init__(self, graph: Path, settings: EngineSettings = EngineSettings()) -> None:
         if not graph.is_file():
             raise ModelError(
                 f"there is no graph at {graph}",
