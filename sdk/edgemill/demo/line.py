@@ -1,0 +1,71 @@
+"""Run parts through a pipeline as a line would, and keep account of what became of each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from edgemill_core.samples import Sample
+from edgemill_core.verdict import Decision, Verdict
+from edgemill_runtimes.pipeline import Pipeline
+
+
+class Fate(str, Enum):
+    """What became of a part, seen by somebody who knows the truth."""
+
+    ESCAPE = "escape"
+    OVERKILL = "overkill"
+    RIGHTLY_REJECTED = "rightly rejected"
+    RIGHTLY_PASSED = "rightly passed"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part, its verdict, and how long that took, picture file to verdict, in milliseconds."""
+
+    sample: Sample
+    verdict: Verdict
+    milliseconds: float
+
+    @property
+    def fate(self) -> Fate:
+        """Truth against verdict."""
+        passed = self.verdict.decision is Decision.PASS
+        if self.sample.truth is not None and self.sample.truth.good:
+            return Fate.RIGHTLY_PASSED if passed else Fate.OVERKILL
+        return Fate.ESCAPE if passed else Fate.RIGHTLY_REJECTED
+
+
+def run_line(pipeline: Pipeline, samples: Sequence[Sample], seen: Callable[[Part], None]) -> list[Part]:
+    """A verdict for each part in turn; ``seen`` is told of each at once."""
+    parts = []
+    for sample in samples:
+        start = time.perf_counter()
+        verdict = pipeline(sample.picture, sample.context)
+        parts.append(Part(sample, verdict, (time.perf_counter() - start) * 1e3))
+        seen(parts[-1])
+    return parts
+
+
+def count(parts: Sequence[Part], fate: Fate) -> int:
+    """How many parts met ``fate``."""
+    return sum(part.fate is fate for part in parts)
+
+
+def line_summary(parts: Sequence[Part]) -> dict[str, object]:
+    """JSON-ready account of the line: counts of parts, and milliseconds from picture file to verdict."""
+    latencies = [part.milliseconds for part in parts]
+    return {
+        "parts": len(parts),
+        "readable": sum(bool(part.sample.truth and part.sample.truth.good) for part in parts),
+        "escapes": count(parts, Fate.ESCAPE),
+        "overkill": count(parts, Fate.OVERKILL),
+        "verdict_ms": {
+            "p50": round(float(np.percentile(latencies, 50)), 3),
+            "p99": round(float(np.percentile(latencies, 99)), 3),
+        },
+    }
