@@ -46,9 +46,9 @@ def read_picture(path: Path) -> Frame:
     return decode(path.read_bytes(), str(path))
 
 
-def encode_png(frame: Frame) -> bytes:
-    """Lossless bytes of a frame."""
-    return bytes(cv2.imencode(".png", frame, [cv2.IMWRITE_PNG_COMPRESSION, 3])[1])
+def encode_png(frame: Frame, level: int = 3) -> bytes:
+    """Lossless bytes of a frame; ``level`` is zlib's, 0 to 9."""
+    return bytes(cv2.imencode(".png", frame, [cv2.IMWRITE_PNG_COMPRESSION, level])[1])
 
 
 def _unreadable(name: str, size: int, got: str) -> InputError:

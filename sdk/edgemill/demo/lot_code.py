@@ -28,7 +28,7 @@ class SetSizes:
     """
 
     calibration: int = 48
-    judge: int = 800
+    judge: int = 720
 
 
 def write_recipe(out: Path) -> Path:

@@ -11,11 +11,18 @@ from edgemill_runtimes.frames import read_picture
 
 _LIMITS = {Fate.ESCAPE: 24, Fate.OVERKILL: 24, Fate.RIGHTLY_REJECTED: 12, Fate.RIGHTLY_PASSED: 12}
 
+_HEADINGS = {
+    Fate.ESCAPE: "escapes (bad parts passed)",
+    Fate.OVERKILL: "overkill (good parts not passed)",
+    Fate.RIGHTLY_REJECTED: "rejected rightly, examples",
+    Fate.RIGHTLY_PASSED: "passed rightly, examples",
+}
+
 
 def write_sheet(parts: Sequence[Part], path: Path) -> Path:
     """Write the sheet as PNG and return its path."""
     tiles = [_tile(part) for fate in Fate for part in [p for p in parts if p.fate is fate][: _LIMITS[fate]]]
-    contact_sheet(tiles, path)
+    contact_sheet(tiles, [_HEADINGS[fate] for fate in Fate], path)
     return path
 
 
@@ -24,4 +31,4 @@ def _tile(part: Part) -> Tile:
     caption = f"expected {part.sample.context.get('expected', '')}, read {read}"
     if part.verdict.reasons:
         caption += f": {part.verdict.reasons[0]}"
-    return Tile(read_picture(part.sample.picture), part.sample.id, caption, part.fate.value)
+    return Tile(read_picture(part.sample.picture), part.sample.id, caption, _HEADINGS[part.fate])
