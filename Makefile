@@ -22,7 +22,7 @@ demo: $(VENV)/ready
 	$(BIN)/edgemill demo
 
 test: $(VENV)/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

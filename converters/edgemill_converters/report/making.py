@@ -1,0 +1,144 @@
+"""How the variants were made and measured, and what the confidence means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from edgemill_converters.report.markup import Markup, element, joined
+from edgemill_converters.report.wording import NOT_AVAILABLE, confidence, objective_name, percent
+from edgemill_converters.result import BuildResult
+
+Facts = Sequence[tuple[str, str]]
+
+
+def making_section(result: BuildResult) -> Markup:
+    """Recipe, steps, plan, times, machine and notes."""
+    parts = (
+        ("Recipe and model", _facts(_identity(result))),
+        ("Steps", _steps(result)),
+        ("Quantization plan", _plan(result)),
+        ("Time", _seconds(result)),
+        ("Machine", _facts(_environment(result.environment))),
+        ("What the confidence means", _notes()),
+    )
+    return joined(joined((element("h3", title), content)) for title, content in parts)
+
+
+def _facts(rows: Facts) -> Markup:
+    cells = (element("tr", element("th", term, scope="row"), element("td", said)) for term, said in rows)
+    return element("table", element("tbody", joined(cells)), class_="facts")
+
+
+def _code(text: object) -> Markup:
+    return element("code", str(text))
+
+
+def _identity(result: BuildResult) -> list[tuple[str, str]]:
+    recipe, declared = result.recipe, result.recipe.input
+    region = declared.region
+    looked_at = f"{region.width} × {region.height} at ({region.x}, {region.y})" if region else "the whole picture"
+    budget = (
+        f"{b.metric} worse by at most {percent(b.max_drop)} at {confidence(b.confidence)}"
+        + (f", floor {percent(b.floor)}" if b.floor is not None else "")
+        for b in recipe.budget
+    )
+    return [
+        ("recipe", _code(f"{recipe.name} {recipe.version}")),
+        ("targets", "; ".join(f"{t.runtime} on {t.device} ({', '.join(t.precisions)})" for t in recipe.targets)),
+        ("objective", f"smallest {objective_name(result)} inside the budget"),
+        ("budget", "; ".join(budget)),
+        ("input", f"{looked_at}, brought to {declared.size[0]} × {declared.size[1]} ({declared.resize.method.value})"),
+        ("judge set", f"{len(result.samples):,} labelled pictures"),
+        *((f"model {key}", _code(value)) for key, value in result.model.items()),
+        ("content digest of the bundle", _digest(result)),
+    ]
+
+
+def _digest(result: BuildResult) -> str:
+    if result.bundle is not None:
+        return _code(result.bundle.manifest.content_digest)
+    if result.choice.without or not result.choice.shipped:
+        return "none: there is no bundle"
+    return "the bundle is sealed after this report is written; edgemill check --json prints its digest"
+
+
+def _steps(result: BuildResult) -> Markup:
+    rows = (
+        element(
+            "tr",
+            element("th", variant.name, scope="row"),
+            element("td", _chain(variant.steps)),
+            element("td", f"{variant.runtime} {variant.measurement.version}"),
+            element("td", f"loaded and compiled in {variant.measurement.build_seconds:.2f} s"),
+        )
+        for variant in result.variants
+    )
+    return element("div", element("table", element("tbody", joined(rows)), class_="lines"), class_="scroll", tabindex=0)
+
+
+def _chain(steps: str) -> Markup:
+    return element("ol", joined(element("li", step) for step in steps.split(" → ")), class_="steps")
+
+
+def _plan(result: BuildResult) -> Markup:
+    plan = result.plan
+    if plan is None:
+        return element("p", "None: the recipe asks for no INT8.")
+    seven = ", because this CPU sums INT8 products in 16 bits and would saturate" if plan.weight_bits == 7 else ""
+    return _facts(
+        [
+            ("method", plan.method),
+            ("calibrated on", f"{plan.samples:,} pictures, none of them in the judge set"),
+            ("weight bits", f"{plan.weight_bits}{seven}"),
+            ("layers in INT8", f"{len(plan.layers):,}"),
+            ("tensors with a range", f"{len(plan.ranges):,}"),
+            ("digest", _code(plan.digest)),
+        ]
+    )
+
+
+def _seconds(result: BuildResult) -> Markup:
+    total = sum(result.seconds.values())
+    if not total:
+        return element("p", NOT_AVAILABLE)
+    rows = [(step, f"{took:.1f} s", took / total) for step, took in result.seconds.items()]
+    cells = (
+        element(
+            "tr",
+            element("th", step, scope="row"),
+            element("td", took, class_="number"),
+            element(
+                "td", element("span", element("i", style=f"width:{share:.1%}"), class_="meter", aria_hidden="true")
+            ),
+        )
+        for step, took, share in rows
+    )
+    whole = element("tr", element("th", "together", scope="row"), element("td", f"{total:.1f} s", class_="number"))
+    return element("table", element("tbody", joined(cells), whole), class_="facts")
+
+
+def _environment(environment: Mapping[str, object]) -> list[tuple[str, str]]:
+    return [(key.replace("_", " "), _plain(value)) for key, value in environment.items()]
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {item}" for key, item in value.items()) or "none"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(item) for item in value) or "none"
+    return str(value)
+
+
+def _notes() -> Markup:
+    notes = (
+        "Reference and variant see the same pictures, and only samples on which exactly one of them is wrong count "
+        "for or against the variant. The reference is the trained model as its author left it, in FP32.",
+        "Each bound is per variant and metric: an exact unconditional paired test (score statistic of Tango 1998), "
+        "one-sided at the confidence that the budget names. It holds for every number of samples.",
+        "A variant must keep every budget, so judging several metrics makes no error likelier. Judging several "
+        "variants does: the confidence is that of one variant, not of the best of many.",
+        "It speaks for parts like those of the judge set, and says nothing of parts that the set does not hold.",
+        "Latencies were taken in turns, each variant in a process of its own, one at a time on this machine; another "
+        "machine has other latencies. See docs/decisions.",
+    )
+    return element("ul", joined(element("li", note) for note in notes))

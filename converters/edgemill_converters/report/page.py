@@ -1,0 +1,92 @@
+"""The page: sections put in order, and written as one file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from edgemill_converters.report.confusion import confusion_section
+from edgemill_converters.report.headline import headline
+from edgemill_converters.report.making import making_section
+from edgemill_converters.report.markup import Markup, element, empty_element, joined
+from edgemill_converters.report.pictures import flips_section
+from edgemill_converters.report.plots import plots_section
+from edgemill_converters.report.style import CSS
+from edgemill_converters.report.tables import budget_table, variants_table
+from edgemill_converters.report.tiles import tiles
+from edgemill_converters.result import BuildResult
+from edgemill_core.durable import write_bytes
+
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""What the browser is told to load: nothing. A second lock beside escaping."""
+
+_SECTIONS: tuple[tuple[str, str, str, Callable[[BuildResult], Markup]], ...] = (
+    ("variants", "Variants", "What was built for each target, and why it ships or not.", variants_table),
+    ("budget", "Budget", "Reference against variant on the same parts of the judge set.", budget_table),
+    ("plots", "Plots", "", plots_section),
+    (
+        "flips",
+        "Where verdicts flip",
+        "The parts on which a variant says something else than the reference, the most dangerous first. "
+        "In a reading, marked characters are not on the part and struck ones were missed.",
+        flips_section,
+    ),
+    ("confusion", "Good and bad parts", "What becomes of them, before and after.", confusion_section),
+    ("making", "How it was made", "", making_section),
+)
+
+
+def write_report(result: BuildResult, path: Path) -> None:
+    """Write the report of a build as one HTML file that loads nothing.
+
+    Pictures on which verdicts flip are read from where the judge set lies; one that cannot be read any more is
+    named in its place.
+
+    Args:
+        result: the build; ``bundle`` may still be ``None``, what ships is read off ``choice``.
+        path: the file to write; an old one is replaced in one step.
+    """
+    write_bytes(path, page(result).encode())
+
+
+def page(result: BuildResult) -> str:
+    """The whole page as text."""
+    sections = (
+        element("section", element("h2", title, id=anchor), _lead(lead), content(result))
+        for anchor, title, lead, content in _SECTIONS
+    )
+    footer = element("footer", f"Edgemill build report of {result.recipe.name} {result.recipe.version}. ")
+    body = element("body", _header(result), _contents(), element("main", joined(sections)), footer)
+    return "<!DOCTYPE html>\n" + element("html", _head(result), body, lang="en") + "\n"
+
+
+def _head(result: BuildResult) -> Markup:
+    return element(
+        "head",
+        empty_element("meta", charset="utf-8"),
+        empty_element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        empty_element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("title", f"{result.recipe.name} {result.recipe.version}: build report"),
+        element("style", Markup(CSS)),
+    )
+
+
+def _header(result: BuildResult) -> Markup:
+    recipe, said = result.recipe, headline(result)
+    details = element("ul", joined(element("li", line) for line in said.details)) if said.details else ""
+    return element(
+        "header",
+        element("p", f"Build report · {recipe.task.get('name', 'task')}", class_="eyebrow"),
+        element("h1", recipe.name, " ", element("small", recipe.version)),
+        element("div", element("p", said.sentence), details, class_=f"verdict {said.tone.value}"),
+        tiles(result),
+    )
+
+
+def _contents() -> Markup:
+    links = (element("li", element("a", title, href=f"#{anchor}")) for anchor, title, _, _ in _SECTIONS)
+    return element("nav", element("ul", joined(links)), aria_label="Contents")
+
+
+def _lead(text: str) -> Markup:
+    return element("p", text, class_="lead") if text else Markup()

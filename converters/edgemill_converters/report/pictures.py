@@ -1,0 +1,147 @@
+"""The pictures on which a variant flips, small enough to carry in the page."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections import Counter
+from difflib import SequenceMatcher
+
+import numpy as np
+
+from edgemill_converters.report.flips import Flip, Kind, flips
+from edgemill_converters.report.markup import Markup, element, empty_element, joined
+from edgemill_converters.report.wording import chip, metric_word
+from edgemill_converters.result import BuildResult, VariantResult
+from edgemill_core.errors import InputError
+from edgemill_core.picture_input import Region
+from edgemill_core.samples import Sample, Truth
+from edgemill_core.verdict import Verdict
+from edgemill_runtimes.frames import Frame, read_picture
+from edgemill_runtimes.frames.opencv import cv2
+
+SHOWN = 8
+"""Flips shown per variant."""
+_MOST_BYTES = 14_000
+_STEPS = ((480, 88), (480, 70), (480, 50), (320, 50), (240, 40))
+"""Longest side in pixels and JPEG quality, tried in turn until the picture is small enough."""
+_WORDS = {Kind.WORSE: "worse", Kind.BETTER: "better", Kind.NEUTRAL: "moves no budget", Kind.READING: "reading only"}
+
+
+def flips_section(result: BuildResult) -> Markup:
+    """For each variant, what ships first: how many verdicts flip, and the pictures."""
+    ranked = sorted(result.variants, key=lambda v: v.name not in result.choice.shipped)
+    return joined(_of_variant(result, variant) for variant in ranked)
+
+
+def _of_variant(result: BuildResult, variant: VariantResult) -> Markup:
+    metrics = [budget.metric for budget in result.recipe.budget]
+    found = flips(result.samples, result.reference, variant.verdicts, metrics)
+    title = element("h3", variant.name)
+    if not found:
+        return joined((title, element("p", f"No flips: all {len(result.samples):,} verdicts as the reference's.")))
+    cards = (_card(flip, result.recipe.input.region) for flip in found[:SHOWN])
+    return joined((title, _account(found, len(result.samples)), element("div", joined(cards), class_="flips")))
+
+
+def _account(found: list[Flip], samples: int) -> Markup:
+    counts = Counter(flip.kind for flip in found)
+    words = {
+        Kind.WORSE: "for the worse",
+        Kind.BETTER: "for the better",
+        Kind.NEUTRAL: "with another decision that moves no budget",
+        Kind.READING: "with the same decision and another reading",
+    }
+    parts = ", ".join(f"{counts[kind]:,} {words[kind]}" for kind in Kind if counts[kind])
+    verdicts = "verdict differs" if len(found) == 1 else "verdicts differ"
+    shown = f" The first {SHOWN}:" if len(found) > SHOWN else ""
+    return element("p", f"{len(found):,} of {samples:,} {verdicts} from the reference's: {parts}.{shown}")
+
+
+def _card(flip: Flip, region: Region | None) -> Markup:
+    word = f"{_WORDS[flip.kind]}: {', '.join(map(metric_word, flip.metrics))}" if flip.metrics else _WORDS[flip.kind]
+    caption = element(
+        "figcaption",
+        element("span", word, class_=f"chip {flip.kind.value}"),
+        element("dl", joined(joined((element("dt", term), element("dd", said))) for term, said in _facts(flip))),
+    )
+    return element("figure", _picture(flip, region), caption, class_="flip")
+
+
+def _facts(flip: Flip) -> list[tuple[str, Markup]]:
+    sample, truth = flip.sample, flip.sample.truth
+    facts = [("sample", element("code", sample.id)), ("truth", _truth(truth))]
+    facts += [(key, element("code", value)) for key, value in sample.context.items()]
+    return [*facts, ("reference", _verdict(flip.before, truth)), ("variant", _verdict(flip.after, truth))]
+
+
+def _truth(truth: Truth | None) -> Markup:
+    if truth is None:
+        return joined(("not labelled",))
+    part = "good part" if truth.good else "bad part"
+    return joined((part, *((", carries ", element("code", truth.text)) if truth.text is not None else ())))
+
+
+def _verdict(verdict: Verdict, truth: Truth | None) -> Markup:
+    read = joined((_reading(key, value, truth) for key, value in verdict.reading.items()), ", ")
+    sure = f" at {verdict.confidence:.2f}" if verdict.confidence == verdict.confidence else " without a number"
+    # A reason that only repeats the reading tells nothing that does not stand there already.
+    repeated = str(verdict.reading.get("text") or "\0") in "".join(verdict.reasons[:1])
+    why = element("div", verdict.reasons[0], class_="lead") if verdict.reasons and not repeated else ""
+    return joined((chip(verdict.decision), " ", read, sure, why))
+
+
+def _reading(key: str, value: object, truth: Truth | None) -> Markup:
+    if key != "text":
+        return joined((f"{key}: {value}",))
+    if not value:
+        return joined(("reads nothing",))
+    text = str(value)
+    return joined(
+        ("reads ", element("code", text if truth is None or truth.text is None else _marked(text, truth.text)))
+    )
+
+
+def _marked(text: str, truth: str) -> Markup:
+    """The text with what is not on the part marked, and what is missing struck through."""
+    parts: list[str] = []
+    for step, start, end, first, last in SequenceMatcher(None, truth, text, autojunk=False).get_opcodes():
+        if step == "equal":
+            parts.append(text[first:last])
+            continue
+        parts += [element("del", truth[start:end])] if step == "delete" else []
+        parts += [element("mark", text[first:last])] if last > first else []
+    return joined(parts)
+
+
+def _picture(flip: Flip, region: Region | None) -> Markup:
+    sample = flip.sample
+    try:
+        content = _small_jpeg(sample, region)
+    except InputError as error:
+        return element("div", f"cannot be shown: {error.what}", class_="unread")
+    alt = f"Sample {sample.id}: reference says {flip.before.decision.value}, variant {flip.after.decision.value}"
+    return empty_element("img", src="data:image/jpeg;base64," + b64encode(content).decode(), alt=alt)
+
+
+def _small_jpeg(sample: Sample, region: Region | None) -> bytes:
+    frame = read_picture(sample.picture)
+    if region is not None:
+        frame = frame[region.y : region.y + region.height, region.x : region.x + region.width]
+    if not frame.size:
+        raise InputError(f"the region to look at lies outside of {sample.picture}")
+    content = b""
+    # A noisy picture costs many times a clean one: give way in quality and size, so that the page stays small.
+    for longest_side, quality in _STEPS:
+        content = _encoded(frame, longest_side, quality)
+        if len(content) <= _MOST_BYTES:
+            break
+    return content
+
+
+def _encoded(frame: Frame, longest_side: int, quality: int) -> bytes:
+    height, width = frame.shape[:2]
+    scale = longest_side / max(height, width)
+    if scale < 1:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        frame = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return bytes(cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])

@@ -1,0 +1,87 @@
+"""What the plots show and how they are captioned; the drawing is in ``drawing`` and ``risk_drawing``."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from edgemill_converters.report import drawing, risk_drawing
+from edgemill_converters.report.markup import Markup, element, joined
+from edgemill_converters.report.svg import inline_svg
+from edgemill_converters.report.wording import budget_used, megabytes, metric_title, metric_word, percent, ships
+from edgemill_converters.result import BuildResult, VariantResult
+
+
+def plots_section(result: BuildResult) -> Markup:
+    """All plots of a build."""
+    marks = [drawing.Mark(v.name, v.precision, v.ruling.outcome, ships(result, v)) for v in result.variants]
+    plots = (_latency, _tradeoff, _budget, _sizes)
+    return element("div", joined(plot(result, marks) for plot in plots), class_="plots")
+
+
+def _figure(title: str, caption: str, svg: Markup, wide: bool = False) -> Markup:
+    text = element("figcaption", element("strong", title), caption)
+    return element("figure", text, svg, class_="plot wide" if wide else "plot")
+
+
+def _in_words(result: BuildResult, say: dict[str, str]) -> str:
+    return "; ".join(f"{variant.name}: {say[variant.name]}" for variant in result.variants)
+
+
+def _latency(result: BuildResult, marks: list[drawing.Mark]) -> Markup:
+    say = {v.name: f"p50 {v.measurement.p50_ms:.2f} ms, p99 {v.measurement.p99_ms:.2f} ms" for v in result.variants}
+    latencies = [v.measurement.latencies_ms for v in result.variants]
+    svg = inline_svg("latency", f"Latency. {_in_words(result, say)}", partial(drawing.latency_strips, marks, latencies))
+    caption = "Each tick is a timed inference. ● p50, ▲ p99. Runs far beyond every p99 are counted at the edge."
+    return _figure("Latency", caption, svg)
+
+
+def _tradeoff(result: BuildResult, marks: list[drawing.Mark]) -> Markup:
+    points = [(v.measurement.p50_ms, budget_used(v)) for v in result.variants]
+    say = {v.name: f"p50 {x:.2f} ms, {y:.0%} of the budget" for v, (x, y) in zip(result.variants, points, strict=True)}
+    svg = inline_svg("tradeoff", f"Trade-off. {_in_words(result, say)}", partial(risk_drawing.tradeoff, marks, points))
+    caption = (
+        "Worst upper bound of any metric, relative to what is allowed. Down and left is better; only what lies below "
+        "the line can ship. ● pass, ✕ fail, ▲ undecided; a ring marks what ships."
+    )
+    return _figure("Speed against risk", caption, svg)
+
+
+def _budget(result: BuildResult, marks: list[drawing.Mark]) -> Markup:
+    panels = [
+        risk_drawing.Panel(metric_title(b.metric), b.max_drop, b.confidence, _intervals(result.variants, b.metric))
+        for b in result.recipe.budget
+    ]
+    say = {v.name: _bounds(v) for v in result.variants}
+    svg = inline_svg(
+        "budget", f"Bounds against the budget. {_in_words(result, say)}", partial(risk_drawing.bounds, marks, panels)
+    )
+    caption = "Dot: the drop that was seen. Line: up to its upper confidence bound, which must not cross the red line."
+    return _figure("How much worse it can be", caption, svg, wide=True)
+
+
+def _intervals(variants: tuple[VariantResult, ...], metric: str) -> tuple[tuple[float, float] | None, ...]:
+    """Per variant the drop that was seen and its upper bound."""
+    found = ([j for j in v.ruling.judgements if j.budget.metric == metric] for v in variants)
+    return tuple((js[0].counts.drop if js[0].counts.n else 0.0, js[0].drop_upper_bound) if js else None for js in found)
+
+
+def _bounds(variant: VariantResult) -> str:
+    return ", ".join(
+        f"{metric_word(j.budget.metric)} worse by at most {percent(j.drop_upper_bound)} of {percent(j.budget.max_drop)}"
+        for j in variant.ruling.judgements
+    )
+
+
+def _sizes(result: BuildResult, marks: list[drawing.Mark]) -> Markup:
+    measured = [v.measurement for v in result.variants]
+    say = {
+        v.name: f"{megabytes(v.measurement.size_bytes)} MB on disk, {v.measurement.peak_memory_mb:.0f} MB in memory"
+        for v in result.variants
+    }
+    columns = [
+        ("Graph and weights on disk, MB", [m.size_bytes / 1e6 for m in measured]),
+        ("Peak memory of the process, MB", [m.peak_memory_mb for m in measured]),
+    ]
+    svg = inline_svg("sizes", f"Sizes. {_in_words(result, say)}", partial(drawing.bars, marks, columns))
+    caption = "Blue is FP32, orange INT8. Memory is the largest resident set of a process that does nothing else."
+    return _figure("Size and memory", caption, svg, wide=True)

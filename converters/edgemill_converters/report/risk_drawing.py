@@ -1,0 +1,127 @@
+"""The drawings of risk: what is allowed, what was seen, and what it can be at worst."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgemill_converters.report.drawing import Mark, figure_of, rows_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_BUDGET = "#b02a1c"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One metric's budget, and per variant the drop seen with its upper bound."""
+
+    title: str
+    allowed: float
+    confidence: float
+    intervals: tuple[tuple[float, float] | None, ...]
+
+
+def tradeoff(marks: Sequence[Mark], points: Sequence[tuple[float, float]]) -> Figure:
+    """Latency against the share of the budget that the worst bound uses, which is drawn on a logarithmic scale."""
+    figure = figure_of(6.4, 3.9)
+    axes = figure.add_subplot()
+    shares = [y for _, y in points if np.isfinite(y)]
+    low, high = min([0.3, *shares]) / 1.5, max([3.0, *shares]) * 1.5
+    right = 1.12 * max(x for x, _ in points)
+    axes.set(yscale="log", ylim=(low, high), xlim=(0, right), xlabel="p50, milliseconds")
+    axes.set_ylabel("worst bound ÷ allowed")
+    axes.yaxis.set_major_formatter(lambda y, _: f"{y:g}×")
+    axes.axhspan(1, high, color=_BUDGET, alpha=0.07, linewidth=0)
+    axes.axhline(1, color=_BUDGET, linewidth=1.5)
+    corner = (0.985, 0.98)
+    axes.annotate(
+        "outside the budget", corner, xycoords="axes fraction", color=_BUDGET, fontsize=9, ha="right", va="top"
+    )
+    axes.grid(visible=True)
+    for mark, (x, y) in zip(marks, points, strict=True):
+        y = min(y, high)
+        if mark.ships:
+            axes.plot([x], [y], "o", markersize=17, markerfacecolor="none", markeredgecolor=mark.colour)
+        axes.plot([x], [y], mark.shape, color=mark.colour, markersize=9, markeredgecolor="white")
+    _labels_beside(axes, marks, points)
+    return figure
+
+
+def _labels_beside(axes: Axes, marks: Sequence[Mark], points: Sequence[tuple[float, float]]) -> None:
+    """Names in the right margin, spread so that none covers another, each tied to its point."""
+    low, high = np.log(axes.get_ylim())
+    wanted = [min(1.0, float((np.log(max(y, 1e-9)) - low) / (high - low))) for _, y in points]
+    for index, place in _spread(wanted, gap=0.085).items():
+        axes.annotate(
+            marks[index].label,
+            xy=(points[index][0], min(points[index][1], axes.get_ylim()[1])),
+            xytext=(1.03, place),
+            textcoords="axes fraction",
+            va="center",
+            color=marks[index].colour,
+            fontsize=9.5,
+            arrowprops={"arrowstyle": "-", "color": marks[index].colour, "linewidth": 0.6, "alpha": 0.6, "shrinkB": 7},
+        )
+
+
+def _spread(wanted: Sequence[float], gap: float) -> dict[int, float]:
+    """Move places in 0 to 1 apart by ``gap``, keeping their order; by index of ``wanted``."""
+    order = sorted(range(len(wanted)), key=lambda index: wanted[index])
+    gap = min(gap, 1 / max(1, len(wanted) - 1))
+    places: list[float] = []
+    for rank, index in enumerate(order):
+        lowest = places[-1] + gap if places else 0.0
+        room_above = 1 - gap * (len(order) - 1 - rank)
+        places.append(min(max(wanted[index], lowest), room_above))
+    return dict(zip(order, places, strict=True))
+
+
+def bounds(marks: Sequence[Mark], panels: Sequence[Panel]) -> Figure:
+    """Drop seen and upper bound per variant, one panel a metric, with the budget as a line."""
+    figure, columns = rows_of(marks, len(panels), width=12.2, per_row=0.5)
+    for axes, panel in zip(columns, panels, strict=True):
+        seen = [interval for interval in panel.intervals if interval is not None]
+        left = min([0.0, *(drop for drop, _ in seen)])
+        inside = [bound for _, bound in seen if bound <= 4 * panel.allowed]
+        right = max([1.6 * panel.allowed, *(1.25 * bound for bound in inside)])
+        axes.set_xlim(left - 0.04 * right, right)
+        axes.axvline(panel.allowed, color=_BUDGET, linewidth=1.5)
+        axes.axvline(0, color="#8a949d", linewidth=0.8)
+        for row, (mark, interval) in enumerate(zip(marks, panel.intervals, strict=True)):
+            if interval is not None:
+                _interval(axes, row, mark, interval, right)
+        axes.set_title(panel.title, fontsize=10.5, loc="left", pad=18)
+        note = f"allowed {panel.allowed:.2%} at {100 * panel.confidence:g}%"
+        axes.annotate(
+            note, (panel.allowed, 1.02), xycoords=("data", "axes fraction"), color=_BUDGET, fontsize=9, ha="center"
+        )
+        axes.xaxis.set_major_formatter(lambda x, _: f"{100 * x:g}%")
+        axes.set_xlabel("worse by")
+    return figure
+
+
+def _interval(axes: Axes, row: int, mark: Mark, interval: tuple[float, float], right: float) -> None:
+    drop, bound = interval
+    end = min(bound, right)
+    axes.plot([min(drop, end), end], [row, row], "-", color=mark.colour, linewidth=2.5)
+    axes.plot([end], [row], "|" if bound <= right else ">", color=mark.colour, markersize=10, clip_on=False)
+    if drop <= right:
+        axes.plot([drop], [row], mark.shape, color=mark.colour, markersize=8, markeredgecolor="white")
+    # Near the right edge the label goes to the left of its mark.
+    shift, side = (-6, "right") if end > 0.75 * right else (6, "left")
+    axes.annotate(
+        f"≤ {bound:.2%}",
+        (end, row),
+        xytext=(shift, 7),
+        textcoords="offset points",
+        fontsize=8.5,
+        ha=side,
+        va="center",
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85},
+    )

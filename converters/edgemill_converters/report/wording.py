@@ -1,0 +1,93 @@
+"""How numbers, outcomes and places are put into words, the same on the whole page."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+from edgemill_converters.recipe import Objective
+from edgemill_converters.report.markup import Markup, element
+from edgemill_converters.result import BuildResult, VariantResult
+from edgemill_core.budget import Outcome
+from edgemill_core.metrics import METRICS
+from edgemill_core.verdict import Decision
+
+NOT_AVAILABLE = "n/a"
+_MARKS = {"pass": "✓", "fail": "✗", "undecided": "?", "reject": "✗", "uncertain": "?"}
+
+
+def percent(share: float) -> str:
+    """A part of 1 in percent; ``n/a`` where there was nothing to count."""
+    return f"{share:.2%}" if isfinite(share) else NOT_AVAILABLE
+
+
+def megabytes(size_bytes: int) -> str:
+    """Bytes as MB of 10^6 bytes."""
+    return f"{size_bytes / 1e6:.1f}"
+
+
+def chip(word: Outcome | Decision) -> Markup:
+    """An outcome or a decision as a coloured word; the mark tells it apart without colour."""
+    return element("span", f"{_MARKS[word.value]} {word.value}", class_=f"chip {word.value}")
+
+
+def metric_title(name: str) -> str:
+    """A metric for people."""
+    return METRICS[name].title if name in METRICS else name
+
+
+def metric_word(name: str) -> str:
+    """A metric in a word or few: its title without what stands in brackets."""
+    return metric_title(name).partition(" (")[0]
+
+
+def confidence(share: float) -> str:
+    """A confidence without idle digits: 95%, 99.9%."""
+    return f"{100 * share:g}%"
+
+
+def target_of(variant: VariantResult) -> str:
+    """The target's key, as ``Choice.without`` writes it."""
+    return f"{variant.runtime}-{variant.device}"
+
+
+def place(variant: VariantResult) -> str:
+    """The target for people, e.g. ``onnxruntime on CPU``."""
+    return f"{variant.runtime} on {variant.device}"
+
+
+def objective_ms(result: BuildResult, variant: VariantResult) -> float:
+    """The latency that the recipe asks to keep small, in milliseconds."""
+    measured = variant.measurement
+    return measured.p99_ms if result.recipe.objective is Objective.LATENCY_P99 else measured.p50_ms
+
+
+def objective_name(result: BuildResult) -> str:
+    """``p50`` or ``p99``."""
+    return "p99" if result.recipe.objective is Objective.LATENCY_P99 else "p50"
+
+
+def fp32_of(result: BuildResult, variant: VariantResult) -> VariantResult | None:
+    """FP32 on the variant's own target, if the recipe asked for it."""
+    same = [v for v in result.variants if v.precision == "fp32" and target_of(v) == target_of(variant)]
+    return same[0] if same else None
+
+
+def ships(result: BuildResult, variant: VariantResult) -> bool:
+    """Whether the variant goes into the bundle; with one target unserved there is no bundle at all."""
+    return variant.name in result.choice.shipped and not result.choice.without
+
+
+def reason(result: BuildResult, variant: VariantResult) -> str:
+    """Why the variant ships, or why not."""
+    refused = [refusal.why for refusal in result.choice.refused if refusal.variant == variant.name]
+    if refused:
+        return refused[0]
+    if result.choice.without:
+        lacking = ", ".join(result.choice.without)
+        return f"best of its target, but there is no bundle: nothing is inside the budget for {lacking}"
+    return f"fastest inside the budget for {target_of(variant)}: {variant.ruling.why}"
+
+
+def budget_used(variant: VariantResult) -> float:
+    """The worst upper bound relative to what is allowed: at most 1 is inside every drop bound."""
+    return max((j.drop_upper_bound / j.budget.max_drop for j in variant.ruling.judgements), default=float("inf"))
