@@ -23,14 +23,13 @@ def run(recipe: Path, out: Path | None, json: bool) -> None:
 
 
 def print_variants(result: edgemill.BuildResult) -> None:
-    """A table of every variant and what became of it."""
+    """A table of every variant, and below it why the others do not ship."""
     from rich.console import Console
     from rich.table import Table
 
-    refused = {refusal.variant: refusal.why for refusal in result.choice.refused}
     table = Table(box=None, pad_edge=False)
-    for title in ("variant", "p50 ms", "p99 ms", "MB", "ruling", ""):
-        table.add_column(title, justify="right" if title in ("p50 ms", "p99 ms", "MB") else "left")
+    for title in ("variant", "p50 ms", "p99 ms", "size MB", "ruling", "ships"):
+        table.add_column(title, justify="right" if title.endswith(("ms", "MB")) else "left", no_wrap=True)
     for variant in result.variants:
         measured = variant.measurement
         table.add_row(
@@ -39,6 +38,9 @@ def print_variants(result: edgemill.BuildResult) -> None:
             f"{measured.p99_ms:.2f}",
             f"{measured.size_bytes / 1e6:.1f}",
             variant.ruling.outcome.value,
-            refused.get(variant.name, "ships"),
+            "ships" if variant.name in result.choice.shipped else "",
         )
-    Console().print(table)
+    Console(soft_wrap=True).print(table)
+    print_line()
+    for refusal in result.choice.refused:
+        print_line(f"not shipped: {refusal.variant}: {refusal.why}")

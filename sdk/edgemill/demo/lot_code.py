@@ -28,7 +28,7 @@ class SetSizes:
     """
 
     calibration: int = 48
-    judge: int = 720
+    judge: int = 680
 
 
 def write_recipe(out: Path) -> Path:
@@ -49,7 +49,7 @@ def write_recipe(out: Path) -> Path:
         "data": {"calibration": {"labels": "data/calibration"}, "judge": {"labels": "data/judge"}},
         "budget": [
             {"metric": "escape_rate", "max_drop": 0.01, "confidence": 0.95},
-            {"metric": "overkill_rate", "max_drop": 0.02, "confidence": 0.95},
+            {"metric": "overkill_rate", "max_drop": 0.03, "confidence": 0.95},
         ],
         "targets": [{"runtime": "onnxruntime"}, {"runtime": "openvino"}],
         "objective": "latency_p50",

@@ -28,7 +28,7 @@ def write_sheet(parts: Sequence[Part], path: Path) -> Path:
 
 def _tile(part: Part) -> Tile:
     read = str(part.verdict.reading.get("text", "")) or "nothing"
-    caption = f"expected {part.sample.context.get('expected', '')}, read {read}"
-    if part.verdict.reasons:
-        caption += f": {part.verdict.reasons[0]}"
+    caption = (
+        f"expected {part.sample.context.get('expected', '')}; {'; '.join(part.verdict.reasons) or f'reads {read}'}"
+    )
     return Tile(read_picture(part.sample.picture), part.sample.id, caption, _HEADINGS[part.fate])
