@@ -86,12 +86,13 @@ def write_bundle(source: Path, manifest: Manifest, target: Path) -> Bundle:
     return Bundle(target, manifest)
 
 
-def open_bundle(folder: Path) -> Bundle:
+def open_bundle(folder: Path | str) -> Bundle:
     """Read and verify a bundle: seal, names, sizes and digests of every file, nothing unlisted, no links.
 
     Raises:
         BundleError: anything at all is not as the manifest says.
     """
+    folder = Path(folder)
     path = folder / MANIFEST
     if not path.is_file():
         raise BundleError(
