@@ -38,7 +38,10 @@ class OpenVinoEngine(Engine):
         if self.settings.threads is not None:
             options["INFERENCE_NUM_THREADS"] = self.settings.threads
         try:
-            self._compiled = core.compile_model(core.read_model(self.graph), self.settings.device, options)
+            model = core.read_model(self.graph)
+            # Compiling merges tensors, and a merged output answers to several names; the graph's own is the contract.
+            names = [port.any_name for port in (*model.inputs, *model.outputs)]
+            self._compiled = core.compile_model(model, self.settings.device, options)
         except Exception as error:  # OpenVINO raises bare RuntimeError and its subclasses
             raise ModelError(
                 f"OpenVINO cannot load {self.graph.name}",
@@ -47,11 +50,14 @@ class OpenVinoEngine(Engine):
                 fix=f"check the file; OpenVINO {ov.__version__} is installed here",
             ) from error
         self._request = self._compiled.create_infer_request()
-        return tuple(map(_spec, self._compiled.inputs)), tuple(map(_spec, self._compiled.outputs))
+        ports = (*self._compiled.inputs, *self._compiled.outputs)
+        specs = [_spec(name, port) for name, port in zip(names, ports, strict=True)]
+        inputs = len(self._compiled.inputs)
+        return tuple(specs[:inputs]), tuple(specs[inputs:])
 
     def _run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         try:
-            self._request.infer(dict(feeds), share_inputs=True)
+            self._request.infer([feeds[spec.name] for spec in self.inputs], share_inputs=True)
         except Exception as error:
             raise EngineError(
                 f"OpenVINO failed on {self.graph.name}",
@@ -81,6 +87,6 @@ class OpenVinoEngine(Engine):
         del self._request, self._compiled
 
 
-def _spec(port: Any) -> TensorSpec:
+def _spec(name: str, port: Any) -> TensorSpec:
     shape = tuple(d.get_length() if d.is_static else None for d in port.partial_shape)
-    return TensorSpec(port.any_name, port.element_type.to_dtype().name, shape)
+    return TensorSpec(name, port.element_type.to_dtype().name, shape)
