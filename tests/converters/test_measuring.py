@@ -1,0 +1,78 @@
+"""Measuring children: killed, crashed or hung, each is an error and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from tiny_text import tiny_model
+
+from edgemill_converters.measuring import EngineChild, Subject, measure
+from edgemill_core.errors import EngineError
+
+
+def toy(folder: Path, order: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    info = folder / "toy-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[edgemill.runtimes]\ntoy = toy_runtime:ToyEngine\n")
+    monkeypatch.syspath_prepend(folder)
+    (folder / "graph").write_text(order)
+    np.save(folder / "inputs.npy", np.zeros((2, 3), np.uint8))
+    return folder / "graph"
+
+
+def request(folder: Path) -> dict[str, object]:
+    return {"command": "time", "inputs": str(folder / "inputs.npy"), "runs": 1, "warmup": 0}
+
+
+@pytest.mark.parametrize(("order", "part"), [("kill", "exit status -9"), ("segfault", "exit status -11")])
+def test_a_child_that_dies_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str, part: str) -> None:
+    with EngineChild("toy", toy(tmp_path, order, monkeypatch)) as child:
+        with pytest.raises(EngineError) as caught:
+            child.ask(request(tmp_path))
+        assert part in str(caught.value)
+        with pytest.raises(EngineError, match="died"):
+            child.ask(request(tmp_path))
+
+
+def test_a_child_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with EngineChild("toy", toy(tmp_path, "hang", monkeypatch), limit_s=3) as child:
+        with pytest.raises(EngineError, match="hung"):
+            child.ask(request(tmp_path))
+        process = child._process
+    assert process.returncode == -9
+    with pytest.raises(ProcessLookupError):
+        os.kill(process.pid, 0)
+
+
+def test_a_child_that_works_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with EngineChild("toy", toy(tmp_path, "", monkeypatch)) as child:
+        for _ in range(2):
+            assert len(child.ask(request(tmp_path))["latencies"]) == 1
+
+
+def test_an_engine_that_refuses_is_heard(tmp_path: Path) -> None:
+    (tmp_path / "bad.onnx").write_bytes(b"x")
+    with pytest.raises(EngineError, match=r"cannot load bad\.onnx"):
+        EngineChild("onnxruntime", tmp_path / "bad.onnx")
+    with pytest.raises(EngineError, match="no device 'CUDA'"):
+        EngineChild("onnxruntime", tmp_path / "bad.onnx", "CUDA")
+
+
+def test_measuring_takes_turns_and_says_what_it_found(tmp_path: Path) -> None:
+    onnx.save(tiny_model(), tmp_path / "g.onnx")
+    np.save(tmp_path / "in.npy", np.zeros((3, 3, 8, 32), np.float32))
+    said: list[str] = []
+    subjects = {r: Subject(r, "CPU", tmp_path / "g.onnx", 123) for r in ("onnxruntime", "openvino")}
+    found = measure(subjects, tmp_path / "in.npy", rounds=2, runs=4, progress=said.append)
+    assert said == ["measuring, turn 1 of 2", "measuring, turn 2 of 2"]
+    for runtime in subjects:
+        one = found[runtime]
+        assert len(one.latencies_ms) == 8
+        assert min(one.latencies_ms) <= one.p50_ms <= one.p99_ms <= max(one.latencies_ms)
+        assert one.as_dict()["size_bytes"] == 123
+        assert sum(one.layers.values()) == 1

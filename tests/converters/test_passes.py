@@ -1,0 +1,199 @@
+"""Passes keep their promises, or are found out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from tiny_text import tiny_model
+
+from edgemill_converters.passes.bake_input import BakeInput
+from edgemill_converters.passes.base import Pass, Sequential, copy_of
+from edgemill_converters.passes.fix_shape import FixShape, picture_input
+from edgemill_converters.passes.fold import Fold
+from edgemill_converters.passes.select_classes import SelectClasses, text_classes
+from edgemill_converters.passes.upgrade_opset import UpgradeOpset, opset_of
+from edgemill_converters.quantization.calibration import calibrate, quantizable_layers
+from edgemill_converters.quantization.dialects import DIALECTS, WriteQdq
+from edgemill_converters.quantization.plan import Plan
+from edgemill_core.errors import DataError, ModelError, PassError
+from edgemill_core.picture_input import Colour, Layout, Normalise, PictureInput
+from edgemill_runtimes.engines import load
+
+INPUT = PictureInput(size=(32, 8), normalise=Normalise(mean=(10, 20, 30), std=(50, 60, 70)))
+
+
+def run(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> np.ndarray:
+    from onnx.reference import ReferenceEvaluator
+
+    return np.asarray(ReferenceEvaluator(model).run(None, feeds)[0])
+
+
+class Stamp(Pass):
+    """A pass that can be told to misbehave."""
+
+    name = "stamp"
+
+    def __init__(self, way: str) -> None:
+        self._way = way
+
+    def _apply(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        result = model if self._way == "in place" else copy_of(model)
+        result.producer_name = "stamped"
+        if self._way == "invalid":
+            result.graph.node[0].op_type = "NoSuchOperator"
+        if self._way == "raises":
+            raise RuntimeError("out of ink")
+        return result
+
+    def _check(self, result: onnx.ModelProto) -> None:
+        if self._way == "unkept":
+            raise self._broken("a stamp", "none")
+
+
+@pytest.mark.parametrize(
+    ("way", "part"),
+    [
+        ("in place", "edited it in place"),
+        ("invalid", "NoSuchOperator"),
+        ("raises", "out of ink"),
+        ("unkept", "broke its promise"),
+    ],
+)
+def test_a_pass_that_misbehaves_is_found_out(way: str, part: str) -> None:
+    with pytest.raises(PassError) as caught:
+        Stamp(way)(tiny_model())
+    assert part in str(caught.value)
+    assert "'stamp'" in str(caught.value)
+
+
+def test_a_sequence_says_what_ran_before_the_failure() -> None:
+    with pytest.raises(PassError) as caught:
+        Sequential([UpgradeOpset(), Stamp("fine"), Stamp("raises")])(tiny_model())
+    assert "after: upgrade-opset, stamp" in str(caught.value)
+
+
+@pytest.mark.parametrize("colour", [Colour.RGB, Colour.BGR])
+@pytest.mark.parametrize("opset", [11, 13, 17])
+def test_the_baked_graph_takes_pictures_and_computes_the_same(colour: Colour, opset: int) -> None:
+    declared = INPUT.model_copy(update={"colour": colour})
+    model = FixShape(declared)(tiny_model(max(opset, 13)))
+    baked = Sequential([UpgradeOpset(), BakeInput(declared), Fold()])(model)
+    picture = np.random.default_rng(0).integers(0, 256, (1, 8, 32, 3)).astype(np.uint8)
+    ordered = picture[..., ::-1] if colour is Colour.RGB else picture
+    x = ((ordered - np.array([10, 20, 30])) / np.array([50, 60, 70])).transpose(0, 3, 1, 2).astype(np.float32)
+    np.testing.assert_allclose(run(baked, {"picture": picture}), run(model, {"x": x}), atol=1e-5)
+    assert opset_of(baked) >= 17
+
+
+def test_models_that_want_channels_last_get_them() -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, "h", "w", 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    declared = PictureInput(
+        size=(3, 2), colour=Colour.GREY, layout=Layout.NHWC, normalise=Normalise(mean=(1,), std=(2,))
+    )
+    baked = BakeInput(declared)(FixShape(declared)(model))
+    picture = np.arange(6, dtype=np.uint8).reshape(1, 2, 3, 1)
+    np.testing.assert_allclose(run(baked, {"picture": picture}), (picture - 1.0) / 2)
+
+
+def test_a_model_with_two_inputs_or_outputs_is_refused() -> None:
+    two = tiny_model()
+    two.graph.input.append(helper.make_tensor_value_info("more", TensorProto.FLOAT, [1]))
+    with pytest.raises(ModelError, match="one batch of pictures"):
+        picture_input(two)
+    outputs = tiny_model()
+    outputs.graph.output.append(helper.make_tensor_value_info("scores", TensorProto.FLOAT, None))
+    with pytest.raises(ModelError, match="several outputs"):
+        SelectClasses([0], "probabilities")(outputs)
+
+
+def test_text_classes_follow_paddle_s_order() -> None:
+    assert text_classes("BA", ["A", "B"], 3) == [0, 2, 1]
+    assert text_classes("A ", ["A", "B"], 4) == [0, 1, 3]
+    with pytest.raises(ModelError, match="no class for: ' '"):
+        text_classes("A ", ["A", "B"], 3)
+
+
+def quantized(dialect: str, bits: int = 8) -> tuple[onnx.ModelProto, Plan]:
+    model = Sequential([UpgradeOpset(), BakeInput(INPUT), Fold()])(FixShape(INPUT)(tiny_model()))
+    rng = np.random.default_rng(1)
+    plan = calibrate(model, (rng.integers(0, 256, (1, 8, 32, 3)).astype(np.uint8) for _ in range(5)), bits)
+    return WriteQdq(plan, DIALECTS[dialect])(model), plan
+
+
+def types(model: onnx.ModelProto, kind: str) -> list[int]:
+    """Element types of the zero points of all nodes of ``kind``."""
+    table = {t.name: t for t in model.graph.initializer}
+    return [table[n.input[2]].data_type for n in model.graph.node if n.op_type == kind]
+
+
+@pytest.mark.parametrize("dialect", ["onnxruntime", "openvino"])
+def test_the_cpu_dialect_has_unsigned_activations_and_a_quantized_bias(dialect: str) -> None:
+    model, _ = quantized(dialect)
+    assert set(types(model, "QuantizeLinear")) == {TensorProto.UINT8}
+    assert TensorProto.INT32 in {t.data_type for t in model.graph.initializer}
+
+
+def test_the_tensorrt_dialect_is_symmetric_and_keeps_its_bias_in_float() -> None:
+    model, _ = quantized("tensorrt")
+    assert set(types(model, "QuantizeLinear")) == {TensorProto.INT8}
+    table = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            assert not table[node.input[2]].any()
+            assert table[node.input[2]].dtype != np.int32
+
+
+def test_seven_bit_weights_stay_within_64() -> None:
+    for bits, limit in ((8, 127), (7, 64)):
+        model, _ = quantized("onnxruntime", bits)
+        weights = [numpy_helper.to_array(t) for t in model.graph.initializer if t.data_type == TensorProto.INT8]
+        largest = max(np.abs(w.astype(int)).max() for w in weights)
+        assert limit // 2 < largest <= limit
+
+
+def test_the_quantized_graph_still_reads_like_the_float_one(tmp_path: Path) -> None:
+    model, _ = quantized("onnxruntime")
+    plain = Sequential([UpgradeOpset(), BakeInput(INPUT), Fold()])(FixShape(INPUT)(tiny_model()))
+    picture = np.random.default_rng(9).integers(0, 256, (1, 8, 32, 3)).astype(np.uint8)
+    onnx.save(model, tmp_path / "q.onnx")
+    with load("onnxruntime", tmp_path / "q.onnx") as engine:
+        found = engine.run({"picture": picture})["p"]
+    assert np.abs(found - run(plain, {"picture": picture})).max() < 0.1
+
+
+def test_ranges_are_the_mean_of_each_picture_s_extremes() -> None:
+    model = FixShape(INPUT)(tiny_model(17))
+    pictures = [np.random.default_rng(i).random((1, 3, 8, 32)).astype(np.float32) for i in range(4)]
+    plan = calibrate(model, iter(pictures), 8)
+    means = [p[0].reshape(3, 1, 8, 4, 8).mean(axis=(2, 4)) for p in pictures]
+    assert plan.ranges["mean"].high == pytest.approx(np.mean([m.max() for m in means]), rel=1e-5)
+    assert plan.ranges["mean"].low == 0
+    assert (plan.samples, plan.layers) == (4, ("conv",))
+    assert plan.with_ranges_scaled(2).ranges["mean"].high == pytest.approx(2 * plan.ranges["mean"].high)
+    assert plan.digest != plan.with_ranges_scaled(2).digest
+
+
+def test_calibration_refuses_nothing_and_nan() -> None:
+    model = FixShape(INPUT)(tiny_model(17))
+    with pytest.raises(DataError, match="nothing to calibrate on"):
+        calibrate(model, iter([]), 8)
+    broken = np.full((1, 3, 8, 32), np.nan, np.float32)
+    with pytest.raises(DataError, match="not numbers"):
+        calibrate(model, iter([broken]), 8)
+
+
+def test_a_model_without_weights_to_quantize_is_refused() -> None:
+    plan = Plan({}, (), 8, "none", 1)
+    with pytest.raises(ModelError, match="no layer that can be quantized"):
+        WriteQdq(plan, DIALECTS["openvino"])(tiny_model(17))
+    assert [n.name for n in quantizable_layers(tiny_model().graph)] == ["conv"]

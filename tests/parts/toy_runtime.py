@@ -1,0 +1,43 @@
+"""A third party's runtime: computes nothing, and can be told to die or hang."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Mapping
+
+import numpy as np
+
+from edgemill_core.tensors import Array, TensorSpec
+from edgemill_runtimes.engines import Engine
+
+
+class ToyEngine(Engine):
+    """Gives its input back; what the graph's file says is what it does instead."""
+
+    runtime = "toy"
+
+    def _open(self) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+        self._order = self.graph.read_text(errors="replace")
+        spec = TensorSpec("x", "uint8", (1, None))
+        return (spec,), (TensorSpec("y", "uint8", (1, None)),)
+
+    def _run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        if self._order == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self._order == "segfault":
+            ctypes.memset(0, 1, 1)
+        if self._order == "hang":
+            time.sleep(3600)
+        return {"y": np.array(feeds["x"])}
+
+    def _facts(self) -> tuple[str, str, Mapping[str, int]]:
+        return "1.0", "CPU", {}
+
+    def _close(self) -> None:
+        del self._order
+
+
+NOT_AN_ENGINE = 7

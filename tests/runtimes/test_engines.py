@@ -1,0 +1,193 @@
+"""One contract for every engine, and what happens where it cannot be had."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from tiny_text import tiny_model
+
+from edgemill_core.errors import EngineError, InputError, MissingPartError, ModelError
+from edgemill_runtimes.engines import Engine, EngineSettings, engine_class, load, runtime_names
+
+
+def distribution(folder: Path, value: str) -> None:
+    """What pip would leave of a package that provides a runtime."""
+    info = folder / "toy-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[edgemill.runtimes]\ntoy = {value}\n")
+
+
+class EngineContract:
+    """What every runtime owes."""
+
+    runtime: str
+    feeds: dict[str, np.ndarray]
+
+    @pytest.fixture
+    def graph(self, tmp_path: Path) -> Path:
+        onnx.save(tiny_model(), tmp_path / "graph.onnx")
+        return tmp_path / "graph.onnx"
+
+    @pytest.fixture
+    def engine(self, graph: Path) -> Engine:
+        return load(self.runtime, graph)
+
+    def test_it_says_what_it_takes_and_gives(self, engine: Engine) -> None:
+        assert [spec.name for spec in engine.inputs] == list(self.feeds)
+        found = engine.run(self.feeds)
+        assert list(found) == [spec.name for spec in engine.outputs]
+        for spec in engine.outputs:
+            assert spec.dtype == found[spec.name].dtype.name
+            assert spec.admits(found[spec.name].shape)
+
+    def test_results_belong_to_the_caller(self, engine: Engine) -> None:
+        first = engine.run(self.feeds)
+        kept = {name: value.copy() for name, value in first.items()}
+        engine.run({name: np.zeros_like(value) for name, value in self.feeds.items()})
+        for name, value in first.items():
+            np.testing.assert_array_equal(value, kept[name])
+
+    def test_the_same_input_gives_the_same_bits(self, engine: Engine) -> None:
+        one, two = engine.run(self.feeds), engine.run(self.feeds)
+        for name in one:
+            assert one[name].tobytes() == two[name].tobytes()
+
+    def test_feeds_that_do_not_fit_never_reach_the_runtime(self, engine: Engine) -> None:
+        name, value = next(iter(self.feeds.items()))
+        for wrong in ({}, {"nothing": value}, {name: value.astype(np.int16)}, {name: value[0]}):
+            with pytest.raises(InputError):
+                engine.run(wrong)
+
+    def test_a_closed_engine_says_so(self, graph: Path) -> None:
+        with load(self.runtime, graph) as engine:
+            engine.run(self.feeds)
+        engine.close()
+        with pytest.raises(EngineError, match="closed"):
+            engine.run(self.feeds)
+
+    def test_facts_name_runtime_version_and_device(self, engine: Engine) -> None:
+        facts = engine.facts()
+        assert facts.runtime == self.runtime
+        assert facts.version
+        assert facts.device == "CPU"
+        assert facts.build_seconds >= 0
+
+    def test_a_missing_graph_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(ModelError, match=r"gone\.onnx"):
+            load(self.runtime, tmp_path / "gone.onnx")
+
+
+class NativeContract(EngineContract):
+    """What every runtime that reads ONNX owes besides."""
+
+    feeds = {"x": np.random.default_rng(0).random((1, 3, 8, 32), np.float32)}  # noqa: RUF012
+
+    def test_it_computes_what_numpy_computes(self, engine: Engine) -> None:
+        x = self.feeds["x"][0]
+        mean = x.reshape(3, 1, 8, 4, 8).mean(axis=(2, 4))[:, 0]
+        weights = np.array([[-20, -20, -20], [30, -10, -10], [-10, 30, -10]])
+        scores = weights @ mean + np.array([[8], [-8], [-8]])
+        exact = np.exp(scores) / np.exp(scores).sum(axis=0)
+        np.testing.assert_allclose(engine.run(self.feeds)["p"][0], exact.T, atol=1e-5)
+
+    def test_threads_can_be_set(self, graph: Path) -> None:
+        with load(self.runtime, graph, EngineSettings(threads=1)) as engine:
+            assert engine.run(self.feeds)["p"].shape == (1, 4, 3)
+
+    def test_open_dimensions_take_any_size(self, engine: Engine) -> None:
+        assert engine.run({"x": np.zeros((2, 3, 8, 16), np.float32)})["p"].shape == (2, 2, 3)
+
+    def test_a_broken_model_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "bad.onnx").write_bytes(b"\x00" * 100)
+        with pytest.raises(ModelError, match=r"cannot load bad\.onnx"):
+            load(self.runtime, tmp_path / "bad.onnx")
+
+    def test_a_failure_inside_the_runtime_is_an_error_of_ours(self, tmp_path: Path) -> None:
+        four = numpy_helper.from_array(np.array([4], np.int64), "four")
+        values = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [size]) for name, size in (("x", "n"), ("y", 4))
+        ]
+        graph = helper.make_graph(
+            [helper.make_node("Reshape", ["x", "four"], ["y"])], "g", values[:1], values[1:], [four]
+        )
+        onnx.save(
+            helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "four.onnx"
+        )
+        with load(self.runtime, tmp_path / "four.onnx") as engine:
+            assert engine.run({"x": np.zeros(4, np.float32)})["y"].shape == (4,)
+            with pytest.raises(EngineError, match=r"failed on four\.onnx"):
+                engine.run({"x": np.zeros(5, np.float32)})
+
+
+class TestOnnxRuntime(NativeContract):
+    runtime = "onnxruntime"
+
+    @pytest.mark.parametrize("device", ["CUDA", "NPU", "GPU", ""])
+    def test_another_device_is_never_swapped_for_the_cpu(self, graph: Path, device: str) -> None:
+        with pytest.raises(MissingPartError) as caught:
+            load(self.runtime, graph, EngineSettings(device))
+        assert "CPUExecutionProvider" in str(caught.value)
+        assert caught.value.exit_code == 3
+
+
+class TestOpenVino(NativeContract):
+    runtime = "openvino"
+
+    @pytest.mark.parametrize("device", ["NPU", "GPU", "AUTO"])
+    def test_another_device_is_never_swapped_for_the_cpu(self, graph: Path, device: str) -> None:
+        with pytest.raises(MissingPartError) as caught:
+            load(self.runtime, graph, EngineSettings(device))
+        assert f"no device '{device}'" in str(caught.value)
+        assert "CPU" in str(caught.value)
+
+
+class TestThirdParty(EngineContract):
+    runtime = "toy"
+    feeds = {"x": np.array([[1, 2, 3]], np.uint8)}  # noqa: RUF012
+
+    @pytest.fixture(autouse=True)
+    def installed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        distribution(tmp_path, "toy_runtime:ToyEngine")
+        monkeypatch.syspath_prepend(tmp_path)
+
+    def test_it_is_listed_beside_ours(self) -> None:
+        assert set(runtime_names()) == {"onnxruntime", "openvino", "toy"}
+
+    def test_nobody_can_take_our_names(self, tmp_path: Path) -> None:
+        points = tmp_path / "toy-1.0.dist-info" / "entry_points.txt"
+        points.write_text("[edgemill.runtimes]\nopenvino = toy_runtime:ToyEngine\n")
+        assert engine_class("openvino").__module__ == "edgemill_runtimes.engines.openvino"
+
+
+def test_an_entry_point_that_is_no_engine_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    distribution(tmp_path, "toy_runtime:NOT_AN_ENGINE")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(EngineError, match="not an Engine"):
+        engine_class("toy")
+
+
+def test_an_unknown_runtime_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(EngineError) as caught:
+        engine_class("abacus")
+    assert "onnxruntime | openvino" in str(caught.value)
+
+
+@pytest.mark.parametrize(("runtime", "module"), [("onnxruntime", "onnxruntime"), ("openvino", "openvino")])
+def test_a_runtime_that_is_not_installed_says_how_to_get_it(runtime: str, module: str) -> None:
+    extra = {"onnxruntime": "ort"}.get(runtime, runtime)
+    code = (
+        f"import sys; sys.modules[{module!r}] = None\n"
+        "from edgemill_runtimes.engines import engine_class\n"
+        "from edgemill_core.errors import MissingPartError\n"
+        f"try: engine_class({runtime!r})\n"
+        "except MissingPartError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert f"pip install 'edgemill[{extra}]'" in done.stdout

@@ -1,0 +1,114 @@
+"""Decode, crop, resize, annotate; and what the machine says of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgemill_core.errors import InputError
+from edgemill_core.picture_input import Colour, PictureInput, Region, Resize, ResizeMethod
+from edgemill_core.verdict import Decision, Verdict
+from edgemill_runtimes.frames import decode, encode_png, prepare, read_picture
+from edgemill_runtimes.frames.annotate import annotate
+from edgemill_runtimes.machine import this_machine
+
+RNG = np.random.default_rng(3)
+FRAME = RNG.integers(0, 256, (12, 20, 3)).astype(np.uint8)
+
+
+def test_png_goes_round_without_loss() -> None:
+    np.testing.assert_array_equal(decode(encode_png(FRAME)), FRAME)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"x" * 100, encode_png(FRAME)[:40]])
+def test_bytes_that_are_no_picture_are_refused(content: bytes) -> None:
+    with pytest.raises(InputError, match="cannot be decoded"):
+        decode(content)
+
+
+def test_a_decompression_bomb_is_refused() -> None:
+    header = bytearray(encode_png(np.zeros((8, 8, 3), np.uint8)))
+    header[16:24] = (60_000).to_bytes(4, "big") * 2
+    with pytest.raises(InputError):
+        decode(bytes(header))
+
+
+def test_a_missing_picture_and_a_folder_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        read_picture(tmp_path / "gone.png")
+    with pytest.raises(InputError, match="a folder"):
+        read_picture(tmp_path)
+
+
+def test_a_region_of_the_right_size_is_cut_out_as_it_is() -> None:
+    declared = PictureInput(size=(8, 4), region=Region(x=5, y=3, width=8, height=4))
+    np.testing.assert_array_equal(prepare(FRAME, declared)[0], FRAME[3:7, 5:13])
+
+
+def test_area_resize_by_a_whole_factor_is_the_mean() -> None:
+    declared = PictureInput(size=(10, 6), resize=Resize(method=ResizeMethod.AREA))
+    mean = FRAME.reshape(6, 2, 10, 2, 3).mean(axis=(1, 3))
+    assert np.abs(prepare(FRAME, declared)[0].astype(float) - mean).max() <= 0.51
+
+
+@pytest.mark.parametrize("method", list(ResizeMethod))
+def test_each_method_gives_the_declared_size(method: ResizeMethod) -> None:
+    assert prepare(FRAME, PictureInput(size=(7, 5), resize=Resize(method=method))).shape == (1, 5, 7, 3)
+
+
+def test_grey_is_one_channel() -> None:
+    grey = prepare(FRAME, PictureInput(size=(20, 12), colour=Colour.GREY))
+    exact = FRAME @ np.array([0.114, 0.587, 0.299])
+    assert grey.shape == (1, 12, 20, 1)
+    assert np.abs(grey[0, ..., 0] - exact).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "frame", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)]
+)
+def test_what_is_no_frame_is_refused(frame: np.ndarray) -> None:
+    with pytest.raises(InputError, match="not a frame"):
+        prepare(frame, PictureInput(size=(2, 2)))
+
+
+@pytest.mark.parametrize("decision", list(Decision))
+def test_an_annotated_picture_differs_and_keeps_its_size(tmp_path: Path, decision: Decision) -> None:
+    frame = np.zeros((120, 200, 3), np.uint8)
+    verdict = Verdict(decision, ("because",), 0.5, {"text": "A1"})
+    annotate(frame, Region(x=5, y=5, width=50, height=20), verdict, tmp_path / "a.png")
+    drawn = read_picture(tmp_path / "a.png")
+    assert drawn.shape == frame.shape
+    assert drawn.any()
+    assert not frame.any()
+
+
+@pytest.mark.parametrize(
+    ("flags", "features", "dots"),
+    [
+        ("fpu avx2", ("avx2",), False),
+        ("avx2 avx512f avx512_vnni avx512_bf16", ("avx2", "avx512", "vnni", "bf16"), True),
+        ("avx2 avx_vnni", ("avx2", "avx_vnni"), True),
+        ("fp asimd asimddp i8mm", ("dotprod", "i8mm"), True),
+        ("", (), False),
+    ],
+)
+def test_int8_arithmetic_is_read_from_the_processor(
+    tmp_path: Path, flags: str, features: tuple[str, ...], dots: bool
+) -> None:
+    key = "Features" if "asimd" in flags else "flags"
+    (tmp_path / "cpu").write_text(f"model name\t: Test CPU\n{key}\t\t: {flags}\n")
+    machine = this_machine(tmp_path / "cpu")
+    assert machine.features == features
+    assert machine.int8_dot_product is dots
+    assert machine.int8_family.endswith("dot" if dots else "saturating")
+    assert machine.cpu == "Test CPU"
+
+
+def test_this_machine_can_be_told_without_any_file(tmp_path: Path) -> None:
+    machine = this_machine(tmp_path / "gone")
+    assert machine.cpu == "unknown"
+    assert machine.cores >= 1
+    assert machine.memory_mb > 0
+    assert "numpy" in machine.parts
