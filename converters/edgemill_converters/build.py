@@ -26,7 +26,8 @@ from edgemill_converters.report import write_report
 from edgemill_converters.result import BuildResult, VariantResult
 from edgemill_core.budget import judge
 from edgemill_core.bundle import Bundle
-from edgemill_core.errors import BudgetError
+from edgemill_core.bundle.store import MANIFEST
+from edgemill_core.errors import BudgetError, InputError
 from edgemill_core.samples import Sample, Truth
 from edgemill_core.tasks import Task
 from edgemill_core.tensors import Array
@@ -88,16 +89,38 @@ def build(
     Raises:
         RecipeError, DataError, ModelError: the input is wrong, see the message.
         MissingPartError: a runtime that the recipe names is not installed.
+        InputError: the bundle cannot be written where ``out`` says.
         BudgetError: a target has no variant inside the budget; the report is written all the same.
     """
     recipe = recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe))
     folder = Path(out) if out is not None else recipe.folder
-    folder.mkdir(parents=True, exist_ok=True)
+    _claim(folder, folder / f"{recipe.name}-{recipe.version}")
     scratch = Path(tempfile.mkdtemp(dir=folder, prefix=".build."))
     try:
         return _build(recipe, folder, scratch, _Clock(progress), extra)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _claim(folder: Path, target: Path) -> None:
+    """Make ``folder``, and refuse to replace anything but an earlier bundle."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the folder for the bundle cannot be made: {folder}",
+            expected="a folder, or a place for one",
+            got=str(error),
+            fix="name another folder with --out",
+        ) from error
+    other = target.is_dir() and any(target.iterdir()) and not (target / MANIFEST).is_file()
+    if other or target.is_file():
+        raise InputError(
+            f"{target} would be replaced by the bundle, but is none",
+            expected="nothing, or an earlier bundle",
+            got="a folder with other things" if other else "a file",
+            fix="move it away, or name another folder with --out",
+        )
 
 
 def _build(recipe: Recipe, folder: Path, scratch: Path, clock: _Clock, extra: Sequence[ExtraVariant]) -> BuildResult:

@@ -79,7 +79,7 @@ class Target(Strict):
     """A runtime on a kind of box."""
 
     runtime: str
-    device: str = "CPU"
+    device: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")] = "CPU"
     precisions: Annotated[tuple[str, ...], Field(min_length=1)] = ("fp32", "int8")
 
     @field_validator("precisions")
@@ -120,6 +120,25 @@ class Recipe(Strict):
             if isinstance(raw.get("task"), str):
                 raw["task"] = {"name": raw["task"]}
         return raw
+
+    @field_validator("input")
+    @classmethod
+    def _normalise_fits(cls, declared: PictureInput) -> PictureInput:
+        for key in ("mean", "std"):
+            numbers = len(getattr(declared.normalise, key))
+            if numbers not in (1, declared.channels):
+                fit = "1 number" if declared.channels == 1 else f"1 or {declared.channels} numbers"
+                raise ValueError(f"normalise: {key} takes {fit}, not {numbers}")
+        return declared
+
+    @field_validator("targets")
+    @classmethod
+    def _each_once(cls, targets: tuple[Target, ...]) -> tuple[Target, ...]:
+        names = [f"{target.name}-{precision}" for target in targets for precision in target.precisions]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise ValueError(f"each variant once; asked for twice: {', '.join(doubled)}")
+        return targets
 
     def make_task(self) -> Task:
         """The task, with its settings checked."""

@@ -27,7 +27,7 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
         lines = dict(_walk(node, "")) if node is not None else {}
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RecipeError(
             f"{path} is not YAML", expected="valid YAML in UTF-8", got=str(error)[:300], fix="mend the line it names"
         ) from error
@@ -45,6 +45,8 @@ def _walk(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int]]:
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.YAMLError(f"a key is no plain word (line {key.start_mark.line + 1})")
             if key.value in seen:
                 raise yaml.YAMLError(f"key {key.value!r} stands twice (line {key.start_mark.line + 1})")
             seen.add(key.value)

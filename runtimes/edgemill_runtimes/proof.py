@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sized
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -23,7 +24,7 @@ class Proof:
     Attributes:
         samples: golden samples that were run.
         changed: golden samples whose decision differs from the one at build.
-        largest_difference: of the outputs, absolute.
+        largest_difference: of the outputs, absolute; infinite where their shapes differ.
         tolerance: what the manifest allows.
         holds: at most the allowed number changed, and outputs within tolerance.
         note: why the outputs may differ, where that is known.
@@ -38,8 +39,9 @@ class Proof:
     note: str
 
     def as_dict(self) -> dict[str, object]:
-        """JSON-ready form."""
-        return asdict(self)
+        """JSON-ready form; a difference that is no finite number becomes ``None``."""
+        finite = np.isfinite(self.largest_difference)
+        return {**asdict(self), "largest_difference": self.largest_difference if finite else None}
 
 
 def prove(bundle: Bundle, variant: VariantEntry, allowed: int = 0) -> Proof:
@@ -52,10 +54,11 @@ def prove(bundle: Bundle, variant: VariantEntry, allowed: int = 0) -> Proof:
 
     Raises:
         MissingPartError: the variant's runtime is not installed here.
-        BundleError: the golden samples cannot be read.
+        BundleError: the golden samples cannot be read, or do not belong together.
     """
     golden, task = bundle.model.golden, bundle.task
     inputs, expected = load_array(bundle, golden.inputs), load_array(bundle, variant.golden.outputs)
+    _check_counts({"inputs": inputs, "contexts": golden.contexts, "decisions": variant.golden.decisions})
     with Pipeline(
         load(variant.runtime, bundle.path(variant.graph), EngineSettings(variant.device)), bundle.model.input, task
     ) as pipeline:
@@ -72,8 +75,14 @@ def prove(bundle: Bundle, variant: VariantEntry, allowed: int = 0) -> Proof:
 
 
 def frames_hold(bundle: Bundle) -> bool:
-    """Whether decode, crop and resize give on this box the very bytes they gave at build."""
+    """Whether decode, crop and resize give on this box the very bytes they gave at build.
+
+    Raises:
+        BundleError: the golden frames do not belong together.
+        InputError: one of them is no picture, or smaller than the region.
+    """
     golden = bundle.model.golden
+    _check_counts({"frames": golden.frames, "prepared": golden.prepared})
     return all(
         sha256_bytes(prepare(read_picture(bundle.path(name)), bundle.model.input).tobytes()) == digest
         for name, digest in zip(golden.frames, golden.prepared, strict=True)
@@ -96,6 +105,17 @@ def load_array(bundle: Bundle, name: str) -> Array:
             fix="rebuild the bundle with `edgemill build`",
         ) from error
     return found
+
+
+def _check_counts(golden: Mapping[str, Sized]) -> None:
+    counts = {name: len(values) for name, values in golden.items()}
+    if len(set(counts.values())) != 1 or 0 in counts.values():
+        raise BundleError(
+            "the golden samples do not belong together",
+            expected="as many of each, at least one",
+            got=", ".join(f"{count} {name}" for name, count in counts.items()),
+            fix="rebuild the bundle with `edgemill build`",
+        )
 
 
 def _note(variant: VariantEntry) -> str:

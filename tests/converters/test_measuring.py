@@ -11,7 +11,7 @@ import pytest
 from tiny_text import tiny_model
 
 from edgemill_converters.measuring import EngineChild, Subject, measure
-from edgemill_core.errors import EngineError
+from edgemill_core.errors import EngineError, MissingPartError, ModelError
 
 
 def toy(folder: Path, order: str, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -57,9 +57,9 @@ def test_a_child_that_works_is_asked_again(tmp_path: Path, monkeypatch: pytest.M
 
 def test_an_engine_that_refuses_is_heard(tmp_path: Path) -> None:
     (tmp_path / "bad.onnx").write_bytes(b"x")
-    with pytest.raises(EngineError, match=r"cannot load bad\.onnx"):
+    with pytest.raises(ModelError, match=r"cannot load bad\.onnx"):
         EngineChild("onnxruntime", tmp_path / "bad.onnx")
-    with pytest.raises(EngineError, match="no device 'CUDA'"):
+    with pytest.raises(MissingPartError, match="no device 'CUDA'"):
         EngineChild("onnxruntime", tmp_path / "bad.onnx", "CUDA")
 
 

@@ -24,6 +24,27 @@ def distribution(folder: Path, value: str) -> None:
     (info / "entry_points.txt").write_text(f"[edgemill.runtimes]\ntoy = {value}\n")
 
 
+A = np.array([[1, -2, 3, 4], [0, 5, -6, 7]], np.float32)
+B = np.array([[0, 1, 1, 1], [-1, 2, 2, 2]], np.float32)
+
+
+@pytest.fixture(scope="session")
+def twins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nothing in the order of the alphabet, and ``twin`` is ``zeta`` once more, which compilers merge."""
+    b, a, zeta, twin, alpha = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 4]) for name in ("b", "a", "zeta", "twin", "alpha")
+    )
+    nodes = [
+        helper.make_node("Sub", ["a", "b"], ["alpha"]),
+        helper.make_node("Relu", ["alpha"], ["zeta"]),
+        helper.make_node("Identity", ["zeta"], ["twin"]),
+    ]
+    graph = helper.make_graph(nodes, "twins", [b, a], [zeta, twin, alpha])
+    path = tmp_path_factory.mktemp("twins") / "twins.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
 class EngineContract:
     """What every runtime owes."""
 
@@ -125,9 +146,69 @@ class NativeContract(EngineContract):
             with pytest.raises(EngineError, match=r"failed on four\.onnx"):
                 engine.run({"x": np.zeros(5, np.float32)})
 
+    def test_names_and_order_are_the_graph_s_own_even_where_outputs_merge(self, twins: Path) -> None:
+        with load(self.runtime, twins) as engine:
+            assert [str(spec) for spec in engine.inputs] == ["b: float32[?, 4]", "a: float32[?, 4]"]
+            assert [spec.name for spec in engine.outputs] == ["zeta", "twin", "alpha"]
+            found = engine.run({"a": A, "b": B})
+            again = engine.run({"b": B, "a": A})
+        assert list(found) == ["zeta", "twin", "alpha"]
+        for name, exact in (("zeta", np.maximum(A - B, 0)), ("twin", np.maximum(A - B, 0)), ("alpha", A - B)):
+            np.testing.assert_allclose(found[name], exact)
+            np.testing.assert_array_equal(found[name], again[name])
+
+    def test_a_result_may_be_written_to_and_outlives_the_engine(self, twins: Path) -> None:
+        with load(self.runtime, twins) as engine:
+            first = engine.run({"a": A, "b": B})
+            first["zeta"][:] = -1
+            np.testing.assert_allclose(engine.run({"a": A, "b": B})["zeta"], np.maximum(A - B, 0))
+        assert (first["zeta"] == -1).all()
+        np.testing.assert_allclose(first["twin"], np.maximum(A - B, 0))
+
+    def test_any_view_may_be_fed_and_is_left_alone(self, twins: Path) -> None:
+        strided, frozen = np.repeat(A, 2, axis=1)[:, ::2], B.copy()
+        frozen.setflags(write=False)
+        with load(self.runtime, twins) as engine:
+            np.testing.assert_allclose(engine.run({"a": strided, "b": frozen})["alpha"], A - B)
+        np.testing.assert_array_equal(strided, A)
+
+    @pytest.mark.parametrize(
+        ("feeds", "parts"),
+        [
+            ({}, ["b, a", "nothing"]),
+            ({"a": A, "b": B, "c": B}, ["other tensors", "a, b, c"]),
+            ({"a": A.astype(np.float64), "b": B}, ["'a'", "a: float32[?, 4]", "float64[2, 4]"]),
+            ({"a": A, "b": B[:, :3]}, ["'b'", "float32[2, 3]"]),
+            ({"a": A, "b": B.tolist()}, ["'b'", "not a numpy array", "list"]),
+        ],
+        ids=["none", "unknown", "dtype", "size", "list"],
+    )
+    def test_feeds_that_do_not_fit_are_explained(
+        self, twins: Path, feeds: dict[str, np.ndarray], parts: list[str]
+    ) -> None:
+        with load(self.runtime, twins) as engine, pytest.raises(InputError) as caught:
+            engine.run(feeds)
+        for part in (*parts, "expected:", "got:", "to do:"):
+            assert part in str(caught.value)
+
+    def test_it_is_closed_when_the_block_ends_with_an_error(self, twins: Path) -> None:
+        with pytest.raises(ZeroDivisionError), load(self.runtime, twins) as engine:
+            raise ZeroDivisionError
+        with pytest.raises(EngineError, match="closed"):
+            engine.run({"a": A, "b": B})
+
 
 class TestOnnxRuntime(NativeContract):
     runtime = "onnxruntime"
+
+    def test_facts_that_cannot_be_had_are_an_error_of_ours(self, tmp_path: Path) -> None:
+        pairs = numpy_helper.from_array(np.array([-1, 8], np.int64), "pairs")
+        x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", s]) for n, s in (("x", 4), ("y", 8)))
+        graph = helper.make_graph([helper.make_node("Reshape", ["x", "pairs"], ["y"])], "g", [x], [y], [pairs])
+        path = tmp_path / "pairs.onnx"
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+        with load(self.runtime, path) as engine, pytest.raises(EngineError, match=r"failed on pairs\.onnx"):
+            engine.facts()
 
     @pytest.mark.parametrize("device", ["CUDA", "NPU", "GPU", ""])
     def test_another_device_is_never_swapped_for_the_cpu(self, graph: Path, device: str) -> None:
@@ -171,6 +252,31 @@ def test_an_entry_point_that_is_no_engine_is_refused(tmp_path: Path, monkeypatch
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(EngineError, match="not an Engine"):
         engine_class("toy")
+
+
+def test_an_entry_point_that_names_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    distribution(tmp_path, "toy_runtime:ToyEnigne")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(EngineError) as caught:
+        engine_class("toy")
+    assert "toy_runtime:ToyEnigne, which is None" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "part"), [(None, "spindle"), ("raise OSError('libspindle.so.2: cannot open')", "libspindle.so.2")]
+)
+def test_a_third_party_that_cannot_be_imported_is_a_missing_part_but_no_extra_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, part: str
+) -> None:
+    distribution(tmp_path, "spindle:Engine")
+    if content:
+        (tmp_path / "spindle.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(MissingPartError) as caught:
+        engine_class("toy")
+    assert caught.value.exit_code == 3
+    assert part in str(caught.value.got)
+    assert caught.value.fix == "install what spindle needs"
 
 
 def test_an_unknown_runtime_is_refused_with_those_that_are_known() -> None:

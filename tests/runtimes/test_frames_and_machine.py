@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -28,11 +30,34 @@ def test_bytes_that_are_no_picture_are_refused(content: bytes) -> None:
         decode(content)
 
 
-def test_a_decompression_bomb_is_refused() -> None:
-    header = bytearray(encode_png(np.zeros((8, 8, 3), np.uint8)))
-    header[16:24] = (60_000).to_bytes(4, "big") * 2
-    with pytest.raises(InputError):
-        decode(bytes(header))
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif", ".webp"])
+def test_a_picture_cut_off_is_refused(suffix: str) -> None:
+    whole = cv2.imencode(suffix, cv2.resize(FRAME, (200, 120)))[1].tobytes()
+    assert decode(whole).shape == (120, 200, 3)
+    with pytest.raises(InputError, match=r"half\.picture cannot be decoded"):
+        decode(whole[: len(whole) // 2], "half.picture")
+
+
+def test_grey_deep_and_transparent_pictures_become_frames() -> None:
+    grey = FRAME[..., 0]
+    for given, exact in (
+        (grey, np.repeat(grey[..., None], 3, axis=2)),
+        (FRAME.astype(np.uint16) * 257, FRAME),
+        (np.dstack([FRAME, grey]), FRAME),
+    ):
+        np.testing.assert_array_equal(decode(cv2.imencode(".png", given)[1].tobytes()), exact)
+
+
+@pytest.mark.parametrize(("side", "refused"), [(8, False), (10_001, True)])
+def test_a_decompression_bomb_is_refused_for_its_size(side: int, refused: bool) -> None:
+    content = bytearray(encode_png(np.zeros((8, 8, 3), np.uint8)))
+    content[16:24] = side.to_bytes(4, "big") * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    if refused:
+        with pytest.raises(InputError, match="OPENCV_IO_MAX_IMAGE_PIXELS|pixels"):
+            decode(bytes(content))
+    else:
+        assert decode(bytes(content)).shape == (8, 8, 3)
 
 
 def test_a_missing_picture_and_a_folder_are_told_apart(tmp_path: Path) -> None:
@@ -51,6 +76,32 @@ def test_area_resize_by_a_whole_factor_is_the_mean() -> None:
     declared = PictureInput(size=(10, 6), resize=Resize(method=ResizeMethod.AREA))
     mean = FRAME.reshape(6, 2, 10, 2, 3).mean(axis=(1, 3))
     assert np.abs(prepare(FRAME, declared)[0].astype(float) - mean).max() <= 0.51
+
+
+def test_linear_resize_is_as_by_hand() -> None:
+    frame = np.zeros((1, 2, 3), np.uint8)
+    frame[0, 1] = 100
+    declared = PictureInput(size=(4, 1), resize=Resize(method=ResizeMethod.LINEAR))
+    assert prepare(frame, declared)[0, 0, :, 0].tolist() == [0, 25, 75, 100]
+
+
+def test_the_methods_are_told_apart() -> None:
+    found = {m: prepare(FRAME, PictureInput(size=(9, 5), resize=Resize(method=m))).tobytes() for m in ResizeMethod}
+    assert len(set(found.values())) == 3
+
+
+def test_crop_comes_before_resize() -> None:
+    declared = PictureInput(size=(4, 2), region=Region(x=2, y=4, width=8, height=4))
+    exact = FRAME[4:8, 2:10].reshape(2, 2, 4, 2, 3).mean(axis=(1, 3))
+    assert np.abs(prepare(FRAME, declared)[0].astype(float) - exact).max() <= 0.51
+
+
+@pytest.mark.parametrize(("x", "y"), [(13, 0), (0, 9)])
+def test_a_region_beyond_the_picture_is_refused(x: int, y: int) -> None:
+    with pytest.raises(InputError) as caught:
+        prepare(FRAME, PictureInput(size=(8, 4), region=Region(x=x, y=y, width=8, height=4)))
+    assert f"at least {x + 8} x {y + 4} pixels" in str(caught.value)
+    assert "20 x 12 pixels" in str(caught.value)
 
 
 @pytest.mark.parametrize("method", list(ResizeMethod))
@@ -80,8 +131,17 @@ def test_an_annotated_picture_differs_and_keeps_its_size(tmp_path: Path, decisio
     annotate(frame, Region(x=5, y=5, width=50, height=20), verdict, tmp_path / "a.png")
     drawn = read_picture(tmp_path / "a.png")
     assert drawn.shape == frame.shape
-    assert drawn.any()
+    assert drawn[15, 55].any()
+    assert drawn[15, 55].tolist() != [255, 255, 255]
+    assert not drawn[60:].any()
     assert not frame.any()
+
+
+def test_without_a_region_no_frame_is_drawn(tmp_path: Path) -> None:
+    annotate(np.zeros((120, 200, 3), np.uint8), None, Verdict(Decision.PASS), tmp_path / "a.png")
+    drawn = read_picture(tmp_path / "a.png")
+    assert drawn[:40].any()
+    assert not drawn[40:].any()
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,35 @@ def test_outputs_of_another_shape_fail_the_proof(bundle: Bundle) -> None:
     variant = bundle.model.variants[0]
     path = bundle.path(variant.golden.outputs)
     np.save(path, np.load(path)[:, :1])
-    assert not prove(resealed(bundle), variant).holds
+    proof = prove(resealed(bundle), variant)
+    assert not proof.holds
+    assert proof.as_dict()["largest_difference"] is None
+
+
+@pytest.mark.parametrize("broken", ["contexts", "decisions", "inputs", "none"])
+def test_golden_samples_that_do_not_belong_together_are_refused(bundle: Bundle, broken: str) -> None:
+    manifest, variant = bundle.manifest, bundle.model.variants[0]
+    golden = bundle.model.golden
+    if broken == "contexts":
+        model = bundle.model.model_copy(update={"golden": golden.model_copy(update={"contexts": golden.contexts[:-1]})})
+        manifest = manifest.model_copy(update={"models": (model,)})
+    elif broken == "decisions":
+        less = variant.golden.model_copy(update={"decisions": variant.golden.decisions[:-1]})
+        variant = variant.model_copy(update={"golden": less})
+    else:
+        inputs = np.load(bundle.path(golden.inputs))
+        np.save(bundle.path(golden.inputs), inputs[:3] if broken == "inputs" else inputs[:0])
+    with pytest.raises(BundleError) as caught:
+        prove(resealed(bundle, manifest), variant)
+    assert "do not belong together" in str(caught.value)
+    assert "32 " in str(caught.value.got)
+
+
+def test_frames_without_their_digests_are_refused(bundle: Bundle) -> None:
+    golden = bundle.model.golden.model_copy(update={"prepared": ()})
+    model = bundle.model.model_copy(update={"golden": golden})
+    with pytest.raises(BundleError, match="do not belong together"):
+        frames_hold(resealed(bundle, bundle.manifest.model_copy(update={"models": (model,)})))
 
 
 def test_decisions_that_differ_fail_the_proof_beyond_the_number_allowed(bundle: Bundle) -> None:

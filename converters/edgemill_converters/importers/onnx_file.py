@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 
 from edgemill_core.errors import ModelError
 
+_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 OLDEST_OPSET = 7
 """ONNX Runtime documents support from opset 7 on (its "Versioning" page)."""
 NEWEST_OPSET = 23
@@ -23,11 +24,12 @@ def import_onnx(path: Path) -> onnx.ModelProto:
     """
     try:
         model = onnx.load(path)
-    except (DecodeError, OSError, ValueError, RuntimeError) as error:
+    except (DecodeError, onnx.checker.ValidationError, OSError, ValueError, RuntimeError) as error:
         raise _not_onnx(path, str(error)) from error
     if not model.graph.node or not model.opset_import:
         raise _not_onnx(path, "no graph inside")
     _check_opsets(path, model)
+    _check_domains(path, model)
     try:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
@@ -51,7 +53,7 @@ def _not_onnx(path: Path, got: str) -> ModelError:
 
 def _check_opsets(path: Path, model: onnx.ModelProto) -> None:
     for opset in model.opset_import:
-        if opset.domain not in ("", "ai.onnx", "ai.onnx.ml"):
+        if opset.domain not in _DOMAINS:
             continue
         newest = NEWEST_OPSET if opset.domain in ("", "ai.onnx") else 5
         oldest = OLDEST_OPSET if opset.domain in ("", "ai.onnx") else 1
@@ -62,3 +64,14 @@ def _check_opsets(path: Path, model: onnx.ModelProto) -> None:
                 got=f"opset {opset.version}",
                 fix=f"export it again with opset {min(newest, 17)}",
             )
+
+
+def _check_domains(path: Path, model: onnx.ModelProto) -> None:
+    foreign = dict.fromkeys(f"{n.op_type} of {n.domain}" for n in model.graph.node if n.domain not in _DOMAINS)
+    if foreign:
+        raise ModelError(
+            f"{path} uses operators that not every runtime has",
+            expected="ONNX's own operators",
+            got=", ".join(list(foreign)[:5]),
+            fix="export the model again without custom operators, and before any runtime has optimised it",
+        )

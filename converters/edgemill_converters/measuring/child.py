@@ -12,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from edgemill_core.errors import EngineError
+from edgemill_core import errors
+from edgemill_core.errors import EdgemillError, EngineError
 
 LIMIT_S = 600.0
 """Longest that one command may take."""
@@ -28,7 +29,8 @@ class EngineChild:
         limit_s: longest that one command may take.
 
     Raises:
-        EngineError: the engine cannot be loaded, or the child died or hung.
+        EngineError: the child died or hung.
+        EdgemillError: the engine cannot be loaded; the class is the one that the engine raised.
     """
 
     def __init__(self, runtime: str, graph: Path, device: str = "CPU", limit_s: float = LIMIT_S) -> None:
@@ -53,7 +55,8 @@ class EngineChild:
         """Send one command and wait for its answer.
 
         Raises:
-            EngineError: the engine refused, the child died, or it did not answer in time.
+            EngineError: the child died, or did not answer in time.
+            EdgemillError: what the engine refused with, of the same class.
         """
         assert self._process.stdin is not None
         try:
@@ -63,7 +66,7 @@ class EngineChild:
             raise self._died() from None
         answer: dict[str, Any] = json.loads(self._line())
         if "error" in answer:
-            raise EngineError(str(answer["what"]), expected=answer["expected"], got=answer["got"], fix=answer["to_do"])
+            raise _as_raised(answer)
         return answer
 
     def _line(self) -> bytes:
@@ -87,7 +90,7 @@ class EngineChild:
         return line
 
     def _died(self) -> EngineError:
-        code = self._process.wait()
+        code = self._end()
         self._log.seek(0)
         tail = self._log.read()[-400:].decode(errors="replace").strip()
         return EngineError(
@@ -105,12 +108,15 @@ class EngineChild:
                     pipe.close()
                 except BrokenPipeError:
                     continue
+        self._end()
+        self._log.close()
+
+    def _end(self) -> int:
         try:
-            self._process.wait(5)
+            return self._process.wait(5)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
-        self._log.close()
+            return self._process.wait()
 
     def __enter__(self) -> EngineChild:
         return self
@@ -119,3 +125,8 @@ class EngineChild:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _as_raised(answer: dict[str, Any]) -> EdgemillError:
+    kind: type[EdgemillError] = getattr(errors, str(answer["error"]), EngineError)
+    return kind(str(answer["what"]), expected=answer["expected"], got=answer["got"], fix=answer["to_do"])

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgemill_converters.passes.base import Pass, copy_of
+from edgemill_converters.passes.base import Pass, copy_of, rename_tensor
 from edgemill_converters.passes.fix_shape import picture_input
 from edgemill_core.picture_input import Colour, Layout, PictureInput
 
@@ -26,6 +26,7 @@ class BakeInput(Pass):
 
     def _apply(self, model: onnx.ModelProto) -> onnx.ModelProto:
         result = copy_of(model)
+        rename_tensor(result.graph, PICTURE, f"{PICTURE}_of_the_model")
         old = picture_input(result)
         old_name = old.name
         nodes, weights = self._nodes(old_name)

@@ -63,6 +63,18 @@ def copy_of(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
+def rename_tensor(graph: onnx.GraphProto, old: str, new: str) -> None:
+    """Call the tensor ``old`` (if there is one) ``new``, in place, also where graphs within the graph read it."""
+    for value in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        value.name = new if value.name == old else value.name
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [new if name == old else name for name in names]
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                rename_tensor(inner, old, new)
+
+
 class Sequential(Pass):
     """Passes in order; an error names those that ran before it."""
 

@@ -15,7 +15,7 @@ class Fold(Pass):
     """Constants folded, batch norms fused, identities gone; standard operators only.
 
     "Basic" is the level that ONNX Runtime documents as independent of the machine. Promises no operator outside
-    ONNX's own domains.
+    ONNX's own domains, and a name of its own for every node: the quantization plan goes by names.
     """
 
     name = "fold"
@@ -30,9 +30,18 @@ class Fold(Pass):
         kept = [opset for opset in result.opset_import if opset.domain in used | {""}]
         del result.opset_import[:]
         result.opset_import.extend(kept)
+        _name_nodes(result.graph)
         return result
 
     def _check(self, result: onnx.ModelProto) -> None:
         foreign = sorted({n.domain for n in result.graph.node} - {"", "ai.onnx", "ai.onnx.ml"})
         if foreign:
             raise self._broken("ONNX's own operators", ", ".join(foreign))
+
+
+def _name_nodes(graph: onnx.GraphProto) -> None:
+    seen: set[str] = set()
+    for index, node in enumerate(graph.node):
+        if not node.name or node.name in seen:
+            node.name = f"edgemill_{node.op_type.lower()}_{index}"
+        seen.add(node.name)

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgemill_converters.passes.base import Pass, copy_of
+from edgemill_converters.passes.base import Pass, copy_of, rename_tensor
 from edgemill_core.errors import ModelError
 
 
@@ -33,6 +33,7 @@ class SelectClasses(Pass):
                 fix="export the model with that output alone",
             )
         result = copy_of(model)
+        rename_tensor(result.graph, self._output, f"{self._output}_of_the_model")
         old = result.graph.output[0].name
         result.graph.initializer.append(numpy_helper.from_array(self._indices, "edgemill_classes"))
         node = helper.make_node("Gather", [old, "edgemill_classes"], [self._output], "edgemill_select", axis=-1)

@@ -27,7 +27,7 @@ def read_labels(path: Path) -> list[Sample]:
             fix="mend the path in the recipe",
         )
     try:
-        with table.open(newline="", encoding="utf-8") as file:
+        with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             _check_columns(table, reader.fieldnames)
             samples = [_sample(table, reader.line_num, row) for row in reader]

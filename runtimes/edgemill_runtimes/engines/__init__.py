@@ -31,7 +31,7 @@ def engine_class(runtime: str) -> type[Engine]:
 
     Raises:
         EngineError: no such runtime.
-        MissingPartError: it exists but is not installed.
+        MissingPartError: it exists but is not installed, or cannot be imported here.
     """
     table = runtime_names()
     if runtime not in table:
@@ -43,19 +43,20 @@ def engine_class(runtime: str) -> type[Engine]:
         )
     module, _, name = table[runtime].partition(":")
     try:
-        found = getattr(import_module(module), name)
-    except ImportError as error:
+        found = getattr(import_module(module), name, None)
+    except Exception as error:  # a native package whose driver is missing raises what it likes
+        extra = EXTRAS.get(runtime)
         raise MissingPartError(
             f"runtime {runtime!r} is not installed",
             expected=f"the Python package behind {module}",
-            got=str(error),
-            fix=f"pip install 'edgemill[{EXTRAS.get(runtime, runtime)}]'",
+            got=str(error) or type(error).__name__,
+            fix=f"pip install 'edgemill[{extra}]'" if extra else f"install what {module} needs",
         ) from error
     if not (isinstance(found, type) and issubclass(found, Engine)):
         raise EngineError(
             f"the entry point of runtime {runtime!r} is not an Engine",
             expected="a subclass of edgemill_runtimes.engines.Engine",
-            got=repr(found),
+            got=f"{table[runtime]}, which is {found!r}",
             fix="mend the package that provides it",
         )
     return found

@@ -59,8 +59,11 @@ class OnnxRuntimeEngine(Engine):
         return options
 
     def _run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        return dict(zip(self._names, self._values(self._session, feeds), strict=True))
+
+    def _values(self, session: ort.InferenceSession, feeds: Mapping[str, Array]) -> list[Array]:
         try:
-            values = self._session.run(self._names, dict(feeds))
+            values: list[Array] = session.run(self._names, dict(feeds))
         except Exception as error:
             raise EngineError(
                 f"ONNX Runtime failed on {self.graph.name}",
@@ -68,7 +71,7 @@ class OnnxRuntimeEngine(Engine):
                 got=str(error).strip()[:400],
                 fix="run `edgemill check` on the bundle",
             ) from error
-        return dict(zip(self._names, values, strict=True))
+        return values
 
     def _facts(self) -> tuple[str, str, Mapping[str, int]]:
         return ort.__version__, self.settings.device, self._layers()
@@ -81,7 +84,7 @@ class OnnxRuntimeEngine(Engine):
             options.profile_file_prefix = str(Path(folder, "profile"))
             session = _new_session(self.graph, options, self._provider())
             feeds = {spec.name: np.zeros([d or 1 for d in spec.shape], spec.dtype) for spec in self.inputs}
-            session.run(self._names, feeds)
+            self._values(session, feeds)
             events = json.loads(Path(session.end_profiling()).read_text())
         return Counter(_precision(event) for event in events if _computes(event))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from edgemill.cli import output
-from edgemill_core.errors import EdgemillError
+from edgemill_core.errors import EdgemillError, MissingPartError
 
 app = typer.Typer(
     name="edgemill",
@@ -20,6 +20,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+_EXTRAS = {"cv2": "frames", "matplotlib": "convert", "onnx": "convert", "onnxruntime": "convert"}
+"""Which extra of Edgemill brings a package, for those that a subcommand imports."""
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; progress goes to stderr.")]
 BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that `edgemill build` printed.")]
 
@@ -89,13 +91,34 @@ def demo(
 
 
 def main() -> None:
-    """Run the command; an ``EdgemillError`` is printed as it is and ends with its own exit code."""
+    """Run the command; an ``EdgemillError`` is printed as it is and ends with its own exit code.
+
+    So does a package that is not installed: only parts of Edgemill that need it import it.
+    """
     try:
         app()
     except EdgemillError as error:
-        if "--json" in sys.argv:
-            output.print_json(error.as_dict())
-        output.print_error(error)
-        sys.exit(error.exit_code)
+        _end(error)
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        _end(_missing(str(error.name), extra))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _end(error: EdgemillError) -> NoReturn:
+    if "--json" in sys.argv:
+        output.print_json(error.as_dict())
+    output.print_error(error)
+    sys.exit(error.exit_code)
+
+
+def _missing(package: str, extra: str) -> MissingPartError:
+    return MissingPartError(
+        "this subcommand needs a package that is not installed",
+        expected=package,
+        got="no such package",
+        fix=f"pip install 'edgemill[{extra}]'",
+    )

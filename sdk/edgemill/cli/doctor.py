@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 from edgemill.cli.output import print_json, print_line
 from edgemill_core.errors import EdgemillError
-from edgemill_runtimes.engines import EXTRAS, engine_class, runtime_names
+from edgemill_runtimes.engines import engine_class, runtime_names
 from edgemill_runtimes.machine import Machine, this_machine
 
 _TOOLS: Mapping[str, tuple[str, str]] = {
@@ -63,8 +63,7 @@ def _runtimes(machine: Machine) -> list[Finding]:
             engine_class(name)
             findings.append(Finding(f"runtime {name}", True, machine.parts.get(name, "installed")))
         except EdgemillError as error:
-            command = f"pip install 'edgemill[{EXTRAS[name]}]'" if name in EXTRAS else error.fix
-            findings.append(Finding(f"runtime {name}", False, error.got or error.what, command))
+            findings.append(Finding(f"runtime {name}", False, error.got or error.what, error.fix))
     return findings
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from edgemill.cli.output import print_json, print_line
@@ -50,10 +51,11 @@ def run(settings: RunSettings) -> None:
     codes = _read_codes(settings.labels) if settings.labels else {}
     pictures = list(_pictures(settings.pictures))
     rows = []
+    targets = _targets(settings.save, pictures) if settings.save else {}
     with open_pipeline(bundle, settings.runtime) as pipeline:
         for picture in pictures:
             expected = codes.get(picture.name, settings.expect)
-            row = _one(pipeline, bundle, picture, {"expected": expected} if expected else {}, settings.save)
+            row = _one(pipeline, bundle, picture, {"expected": expected} if expected else {}, targets.get(picture))
             rows.append(row)
             if not settings.json:
                 _print_row(row)
@@ -64,7 +66,7 @@ def run(settings: RunSettings) -> None:
         sys.exit(InputError.exit_code)
 
 
-def _one(pipeline: Pipeline, bundle: Bundle, picture: Path, context: dict[str, str], save: Path | None) -> _Row:
+def _one(pipeline: Pipeline, bundle: Bundle, picture: Path, context: dict[str, str], target: Path | None) -> _Row:
     start = time.perf_counter()
     try:
         frame = read_picture(picture)
@@ -72,8 +74,8 @@ def _one(pipeline: Pipeline, bundle: Bundle, picture: Path, context: dict[str, s
     except InputError as error:
         return _Row(picture, None, error, (time.perf_counter() - start) * 1e3)
     elapsed = (time.perf_counter() - start) * 1e3
-    if save is not None:
-        annotate(frame, bundle.model.input.region, verdict, save / f"{picture.stem}.png")
+    if target is not None:
+        annotate(frame, bundle.model.input.region, verdict, target)
     return _Row(picture, verdict, None, elapsed)
 
 
@@ -101,10 +103,33 @@ def _pictures(given: tuple[Path, ...]) -> Iterator[Path]:
             yield path
 
 
+def _targets(folder: Path, pictures: Sequence[Path]) -> dict[Path, Path]:
+    """Where each annotated picture goes: under its own name, with a number where two have the same."""
+    targets: dict[Path, Path] = {}
+    taken: set[Path] = set()
+    for picture in dict.fromkeys(pictures):
+        names = (folder / f"{picture.stem}{f'-{number}' if number else ''}.png" for number in count())
+        targets[picture] = next(name for name in names if name not in taken)
+        taken.add(targets[picture])
+    lost = {target.resolve() for target in taken} & {picture.resolve() for picture in pictures}
+    if lost or folder.is_file():
+        raise InputError(
+            "annotated pictures would replace what is there",
+            expected="a folder of their own for --save",
+            got=f"would replace {min(lost, default=folder)}",
+            fix="name another folder with --save",
+        )
+    return targets
+
+
 def _read_codes(path: Path) -> dict[str, str]:
+    """The code of each picture that the table gives one, by file name."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return {Path(row["file"]).name: row["expected"] for row in csv.DictReader(file)}
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            if not {"file", "expected"} <= set(reader.fieldnames or ()):
+                raise KeyError(f"columns {', '.join(reader.fieldnames or ()) or 'none'}")
+            return {Path(row["file"]).name: row["expected"] for row in reader if row["file"] and row["expected"]}
     except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
             f"the labels at {path} cannot be read",
