@@ -11,6 +11,7 @@ import pytest
 from tiny_text import tiny_model
 
 from edgemill_converters.build import build
+from edgemill_converters.readers.labels import read_labels
 from edgemill_converters.recipe import read_recipe
 from edgemill_core.errors import (
     DataError,
@@ -63,6 +64,11 @@ def edited(recipe: Path, old: str, new: str) -> Path:
         ({"targets": [{"runtime": "openvino", "speed": 1}]}, ["targets.0.speed", "runtime, device, precisions"]),
         ({"data": {"calibration": {}, "judge": {"labels": "x"}}}, ["exactly one of: labels, pictures"]),
         ({"objective": "beauty"}, ["objective"]),
+        ({"targets": [{"runtime": "openvino"}] * 2}, ["'targets'", "twice: openvino-cpu-fp32, openvino-cpu-int8"]),
+        ({"targets": [{"runtime": "openvino", "precisions": ["int8", "int8"]}]}, ["twice: openvino-cpu-int8"]),
+        ({"targets": [{"runtime": "openvino", "device": "../up"}]}, ["targets.0.device", "'../up'"]),
+        ({"input": {"size": [32, 8], "normalise": {"mean": [1, 2]}}}, ["mean takes 1 or 3 numbers, not 2"]),
+        ({"input": {"size": [32, 8], "colour": "grey", "normalise": {"std": [1, 2, 3]}}}, ["std takes 1 number"]),
     ],
 )
 def test_a_wrong_recipe_is_refused_with_the_line(workshop: Workshop, change: dict[str, Any], parts: list[str]) -> None:
@@ -73,7 +79,10 @@ def test_a_missing_key_is_named(workshop: Workshop) -> None:
     refused(RecipeError, edited(workshop(judge=2), "version: 1.0.0\n", ""), "wrong at 'version'", "this key", "nothing")
 
 
-@pytest.mark.parametrize("content", ["[1, 2]", "a: [", "name: x\nname: y\n", "", "just words", b"\xff\xfe\x00"])
+@pytest.mark.parametrize(
+    "content",
+    ["[1, 2]", "a: [", "name: x\nname: y\n", "", "just words", b"\xff\xfe\x00", "? [a, b]\n: c", "d: 2024-99-99"],
+)
 def test_what_is_no_recipe_is_refused(tmp_path: Path, content: str | bytes) -> None:
     path = tmp_path / "r.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -93,6 +102,13 @@ def test_an_empty_calibration_set_is_refused(workshop: Workshop) -> None:
     recipe = workshop(judge=2)
     (recipe.parent / "calibration" / "labels.csv").write_text("file,good\n")
     refused(DataError, recipe, "the calibration set is empty", "at least one picture")
+
+
+def test_labels_that_excel_saved_are_read(workshop: Workshop) -> None:
+    folder = workshop(judge=2).parent / "judge"
+    text = (folder / "labels.csv").read_text()
+    (folder / "labels.csv").write_text(text, encoding="utf-8-sig")
+    assert [sample.id for sample in read_labels(folder)] == ["0000.png", "0001.png"]
 
 
 @pytest.mark.parametrize(("folder", "parts"), [("gone", ["no folder of pictures", "gone"]), ("empty", ["is empty"])])
@@ -157,6 +173,22 @@ def test_a_model_cut_short_is_refused(workshop: Workshop) -> None:
     refused(ModelError, recipe, "tiny.onnx")
 
 
+def test_a_model_whose_weights_lie_elsewhere_is_refused(workshop: Workshop) -> None:
+    recipe = workshop(judge=2)
+    onnx.save(tiny_model(), recipe.parent / "tiny.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
+    (recipe.parent / "w.bin").unlink()
+    refused(ModelError, recipe, "tiny.onnx", "w.bin")
+
+
+def test_operators_of_a_single_runtime_are_refused(workshop: Workshop) -> None:
+    recipe = workshop(judge=2)
+    model = tiny_model()
+    model.graph.node[1].domain = "com.microsoft"
+    model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    onnx.save(model, recipe.parent / "tiny.onnx")
+    refused(ModelError, recipe, "tiny.onnx", "Conv of com.microsoft")
+
+
 def test_a_graph_that_is_not_valid_is_refused(workshop: Workshop) -> None:
     recipe = workshop(judge=2)
     model = tiny_model()
@@ -208,6 +240,46 @@ def test_a_vocabulary_of_the_wrong_length_is_refused(workshop: Workshop) -> None
     model.metadata_props[0].value = "A\nB\nC\nD"
     onnx.save(model, recipe.parent / "tiny.onnx")
     refused(ModelError, recipe, "vocabulary does not fit", "2 or 1 characters", "4 characters")
+
+
+@pytest.mark.parametrize(
+    ("runtime", "device", "parts"),
+    [("openvino", "NPU", ["'NPU'", "this machine offers CPU"]), ("onnxruntime", "CUDA", ["'CUDA'", "CPUExecution"])],
+)
+def test_a_device_that_is_not_there_ends_the_build_as_a_missing_part(
+    workshop: Workshop, runtime: str, device: str, parts: list[str]
+) -> None:
+    targets = [{"runtime": runtime, "device": device, "precisions": ["fp32"]}]
+    refused(MissingPartError, workshop(judge=2, targets=targets), *parts, code=3)
+
+
+def test_int8_for_a_runtime_without_a_dialect_is_refused(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = workshop(judge=2, targets=[{"runtime": "toy"}])
+    info = recipe.parent / "toy-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[edgemill.runtimes]\ntoy = toy_runtime:ToyEngine\n")
+    monkeypatch.syspath_prepend(recipe.parent)
+    refused(RecipeError, recipe, "no INT8 dialect for runtime 'toy'", "precisions: [fp32]")
+
+
+@pytest.mark.parametrize("kind", ["file", "others", "in the way"])
+def test_nothing_but_a_bundle_is_replaced(workshop: Workshop, tmp_path: Path, kind: str) -> None:
+    recipe, out = workshop(judge=2), tmp_path / "out"
+    place = out if kind == "file" else out / "tiny-1.0.0"
+    place.parent.mkdir(exist_ok=True)
+    if kind == "others":
+        place.mkdir()
+        (place / "thesis.txt").write_text("ten years")
+    else:
+        place.write_text("ten years")
+    with pytest.raises(InputError) as caught:
+        build(recipe, out)
+    assert caught.value.exit_code == 2
+    assert str(place) in str(caught.value)
+    assert "--out" in str(caught.value)
+    assert "ten years" in (place / "thesis.txt" if kind == "others" else place).read_text()
+    assert not list(tmp_path.rglob(".build*"))
 
 
 def test_an_unknown_runtime_is_refused(workshop: Workshop) -> None:

