@@ -12,7 +12,8 @@ import numpy as np
 
 from edgemill.demo.labels.maker import LabelMaker, Part
 from edgemill_core.samples import Sample, Truth
-from edgemill_runtimes.frames import encode_png
+from edgemill_runtimes.frames import Frame
+from edgemill_runtimes.frames.opencv import cv2
 
 COLUMNS = ("file", "expected", "good", "printed", "fault")
 _GONE = np.zeros((0, 0, 3), np.uint8)
@@ -34,7 +35,7 @@ def generate(folder: Path, parts: int, seed: int, *, bad_share: float = 0.2, pre
     def write(index: int) -> tuple[str, Part]:
         part = maker.part(index)
         name = f"{prefix}-{index:05d}.png"
-        (folder / name).write_bytes(encode_png(part.image, level=1))
+        (folder / name).write_bytes(_png(part.image))
         return name, replace(part, image=_GONE)
 
     # Painting is numpy and OpenCV, which let go of the interpreter's lock.
@@ -48,3 +49,9 @@ def generate(folder: Path, parts: int, seed: int, *, bad_share: float = 0.2, pre
         Sample(name, folder / name, {"expected": part.expected}, Truth(part.good, part.printed))
         for name, part in written
     ]
+
+
+def _png(image: Frame) -> bytes:
+    """Noise has no repeats to search for: Huffman coding of differences alone takes half the time, for fewer bytes."""
+    how = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY)
+    return bytes(cv2.imencode(".png", image, [*how, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB])[1])

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edgemill.demo.labels.camera import Label, photograph
 from edgemill.demo.labels.codes import draw_code, draw_wrong_code
-from edgemill.demo.labels.paint import SIZE, STICKER, Plane, Print, blob, paper, print_code
-from edgemill.demo.labels.photographs import product
+from edgemill.demo.labels.paint import CENTRE, LABEL, REGION, STICKER, haze, highlight, lay_over, paper, rubbed, smear
+from edgemill.demo.labels.printing import Box, Line, set_line
 from edgemill.demo.labels.severity import (
+    CUT_GLYPHS,
     FAULTS,
     UNREADABLE_BLUR,
     UNREADABLE_INK,
+    UNREADABLE_NOISE,
     Nuisance,
     draw_nuisance,
 )
 from edgemill_runtimes.frames import Frame
-from edgemill_runtimes.frames.opencv import cv2
 
-_INK = np.array((30, 22, 20), np.float32)
-_WHITE = np.array((255, 255, 255), np.float32)
+_INK, _WHITE = 22.0, 255.0
+_PLAY = 8
+"""Pixels that tilt and perspective may move a glyph along the line."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,23 @@ class Part:
     fault: str
 
 
-@dataclass
-class _Label:
-    """A label while it is being made: print, paper and what lies over them."""
+@dataclass(frozen=True)
+class Plan:
+    """All that is decided about a part before it is painted; the tests hold the truth against it.
 
-    ink: Plane
-    paper: NDArray[np.float32]
-    opacity: Plane
-    glare: Plane
-    dirt: Plane
+    Attributes:
+        expected: the code that the line expects.
+        fault: one of ``FAULTS``; empty for a good part.
+        line: the code at the print head.
+        lost: indices of the characters that the print head drops, or that a blot or a highlight takes away.
+        nuisance: what the camera does.
+    """
+
+    expected: str
+    fault: str
+    line: Line
+    lost: tuple[int, ...]
+    nuisance: Nuisance
 
 
 class LabelMaker:
@@ -61,7 +69,7 @@ class LabelMaker:
 
     Args:
         seed: of everything.
-        bad_share: probability that a part is bad.
+        bad_share: probability that a part is bad; which parts stay good under a larger share look the same.
     """
 
     def __init__(self, seed: int, bad_share: float = 0.2) -> None:
@@ -71,114 +79,67 @@ class LabelMaker:
     def part(self, index: int) -> Part:
         """Part ``index``, the same one whenever it is asked for."""
         rng = np.random.default_rng([self._seed, index])
-        expected = draw_code(rng)
-        fault = str(rng.choice(FAULTS)) if rng.random() < self._bad_share else ""
-        printed = draw_wrong_code(rng, expected) if fault == "wrong-code" else expected
-        nuisance = _spoil_camera(rng, fault, draw_nuisance(rng))
-        label = _label(rng, printed, fault)
-        image = _photograph(rng, label, nuisance)
-        return Part(image, expected, printed, fault == "", fault)
+        plan = draw_plan(rng, self._bad_share)
+        image = photograph(rng, _label(rng, plan), plan.nuisance)
+        return Part(image, plan.expected, plan.line.code, plan.fault == "", plan.fault)
 
 
-def _label(rng: np.random.Generator, code: str, fault: str) -> _Label:
-    printed = print_code(rng, code)
-    sheet, opacity = paper(rng)
-    blank = np.zeros_like(opacity)
-    label = _Label(printed.ink.copy(), sheet, opacity, blank, blank.copy())
-    glyphs = printed.visible(code)
+def draw_plan(rng: np.random.Generator, bad_share: float) -> Plan:
+    """Decide what is printed, what is wrong with it, and how it is seen."""
+    chance, kind = rng.random(), str(rng.choice(FAULTS))
+    fault = kind if chance < bad_share else ""
+    expected = draw_code(rng)
+    line = set_line(rng, draw_wrong_code(rng, expected) if fault == "wrong-code" else expected, CENTRE)
+    return Plan(expected, fault, line, _lose(rng, line, fault), _spoil(rng, line, fault, draw_nuisance(rng)))
+
+
+def _lose(rng: np.random.Generator, line: Line, fault: str) -> tuple[int, ...]:
     if fault == "missing-glyph":
-        for index in rng.choice(glyphs, int(rng.integers(1, 3)), replace=False):
-            left, top, right, bottom = printed.glyphs[index]
-            label.ink[top - 8 : bottom + 8, left:right] = 0
-    elif fault == "smudge":
-        label.dirt = blob(rng, printed.glyphs[int(rng.choice(glyphs))], float(rng.uniform(2, 8)))
-    elif fault == "glare":
-        label.glare = blob(rng, _neighbours(rng, printed, glyphs), float(rng.uniform(2, 10)))
-    elif fault == "no-print":
-        label.ink[:] = 0
-    elif fault == "no-label":
-        label.ink[:] = 0
-        label.opacity[:] = 0
-    return label
+        return tuple(int(i) for i in rng.choice(line.legible, int(rng.integers(1, 3)), replace=False))
+    if fault == "smudge":
+        return (int(rng.choice(line.legible)),)
+    if fault == "glare":
+        return line.pair(rng)
+    if fault in {"no-print", "no-label"}:
+        return tuple(range(len(line.code)))
+    return ()
 
 
-def _neighbours(rng: np.random.Generator, printed: Print, glyphs: list[int]) -> tuple[int, int, int, int]:
-    """The common box of two glyphs that stand side by side."""
-    pairs = [(a, b) for a, b in pairwise(glyphs) if b == a + 1]
-    first, second = pairs[int(rng.integers(len(pairs)))]
-    return (*printed.glyphs[first][:2], *printed.glyphs[second][2:])
-
-
-def _spoil_camera(rng: np.random.Generator, fault: str, nuisance: Nuisance) -> Nuisance:
+def _spoil(rng: np.random.Generator, line: Line, fault: str, nuisance: Nuisance) -> Nuisance:
     """Faults that lie in place, focus or ink supply rather than in single glyphs."""
     if fault == "blur":
         return replace(nuisance, blur=float(rng.uniform(*UNREADABLE_BLUR)))
     if fault == "faded":
-        return replace(nuisance, ink=float(rng.uniform(*UNREADABLE_INK)))
+        ink, noise = float(rng.uniform(*UNREADABLE_INK)), float(rng.uniform(*UNREADABLE_NOISE))
+        return replace(nuisance, ink=ink, noise=max(noise, nuisance.noise))
     if fault == "cut":
-        side = -1 if rng.random() < 0.5 else 1
-        return replace(nuisance, shift=(side * float(rng.uniform(130, 240)), nuisance.shift[1]))
+        return replace(nuisance, shift=(_cut_shift(rng, line), nuisance.shift[1]))
     return nuisance
 
 
-def _photograph(rng: np.random.Generator, label: _Label, nuisance: Nuisance) -> Frame:
-    colour = label.paper
-    _lay_over(colour, _INK, label.ink * np.float32(nuisance.ink))
-    if label.dirt.any():
-        _lay_over(colour, _INK, label.dirt)
-    _lay_over(colour, _WHITE, _haze(rng, nuisance.haze))
-    if label.glare.any():
-        # The soft edge lies outside: inside the patch itself nothing of the print is left.
-        _lay_over(colour, _WHITE, np.maximum(cv2.GaussianBlur(label.glare, (0, 0), 2), label.glare))
-    warp = _warp(rng, nuisance)
-    seen = cv2.warpPerspective(colour, warp, SIZE, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    scene = product(rng, SIZE)
-    _lay_over(scene, seen, cv2.warpPerspective(label.opacity, warp, SIZE, flags=cv2.INTER_LINEAR))
-    if nuisance.blur > 0.3:
-        scene = np.asarray(cv2.GaussianBlur(scene, (0, 0), nuisance.blur), np.float32)
-    noisy = cv2.addWeighted(scene, nuisance.gain, _noise(rng), nuisance.noise, nuisance.offset, dtype=cv2.CV_8U)
-    return np.asarray(noisy, np.uint8)
+def _cut_shift(rng: np.random.Generator, line: Line) -> float:
+    """Pixels along the line that put its first or last few characters outside the region."""
+    count = int(rng.integers(CUT_GLYPHS[0], CUT_GLYPHS[1] + 1))
+    if rng.random() < 0.5:
+        return float(REGION[0] - _PLAY - STICKER[0] - line.lefts[count])
+    return float(REGION[0] + REGION[2] + _PLAY - STICKER[0] - line.lefts[-1 - count])
 
 
-def _lay_over(under: NDArray[np.float32], over: NDArray[np.float32], opacity: Plane) -> None:
-    """Paint ``over`` onto ``under``, in place because pictures of this size cost most in copies."""
-    change = over - under
-    change *= opacity[..., None]
-    under += change
+def _label(rng: np.random.Generator, plan: Plan) -> Label | None:
+    if plan.fault == "no-label":
+        return None
+    colour = paper(rng)
+    dropped = plan.lost if plan.fault in {"missing-glyph", "no-print"} else ()
+    ink = plan.line.ink(LABEL, dropped) * rubbed(rng, plan.nuisance.wear)
+    lay_over(colour, _INK, ink * np.float32(plan.nuisance.ink))
+    if plan.fault == "smudge":
+        lay_over(colour, _INK, smear(rng, _around(plan)))
+    lay_over(colour, _WHITE, haze(rng, plan.nuisance.haze))
+    return Label(colour, highlight(_around(plan)) if plan.fault == "glare" else None)
 
 
-def _warp(rng: np.random.Generator, nuisance: Nuisance) -> NDArray[np.float64]:
-    x, y, w, h = STICKER
-    corners = np.array([(x, y), (x + w, y), (x + w, y + h), (x, y + h)], np.float64)
-    centre = corners.mean(axis=0)
-    angle = np.deg2rad(nuisance.tilt)
-    turn = np.array([(np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle))])
-    moved = (corners - centre) @ turn.T + centre + nuisance.shift
-    moved += rng.uniform(-nuisance.keystone, nuisance.keystone, moved.shape)
-    return np.asarray(cv2.getPerspectiveTransform(corners.astype(np.float32), moved.astype(np.float32)))
-
-
-def _haze(rng: np.random.Generator, strength: float) -> Plane:
-    """A soft reflection somewhere on the label."""
-    width, height = SIZE
-    rows = np.arange(height, dtype=np.float32)[:, None]
-    columns = np.arange(width, dtype=np.float32)[None, :]
-    x, y = float(rng.uniform(60, 580)), float(rng.uniform(110, 250))
-    spread = float(rng.uniform(40, 120))
-    distance = ((columns - x) ** 2 + (2 * (rows - y)) ** 2) / (2 * spread**2)
-    return np.asarray(strength * np.exp(-distance), np.float32)
-
-
-@lru_cache(maxsize=1)
-def _noise_bank() -> NDArray[np.float32]:
-    width, height = SIZE
-    bank = np.random.default_rng(0).standard_normal((height + 240, width + 320, 3), dtype=np.float32)
-    bank.setflags(write=False)
-    return bank
-
-
-def _noise(rng: np.random.Generator) -> NDArray[np.float32]:
-    """Sensor noise of sigma 1, cut at random from one large sheet because drawing it anew costs most of a part."""
-    width, height = SIZE
-    top, left = int(rng.integers(0, 240)), int(rng.integers(0, 320))
-    return np.ascontiguousarray(_noise_bank()[top : top + height, left : left + width])
+def _around(plan: Plan) -> Box:
+    boxes = np.array([plan.line.box(index) for index in plan.lost])
+    left, top = boxes[:, :2].min(0)
+    right, bottom = boxes[:, 2:].max(0)
+    return int(left), int(top), int(right), int(bottom)

@@ -7,7 +7,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgemill_core.errors import MissingPartError
 from edgemill_runtimes.frames import Frame, read_picture
@@ -22,6 +21,7 @@ NAMES = (
     "coins.png",
     "grass.png",
     "gravel.png",
+    "hubble_deep_field.jpg",
     "motorcycle_left.png",
     "rocket.jpg",
 )
@@ -43,11 +43,11 @@ def _photograph(name: str) -> Frame:
     return np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def product(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.float32]:
-    """A random crop of a random photograph, perhaps mirrored, ``float32[height, width, 3]`` in 0 to 255."""
+def product(rng: np.random.Generator, size: tuple[int, int]) -> Frame:
+    """A random crop of a random photograph, perhaps mirrored, ``uint8[height, width, 3]`` of its own."""
     width, height = size
     photograph = _photograph(str(rng.choice(NAMES)))
     left = int(rng.integers(0, photograph.shape[1] - width + 1))
     top = int(rng.integers(0, photograph.shape[0] - height + 1))
     crop = photograph[top : top + height, left : left + width]
-    return np.array(crop[:, ::-1] if rng.random() < 0.5 else crop, np.float32, order="C")
+    return np.array(crop[:, ::-1] if rng.random() < 0.5 else crop, order="C")
