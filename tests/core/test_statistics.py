@@ -66,8 +66,7 @@ def test_the_p_value_is_that_of_enumeration(n: int, delta: float) -> None:
             if roots[(w, b)] <= roots[seen] + 1e-6:
                 ways = comb(n, w) * comb(n - w, b)
                 tail += ways * (grid + delta) ** w * grid**b * (1 - 2 * grid - delta) ** (n - w - b)
-        # Our own grid is coarser, so it may miss a little of the maximum.
-        assert non_inferiority_p_value(PairedCounts(n, *seen), delta) == pytest.approx(tail.max(), rel=0.01)
+        assert non_inferiority_p_value(PairedCounts(n, *seen), delta) == pytest.approx(tail.max(), rel=1e-5)
 
 
 counts = st.integers(20, 120).flatmap(

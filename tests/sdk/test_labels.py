@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from edgemill_runtimes.frames import read_picture
 from edgemill_runtimes.frames.opencv import cv2
 
 PARTS = [LabelMaker(11, bad_share=0.6).part(index) for index in range(120)]
-PLANS = [(draw_plan(rng, 0.6), rng) for rng in map(partial(np.random.default_rng), [[7, i] for i in range(400)])]
+PLANS = [(draw_plan(rng, i % 5 < 3), rng) for i in range(400) for rng in [np.random.default_rng([7, i])]]
 
 
 def _plans(fault: str) -> list[tuple[Plan, np.random.Generator]]:
@@ -45,6 +44,12 @@ def test_a_part_depends_on_seed_and_number_alone() -> None:
     for index in (119, 3, 40):
         np.testing.assert_array_equal(again.part(index).image, PARTS[index].image)
         assert again.part(index).expected == PARTS[index].expected
+
+
+@pytest.mark.parametrize(("share", "bad"), [(0.0, 0), (0.2, 12), (0.5, 30), (1.0, 60)])
+def test_the_share_of_bad_parts_is_exact(share: float, bad: int) -> None:
+    maker = LabelMaker(4, share)
+    assert sum(not maker.part(index).good for index in range(60)) == bad
 
 
 def test_a_good_part_does_not_depend_on_the_share_of_bad_ones() -> None:

@@ -133,7 +133,7 @@ def _notes() -> Markup:
     notes = (
         "Reference and variant see the same pictures, and only samples on which exactly one of them is wrong count "
         "for or against the variant. The reference is the trained model as its author left it, in FP32.",
-        "Each bound is per variant and metric: an exact unconditional paired test (score statistic of Tango 1998), "
+        "Each bound is per variant and metric: an exact unconditional paired test, ordered by likelihood ratio, "
         "one-sided at the confidence that the budget names. It holds for every number of samples.",
         "A variant must keep every budget, so judging several metrics makes no error likelier. Judging several "
         "variants does: the confidence is that of one variant, not of the best of many.",

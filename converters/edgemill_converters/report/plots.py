@@ -55,7 +55,10 @@ def _budget(result: BuildResult, marks: list[drawing.Mark]) -> Markup:
     svg = inline_svg(
         "budget", f"Bounds against the budget. {_in_words(result, say)}", partial(risk_drawing.bounds, marks, panels)
     )
-    caption = "Dot: the drop that was seen. Line: up to its upper confidence bound, which must not cross the red line."
+    caption = (
+        "Mark: the drop that was seen; its shape is the ruling on the whole variant. Line: up to the upper confidence "
+        "bound, which must not cross the red line."
+    )
     return _figure("How much worse it can be", caption, svg, wide=True)
 
 

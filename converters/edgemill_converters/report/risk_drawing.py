@@ -113,15 +113,6 @@ def _interval(axes: Axes, row: int, mark: Mark, interval: tuple[float, float], r
     axes.plot([end], [row], "|" if bound <= right else ">", color=mark.colour, markersize=10, clip_on=False)
     if drop <= right:
         axes.plot([drop], [row], mark.shape, color=mark.colour, markersize=8, markeredgecolor="white")
-    # Near the right edge the label goes to the left of its mark.
-    shift, side = (-6, "right") if end > 0.75 * right else (6, "left")
-    axes.annotate(
-        f"≤ {bound:.2%}",
-        (end, row),
-        xytext=(shift, 7),
-        textcoords="offset points",
-        fontsize=8.5,
-        ha=side,
-        va="center",
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85},
-    )
+    # In a column of their own, so that no figure covers a line.
+    beside = ("axes fraction", "data")
+    axes.annotate(f"≤ {bound:.2%}", (1.03, row), xycoords=beside, fontsize=9, va="center", annotation_clip=False)

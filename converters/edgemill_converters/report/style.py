@@ -34,7 +34,7 @@ nav a:hover,nav a:focus{text-decoration:underline}
 .tile{border:1px solid var(--line);border-radius:6px;padding:10px 14px;margin:0}
 .tile dt{color:var(--soft);font-size:13px}
 .tile dd{margin:0}
-.tile .big{font-size:24px;font-weight:650;line-height:1.25}
+.tile .big{font-size:22px;white-space:nowrap;font-weight:650;line-height:1.25}
 .tile .small{color:var(--soft);font-size:13px}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:14px}

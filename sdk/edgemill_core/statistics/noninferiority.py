@@ -17,13 +17,12 @@ from functools import lru_cache
 from math import ceil, log
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgemill_core.statistics.binomial import Floats, log_factorials, lower_bound, upper_bound
+from edgemill_core.statistics.binomial import Floats, lower_bound, upper_bound
+from edgemill_core.statistics.trinomial import Integers, below, staircase
 
-_NUISANCE_POINTS = 96
-_MASS_LEFT_OUT = 6.5
-"""Standard deviations around the mean beyond which an outcome's probability is not summed."""
+_SCAN, _PEAKS, _ROUNDS, _ZOOM = 24, 3, 3, 9
+"""The scan over the unknown rate: points to begin with, peaks followed, rounds of refinement, points a round."""
 
 
 @dataclass(frozen=True)
@@ -72,43 +71,45 @@ def signed_root(worse: Floats, better: Floats, n: int, delta: float) -> Floats:
     return signed
 
 
-def _critical_worse(counts: PairedCounts, delta: float) -> NDArray[np.int64]:
-    """For each count of ``better``, the largest ``worse`` that is at least as good as what was seen (-1: none)."""
+def _as_good_as(counts: PairedCounts, delta: float) -> Integers:
+    """The edge of all outcomes at least as good as what was seen: per count of ``better`` the largest ``worse``.
+
+    The signed root grows with ``worse`` and falls with ``better``: its square has the derivatives 2 log(1 + μ/ν) and
+    2 log(1 - μ/ν), with ν and μ the multipliers of the constrained estimate, and μ has the sign of the root. So a
+    bisection finds the edge, and among all drops of δ or more that of δ has the largest tail.
+    """
     n = counts.n
     seen = signed_root(np.array([float(counts.worse)]), np.array([float(counts.better)]), n, delta)[0]
     better = np.arange(n + 1, dtype=np.float64)
     low = np.full(n + 1, -1, dtype=np.int64)
+    low[counts.better] = counts.worse
     high = np.arange(n, -1, -1, dtype=np.int64)
-    # The signed root grows with `worse`, so bisect for all counts of `better` at once.
     while (low < high).any():
         middle = (low + high + 1) // 2
         good = signed_root(middle.astype(np.float64), better, n, delta) <= seen + 1e-9
         low = np.where(good, middle, low)
         high = np.where(good, high, middle - 1)
-    return low
+    return staircase(low)
 
 
-def _tail(n: int, critical: NDArray[np.int64], p_worse: float, p_better: float) -> float:
-    """Probability of all outcomes at least as good as the critical ones."""
-    logs = log_factorials(n)
+def _largest_tail(edge: Integers, delta: float) -> float:
+    """Largest probability of the outcomes within ``edge`` over all rates of ``better``, to about 1e-6 of itself."""
 
-    def window(p: float, size: int) -> NDArray[np.int64]:
-        spread = _MASS_LEFT_OUT * (size * p * (1 - p)) ** 0.5 + 8
-        return np.arange(max(0, int(size * p - spread)), min(size, ceil(size * p + spread)) + 1)
+    def tails(angles: Floats) -> Floats:
+        return below(edge, delta, (1 - delta) / 2 * np.sin(angles) ** 2)
 
-    better = window(p_better, n)
-    worse = window(p_worse, n)
-    grid_worse, grid_better = worse[None, :], better[:, None]
-    rest = n - grid_worse - grid_better
-    inside = (rest >= 0) & (grid_worse <= critical[better][:, None])
-    rest = np.maximum(rest, 0)
-    with np.errstate(divide="ignore"):
-        log_p = np.log(np.array([p_worse, p_better, max(1 - p_worse - p_better, 0.0)]))
-    terms = logs[n] - logs[grid_worse] - logs[grid_better] - logs[rest]
-    for count, log_probability in ((grid_worse, log_p[0]), (grid_better, log_p[1]), (rest, log_p[2])):
-        with np.errstate(invalid="ignore"):
-            terms = terms + np.where(count == 0, 0.0, count * log_probability)
-    return float(np.exp(terms[inside]).sum())
+    # In the arcsine of the root of a rate all tails are about equally smooth (Anscombe 1948), 1 / (2 √n) being one
+    # standard deviation.
+    angles = np.linspace(0, np.pi / 2, _SCAN + 2 * int(edge.size**0.5))
+    found = tails(angles)
+    padded = np.concatenate(([-1.0], found, [-1.0]))
+    peaks = np.flatnonzero((found >= padded[:-2]) & (found >= padded[2:]))
+    centres, reach = angles[peaks[np.argsort(found[peaks])[-_PEAKS:]]], angles[1]
+    for _ in range(_ROUNDS):
+        near = np.clip(centres[:, None] + np.linspace(-reach, reach, _ZOOM), 0, np.pi / 2)
+        found = tails(near.ravel()).reshape(near.shape)
+        centres, reach = near[np.arange(centres.size), found.argmax(axis=1)], reach * 2 / (_ZOOM - 1)
+    return min(1.0, float(found.max()))
 
 
 @lru_cache(maxsize=4096)
@@ -123,15 +124,16 @@ def non_inferiority_p_value(counts: PairedCounts, delta: float) -> float:
         raise ValueError(f"a drop bound lies between 0 and 1, not {delta}")
     if counts.n == 0:
         return 1.0
-    critical = _critical_worse(counts, delta)
-    # Squared spacing: the maximum sits near 0 for models that rarely disagree.
-    grid = (1 - delta) / 2 * np.linspace(0, 1, _NUISANCE_POINTS) ** 2
-    return min(1.0, max(_tail(counts.n, critical, float(p) + delta, float(p)) for p in grid))
+    return _largest_tail(_as_good_as(counts, delta), delta)
 
 
 @lru_cache(maxsize=4096)
 def drop_upper_bound(counts: PairedCounts, confidence: float, delta: float, tolerance: float = 1e-5) -> float:
     """One-sided upper confidence bound of the drop, by inverting the exact test.
+
+    Outcomes are ordered anew at each bound, so p need not fall steadily: with many flips on few samples it may rise
+    again by about a thousandth beyond the bound. That is left alone, because an order kept from ``delta`` would cost
+    half as much again (3 of 100 worse: 11.8 % instead of 7.6 %). The judge goes by the test at ``delta`` itself.
 
     Args:
         counts: the paired comparison.
@@ -140,7 +142,7 @@ def drop_upper_bound(counts: PairedCounts, confidence: float, delta: float, tole
         tolerance: the bound is rounded up by at most this much.
 
     Returns:
-        The bound, in parts of 1. The test knows positive drops only, so it is never below ``tolerance``.
+        The bound, in parts of 1. The test knows positive drops only, so it is always above 0.
     """
     if counts.n == 0:
         return 1.0

@@ -26,7 +26,7 @@ def generate(folder: Path, parts: int, seed: int, *, bad_share: float = 0.2, pre
         folder: made if missing.
         parts: how many.
         seed: of everything.
-        bad_share: probability that a part is bad.
+        bad_share: of every 20 parts, to the part.
         prefix: of the file names.
     """
     folder.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,8 @@ from edgemill.demo.labels.severity import (
 from edgemill_runtimes.frames import Frame
 
 _INK, _WHITE = 22.0, 255.0
+BATCH = 20
+"""Parts of which exactly the share asked for is bad, so that a set of some batches has as many of each kind."""
 _PLAY = 8
 """Pixels that tilt and perspective may move a glyph along the line."""
 
@@ -69,7 +71,7 @@ class LabelMaker:
 
     Args:
         seed: of everything.
-        bad_share: probability that a part is bad; which parts stay good under a larger share look the same.
+        bad_share: of every ``BATCH`` parts, rounded; parts that stay good under a larger share look the same.
     """
 
     def __init__(self, seed: int, bad_share: float = 0.2) -> None:
@@ -79,15 +81,20 @@ class LabelMaker:
     def part(self, index: int) -> Part:
         """Part ``index``, the same one whenever it is asked for."""
         rng = np.random.default_rng([self._seed, index])
-        plan = draw_plan(rng, self._bad_share)
+        plan = draw_plan(rng, self._is_bad(index))
         image = photograph(rng, _label(rng, plan), plan.nuisance)
         return Part(image, plan.expected, plan.line.code, plan.fault == "", plan.fault)
 
+    def _is_bad(self, index: int) -> bool:
+        batch, place = divmod(index, BATCH)
+        ranks = np.random.default_rng([self._seed, batch, BATCH]).permutation(BATCH)
+        return bool(ranks[place] < round(self._bad_share * BATCH))
 
-def draw_plan(rng: np.random.Generator, bad_share: float) -> Plan:
+
+def draw_plan(rng: np.random.Generator, bad: bool) -> Plan:
     """Decide what is printed, what is wrong with it, and how it is seen."""
-    chance, kind = rng.random(), str(rng.choice(FAULTS))
-    fault = kind if chance < bad_share else ""
+    kind = str(rng.choice(FAULTS))
+    fault = kind if bad else ""
     expected = draw_code(rng)
     line = set_line(rng, draw_wrong_code(rng, expected) if fault == "wrong-code" else expected, CENTRE)
     return Plan(expected, fault, line, _lose(rng, line, fault), _spoil(rng, line, fault, draw_nuisance(rng)))
