@@ -8,12 +8,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from edgemill_converters.yaml_lines import Lines, line_of, read_yaml
 from edgemill_core.budget import Budget, budgets_by_metric
 from edgemill_core.errors import DataError, RecipeError
 from edgemill_core.picture_input import PictureInput
 from edgemill_core.tasks import Task, task_from
 from edgemill_core.validation import first_complaint
+from edgemill_core.yaml_lines import Lines, line_of, read_yaml
 
 
 class Strict(BaseModel):
@@ -156,7 +156,7 @@ def read_recipe(path: Path) -> Recipe:
         RecipeError: unreadable, an unknown or missing key, a value out of range, or a metric that the task does
             not have; the message names file and line.
     """
-    raw, lines = read_yaml(path)
+    raw, lines = read_yaml(path, "recipe", RecipeError)
     if "folder" in raw:
         raise _wrong(path, lines, "folder", "no such key here", "folder")
     try:

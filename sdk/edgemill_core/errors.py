@@ -84,6 +84,20 @@ class InputError(EdgemillError):
     """What was given for one run (a picture, a tensor, an option) cannot be used."""
 
 
+class SettingsError(EdgemillError):
+    """The agent's settings cannot be read or ask for something that does not exist."""
+
+
+class LedgerError(EdgemillError):
+    """The ledger cannot be opened, is held by another agent, or is not whole."""
+
+
+class LinkError(EdgemillError):
+    """The broker cannot be reached, or refuses us."""
+
+    exit_code = 3
+
+
 class BudgetError(EdgemillError):
     """No variant is inside the budget, so there is no bundle."""
 

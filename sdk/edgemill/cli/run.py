@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from edgemill.cli.output import print_json, print_line
 from edgemill_core.bundle import Bundle, open_bundle
+from edgemill_core.codes import read_codes
 from edgemill_core.errors import EdgemillError, InputError
 from edgemill_core.verdict import Verdict
 from edgemill_runtimes.frames import read_picture
@@ -48,7 +48,7 @@ class _Row:
 def run(settings: RunSettings) -> None:
     """A verdict for every picture; one that cannot be read is reported, the others go on, and the exit code is 2."""
     bundle = open_bundle(settings.bundle)
-    codes = _read_codes(settings.labels) if settings.labels else {}
+    codes = read_codes(settings.labels) if settings.labels else {}
     pictures = list(_pictures(settings.pictures))
     rows = []
     targets = _targets(settings.save, pictures) if settings.save else {}
@@ -120,20 +120,3 @@ def _targets(folder: Path, pictures: Sequence[Path]) -> dict[Path, Path]:
             fix="name another folder with --save",
         )
     return targets
-
-
-def _read_codes(path: Path) -> dict[str, str]:
-    """The code of each picture that the table gives one, by file name."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            if not {"file", "expected"} <= set(reader.fieldnames or ()):
-                raise KeyError(f"columns {', '.join(reader.fieldnames or ()) or 'none'}")
-            return {Path(row["file"]).name: row["expected"] for row in reader if row["file"] and row["expected"]}
-    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            f"the labels at {path} cannot be read",
-            expected="a UTF-8 CSV with the columns file, expected",
-            got=f"{type(error).__name__}: {error}",
-            fix="mend the file, or give one code for all with --expect",
-        ) from error

@@ -8,35 +8,37 @@ from typing import Any
 
 import yaml
 
-from edgemill_core.errors import RecipeError
+from edgemill_core.errors import EdgemillError
 
 Lines = dict[str, int]
 
 
-def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
+def read_yaml(path: Path, noun: str, error_class: type[EdgemillError]) -> tuple[dict[str, Any], Lines]:
     """Read a YAML mapping and the line (from 1) of every dotted key.
 
-    Raises:
-        RecipeError: no such file, not UTF-8, not YAML, a key twice, or not a mapping.
+    Args:
+        path: the file.
+        noun: what the file should hold, e.g. ``recipe``.
+        error_class: raised when there is no such file, or it is not UTF-8, not YAML, has a key twice, or is no mapping.
     """
     if not path.is_file():
-        raise RecipeError(
-            f"there is no recipe at {path}", expected="a YAML file", got="no such file", fix="check the path"
+        raise error_class(
+            f"there is no {noun} at {path}", expected="a YAML file", got="no such file", fix="check the path"
         )
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
         lines = dict(_walk(node, "")) if node is not None else {}
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise RecipeError(
+        raise error_class(
             f"{path} is not YAML", expected="valid YAML in UTF-8", got=str(error)[:300], fix="mend the line it names"
         ) from error
     if not isinstance(loaded, dict):
-        raise RecipeError(
-            f"{path} holds no recipe",
+        raise error_class(
+            f"{path} holds no {noun}",
             expected="keys and values",
             got=type(loaded).__name__,
-            fix="start from the recipe in the README",
+            fix=f"start from the {noun} in the guide",
         )
     return loaded, lines
 

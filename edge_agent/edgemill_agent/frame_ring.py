@@ -1,0 +1,41 @@
+"""Frames in memory that source worker and engine worker share; the line process only says whose turn a slot is.
+
+The memory has no name (``memfd_create(2)``): the kernel frees it when the last process that holds it is gone, so
+nothing leaks, whatever is killed.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def create_ring(slots: int, slot_bytes: int) -> int:
+    """Make the memory; returns a descriptor for children to inherit. Pages take room only once they are written."""
+    descriptor = os.memfd_create("edgemill-frames", os.MFD_CLOEXEC)
+    os.ftruncate(descriptor, slots * slot_bytes)
+    return descriptor
+
+
+class FrameRing:
+    """A worker's view of the ring."""
+
+    def __init__(self, descriptor: int, slot_bytes: int) -> None:
+        self._memory = mmap.mmap(descriptor, 0)
+        self.slot_bytes = slot_bytes
+
+    def write(self, slot: int, frame: NDArray[np.uint8]) -> None:
+        """Copy ``frame``, ``uint8[height, width, channels]``, into ``slot``; it must fit."""
+        if frame.nbytes > self.slot_bytes:
+            raise ValueError(f"a frame of {frame.nbytes} bytes in a slot of {self.slot_bytes}")
+        self._slot(slot, frame.nbytes)[:] = frame.reshape(-1)
+
+    def read(self, slot: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """The frame in ``slot``, not copied: it holds only until the slot is given back."""
+        return self._slot(slot, int(np.prod(shape))).reshape(shape)
+
+    def _slot(self, slot: int, size: int) -> NDArray[np.uint8]:
+        return np.frombuffer(self._memory, np.uint8, size, slot * self.slot_bytes)

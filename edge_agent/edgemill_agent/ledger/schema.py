@@ -1,0 +1,56 @@
+"""Tables of the ledger, and how an older ledger becomes one of today."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from uuid import uuid4
+
+from edgemill_core.errors import LedgerError
+
+MIGRATIONS: Sequence[Sequence[str]] = (
+    (
+        """CREATE TABLE header(
+            position INTEGER PRIMARY KEY,
+            number INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            station TEXT NOT NULL,
+            decision TEXT NOT NULL,
+            utc_ns INTEGER NOT NULL,
+            boot TEXT NOT NULL,
+            monotonic_ns INTEGER NOT NULL,
+            digest TEXT NOT NULL,
+            link TEXT NOT NULL
+        )""",
+        "CREATE UNIQUE INDEX verdict_number ON header(number) WHERE number > 0",
+        "CREATE TABLE payload(position INTEGER PRIMARY KEY, salt BLOB NOT NULL, body BLOB NOT NULL)",
+        "CREATE TABLE block(first INTEGER PRIMARY KEY, last INTEGER NOT NULL, open INTEGER NOT NULL)",
+        "CREATE TABLE cursor(station TEXT PRIMARY KEY, item TEXT NOT NULL)",
+        "CREATE TABLE state(name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    ),
+)
+"""Each step takes the ledger from its place in the list to the next; never alter one that was released."""
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Bring the ledger behind ``connection`` to today's schema, each step in one transaction.
+
+    Raises:
+        LedgerError: it was written by a newer Edgemill.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise LedgerError(
+            "the ledger was written by a newer Edgemill",
+            expected=f"schema {len(MIGRATIONS)} or older",
+            got=f"schema {version}",
+            fix="update Edgemill on this box; the ledger is left as it is",
+        )
+    for step in range(version, len(MIGRATIONS)):
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in MIGRATIONS[step]:
+            connection.execute(statement)
+        if step == 0:
+            connection.execute("INSERT INTO state VALUES ('id', ?)", (uuid4().hex,))
+        connection.execute(f"PRAGMA user_version = {step + 1}")
+        connection.execute("COMMIT")

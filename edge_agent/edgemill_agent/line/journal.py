@@ -1,0 +1,146 @@
+"""Between stations and ledger: group commit, numbers ahead of need, and what happens while the disk is full."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from edgemill_agent.ledger import Entry, Ledger
+from edgemill_core.errors import LedgerError
+from edgemill_core.ledger import Kind, Ranges
+
+T = TypeVar("T")
+_LOW = 500
+_HELD_MOST = 10_000
+_RETRY_S = 0.5
+
+
+class Journal:
+    """Everything the line does with its ledger; a thread of its own keeps the disk from holding up deadlines.
+
+    While one group is committed the next one gathers. If the disk is full, entries are held and tried again; beyond
+    ``held_most`` the oldest verdicts are counted as lost, and declared as soon as there is room.
+
+    Args:
+        ledger: open.
+        committed: told the ledger's last position after each commit.
+        trouble: told, in words, what is wrong, once for each time it begins, and ``""`` when it is over.
+        held_most: entries that may wait for the disk.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        committed: Callable[[int], None],
+        trouble: Callable[[str], None],
+        held_most: int = _HELD_MOST,
+    ) -> None:
+        self._ledger = ledger
+        self._committed = committed
+        self._trouble = trouble
+        self._held_most = held_most
+        self._held: deque[Entry] = deque()
+        self._lost = Ranges()
+        self._numbers: deque[int] = deque()
+        self._given: set[int] = set()
+        self._acknowledged = self._acknowledged_durably = 0
+        self._work = asyncio.Event()
+        self._changed = asyncio.Condition()
+        self._thread = ThreadPoolExecutor(1, "ledger")
+        self._closing = False
+        self._broken = False
+
+    def put(self, entry: Entry) -> None:
+        """Record ``entry`` soon."""
+        self._held.append(entry)
+        while len(self._held) > self._held_most:
+            self._lose(self._held.popleft())
+        self._work.set()
+
+    async def number(self) -> int:
+        """The next number, from a block that was reserved durably; waits while the disk gives none."""
+        if len(self._numbers) < _LOW:
+            self._work.set()
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._numbers)
+        number = self._numbers.popleft()
+        self._given.add(number)
+        return number
+
+    def acknowledge(self, position: int) -> None:
+        """The consumer has everything up to ``position``; written down with the next commit."""
+        self._acknowledged = position
+        self._work.set()
+
+    async def flushed(self) -> None:
+        """Wait until nothing is held, or the disk takes nothing."""
+        while (self._held or len(self._lost)) and not self._broken:
+            await asyncio.sleep(0.005)
+
+    async def run(self) -> None:
+        """Commit until closed."""
+        while not (self._closing and not self._held and not len(self._lost)):
+            await self._work.wait()
+            self._work.clear()
+            try:
+                await self._round()
+            except LedgerError as error:
+                if not self._broken:
+                    self._broken = True
+                    self._trouble(str(error))
+                if self._closing:
+                    return
+                await asyncio.sleep(_RETRY_S)
+                self._work.set()
+            else:
+                if self._broken:
+                    self._broken = False
+                    self._trouble("")
+
+    async def close(self, task: asyncio.Task[None]) -> None:
+        """Commit what is held, declare numbers that were given and not used, and close the ledger."""
+        self._closing = True
+        self._work.set()
+        await task
+        given = sorted(self._given)
+        try:
+            await self._in_thread(lambda: self._ledger.close(given))
+        finally:
+            self._thread.shutdown()
+
+    async def _round(self) -> None:
+        if len(self._numbers) < _LOW:
+            first, last = await self._in_thread(self._ledger.reserve)
+            async with self._changed:
+                self._numbers.extend(range(first, last + 1))
+                self._changed.notify_all()
+        group = [*self._declared(), *self._held]
+        if group:
+            taken = len(self._held)
+            await self._in_thread(lambda: self._ledger.append(group))
+            for _ in range(taken):
+                self._given.discard(self._held.popleft().number)
+            self._lost = Ranges()
+            self._committed(self._ledger.position)
+        position = self._acknowledged
+        if position != self._acknowledged_durably:
+            await self._in_thread(lambda: self._ledger.acknowledge(position))
+            self._acknowledged_durably = position
+
+    def _declared(self) -> list[Entry]:
+        if not len(self._lost):
+            return []
+        ranges = [list(pair) for pair in self._lost]
+        why = "the disk took no more records and memory for them ran out"
+        return [Entry(Kind.LOST, {"count": len(self._lost), "ranges": ranges, "why": why})]
+
+    def _lose(self, entry: Entry) -> None:
+        if entry.kind is Kind.VERDICT:
+            self._lost.add(entry.number)
+            self._given.discard(entry.number)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -1,0 +1,231 @@
+"""The line process itself: opens the ledger, starts everything, and ends in order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from edgemill_agent.clock import Clock
+from edgemill_agent.ledger import open_ledger
+from edgemill_agent.line.journal import Journal
+from edgemill_agent.line.station import Station
+from edgemill_agent.processes.child import Child
+from edgemill_agent.settings import AgentSettings
+from edgemill_core.durable import write_bytes
+
+_log = logging.getLogger("edgemill.agent")
+_GOOD_BYE_S = 2.0
+
+
+@dataclass
+class Delivery:
+    """How far the consumer has the ledger.
+
+    Attributes:
+        position: up to which it acknowledged.
+        last: position of the last record.
+        connected: whether the link process has a broker.
+    """
+
+    position: int
+    last: int
+    connected: bool = False
+
+
+class Line:
+    """One agent. Make it, then ``await run()`` once.
+
+    Args:
+        settings: from ``agent.yaml``.
+        clock: the box's.
+    """
+
+    def __init__(self, settings: AgentSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._stations: list[Station] = []
+        self._link: Child | None = None
+        self._stop = asyncio.Event()
+
+    async def run(self) -> dict[str, Any]:
+        """Until every source has ended, or a signal says stop; returns the account.
+
+        Raises:
+            LedgerError: the ledger cannot be opened.
+            EngineError: a station's bundle cannot be used.
+        """
+        ledger, opened = open_ledger(self._settings.state, self._clock)
+        if opened.void:
+            _log.warning("the last run was not closed: numbers %s are declared void", list(opened.void))
+        self._ledger_id = opened.id
+        self._delivery = Delivery(opened.acknowledged, ledger.position)
+        self._journal = Journal(ledger, self._committed, _ledger_trouble)
+        journal = asyncio.create_task(self._journal.run())
+        self._catch_signals()
+        try:
+            link = asyncio.create_task(self._keep_link())
+            try:
+                await self._run_stations(opened.cursors)
+            finally:
+                await self._end_link(link)
+        finally:
+            await self._journal.close(journal)
+            self._tell_processes()
+        return self._account()
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with suppress(ValueError):  # not the main thread
+                loop.add_signal_handler(number, self._stop.set)
+
+    async def _run_stations(self, cursors: Mapping[str, str]) -> None:
+        for settings in self._settings.stations:
+            after = cursors.get(settings.name, "")
+            self._stations.append(Station(settings, after, self._journal, self._clock, _log.warning))
+        tasks = [asyncio.create_task(station.run()) for station in self._stations]
+        stopper = asyncio.create_task(self._stop_in_order())
+        teller = asyncio.create_task(self._tell_of_processes())
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in (stopper, teller):
+                task.cancel()
+            for station in self._stations:
+                station.stop()
+            await asyncio.gather(*tasks, stopper, teller, return_exceptions=True)
+
+    async def _stop_in_order(self) -> None:
+        await self._stop.wait()
+        _log.info("stopping: parts that are here get their verdicts")
+        for station in self._stations:
+            station.stop_source()
+        await asyncio.sleep(self._settings.drain_s)
+        for station in self._stations:
+            station.stop()
+
+    async def _keep_link(self) -> None:
+        if self._settings.mqtt is None:
+            return
+        self._link = Child("link", "edgemill_agent.link_process", self._first_for_link)
+        await self._link.keep(self._link_said, lambda: None)
+
+    def _first_for_link(self) -> dict[str, Any]:
+        assert self._settings.mqtt is not None
+        return {
+            "device": self._settings.device.id,
+            "state": str(self._settings.state),
+            "broker": self._settings.mqtt.model_dump(mode="json"),
+            "facts": {
+                "device": self._settings.device.model_dump(),
+                "ledger": self._ledger_id,
+                "stations": {station.settings.name: dict(station.engine_facts) for station in self._stations},
+            },
+        }
+
+    def _link_said(self, message: dict[str, Any]) -> None:
+        if "refused" in message:
+            _log.error("link: %s (%s)", message["refused"]["what"], message["refused"]["got"])
+        if "connected" in message:
+            self._delivery.connected = message["connected"]
+            _log.info("link: %s", "connected" if message["connected"] else "no connection")
+        if "trouble" in message:
+            _log.warning("link: %s", message["trouble"])
+        if "acknowledged" in message:
+            self._delivery.position = message["acknowledged"]
+            self._journal.acknowledge(message["acknowledged"])
+
+    async def _end_link(self, task: asyncio.Task[None]) -> None:
+        """Give the consumer the time that a stop may take to acknowledge what is left."""
+        if self._link is not None:
+            loop = asyncio.get_running_loop()
+            until = loop.time() + self._settings.drain_s
+            await self._journal.flushed()
+            while self._delivery.position < self._delivery.last and loop.time() < until:
+                await asyncio.sleep(0.02)
+            left = self._delivery.last - self._delivery.position
+            if left:
+                _log.warning("%d records are not acknowledged yet; they are sent after the next start", left)
+            self._link.retire({"good_bye": True})
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(asyncio.shield(task), _GOOD_BYE_S)
+            self._link.stop()
+        await asyncio.gather(task, return_exceptions=True)
+
+    def _committed(self, position: int) -> None:
+        self._delivery.last = position
+        if self._link is not None:
+            with suppress(BlockingIOError):  # it has wakes enough to read
+                self._link.nudge({"wake": True})
+
+    async def _tell_of_processes(self) -> None:
+        told: object = None
+        while True:
+            found = self._processes()
+            if found != told:
+                self._tell_processes()
+                told = found
+            await asyncio.sleep(0.1)
+
+    def _processes(self) -> dict[str, int | None]:
+        children = [child for station in self._stations for child in (station.source, station.engine)]
+        return {child.name: child.pid for child in (*children, *([self._link] if self._link else []))}
+
+    def _tell_processes(self) -> None:
+        told = {"line": os.getpid(), **self._processes()}
+        with suppress(OSError):  # a full disk must not end the line
+            write_bytes(self._settings.state / "processes.json", json.dumps(told, indent=2).encode())
+
+    def _account(self) -> dict[str, Any]:
+        return {
+            "device": self._settings.device.id,
+            "ledger": {
+                "id": self._ledger_id,
+                "position": self._delivery.last,
+                "acknowledged": self._delivery.position,
+            },
+            "stations": {station.settings.name: _station_account(station) for station in self._stations},
+        }
+
+
+def _station_account(station: Station) -> dict[str, Any]:
+    account = station.account
+    ordered = sorted(account.latencies_ms)
+
+    def percentile(share: float) -> float | None:
+        return round(ordered[ceil(share * len(ordered)) - 1], 3) if ordered else None
+
+    return {
+        "verdicts": sum(account.decisions.values()),
+        "decisions": dict(account.decisions),
+        "late": account.late,
+        "safe": account.safe,
+        "p50": percentile(0.50),
+        "p99": percentile(0.99),
+        "engine_restarts": station.engine.restarts,
+        "source_restarts": station.source.restarts,
+    }
+
+
+def _ledger_trouble(what: str) -> None:
+    if what:
+        _log.error("%s", what)
+    else:
+        _log.warning("the ledger can be written again")
+
+
+def run_agent(settings: AgentSettings, clock: Clock | None = None) -> dict[str, Any]:
+    """Run an agent in this process until it ends; returns its account."""
+    return asyncio.run(_run(settings, clock or Clock()))
+
+
+async def _run(settings: AgentSettings, clock: Clock) -> dict[str, Any]:
+    return await Line(settings, clock).run()

@@ -1,0 +1,322 @@
+"""One station: parts in, each with a number; exactly one verdict out per number, whatever dies meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgemill_agent.clock import Clock
+from edgemill_agent.frame_ring import create_ring
+from edgemill_agent.ledger import Entry
+from edgemill_agent.line.journal import Journal
+from edgemill_agent.processes.child import Child
+from edgemill_agent.settings import StationSettings
+from edgemill_core.errors import EngineError
+from edgemill_core.ledger import Kind
+
+_TRIES = 2
+_LATENCIES = 10_000
+
+
+@dataclass
+class _Part:
+    number: int
+    item: str
+    context: Mapping[str, str]
+    arrived_ns: int
+    slot: int | None
+    shape: list[int]
+    fault: str
+    tries: int = 0
+    timer: asyncio.TimerHandle | None = None
+    done: bool = False
+
+
+@dataclass
+class StationAccount:
+    """What a station did since it was started.
+
+    Attributes:
+        decisions: verdicts by decision.
+        late: verdicts that the deadline gave.
+        safe: verdicts that were given because no engine answered, or there was no usable picture.
+        latencies_ms: arrival to verdict, of the last ones.
+    """
+
+    decisions: Counter[str] = field(default_factory=Counter)
+    late: int = 0
+    safe: int = 0
+    latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
+
+
+class Station:
+    """Source worker → number → engine worker → verdict → journal.
+
+    The line knows what is under way, so workers may be killed at any moment: frames stay in the ring, a part whose
+    engine died is given to the next one, and after ``_TRIES`` it gets the safe verdict.
+    """
+
+    def __init__(
+        self,
+        settings: StationSettings,
+        after: str,
+        journal: Journal,
+        clock: Clock,
+        tell: Callable[[str], None],
+    ) -> None:
+        self.settings = settings
+        self.account = StationAccount()
+        self.engine_facts: Mapping[str, Any] = {}
+        self.refused: EngineError | None = None
+        self._journal = journal
+        self._clock = clock
+        self._tell = tell
+        self._after = after
+        self._ended = asyncio.Event()
+        self._source_over = False
+        self._arrivals: deque[dict[str, Any]] = deque()
+        self._numbering = asyncio.Event()
+        self._waiting: deque[_Part] = deque()
+        self._asked: _Part | None = None
+        self._hang: asyncio.TimerHandle | None = None
+        self._ready = False
+        source = settings.source
+        self._free = set(range(source.slots))
+        self._ring = create_ring(source.slots, source.max_frame_bytes)
+        self.source = Child(
+            f"{settings.name}/source", "edgemill_agent.workers.source_worker", self._first_for_source, [self._ring]
+        )
+        self.engine = Child(
+            f"{settings.name}/engine", "edgemill_agent.workers.engine_worker", self._first_for_engine, [self._ring]
+        )
+
+    async def run(self) -> None:
+        """Until ``stop``, or until the source has ended and every part has its verdict.
+
+        Raises:
+            EngineError: the bundle cannot be used at all.
+        """
+        tasks = [
+            asyncio.create_task(self.engine.keep(self._engine_said, self._engine_ended)),
+            asyncio.create_task(self.source.keep(self._source_said, self._source_ended)),
+            asyncio.create_task(self._number()),
+        ]
+        for task in tasks:
+            task.add_done_callback(self._end_if_failed)
+        try:
+            await self._ended.wait()
+        finally:
+            self.source.stop()
+            self.engine.stop()
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            for part in (*self._waiting, *([self._asked] if self._asked else [])):
+                _disarm(part)
+            os.close(self._ring)
+        for error in (self.refused, *results):
+            if isinstance(error, Exception):
+                raise error
+
+    def stop_source(self) -> None:
+        """Take no more parts; ``run`` ends when those that are here have their verdicts."""
+        self._source_over = True
+        self.source.stop()
+        self._look_whether_over()
+
+    def stop(self) -> None:
+        """End now; parts without a verdict stay without one, and the journal declares their numbers."""
+        self._ended.set()
+
+    def _end_if_failed(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self._ended.set()
+
+    def _first_for_source(self) -> dict[str, Any]:
+        settings = self.settings.source
+        return {
+            "kind": settings.kind,
+            "settings": settings.model_dump(mode="json"),
+            "after": self._after,
+            "ring": self._ring,
+            "slot_bytes": settings.max_frame_bytes,
+            "free": sorted(self._free),
+        }
+
+    def _first_for_engine(self) -> dict[str, Any]:
+        return {
+            "bundle": str(self.settings.bundle),
+            "runtime": self.settings.runtime,
+            "ring": self._ring,
+            "slot_bytes": self.settings.source.max_frame_bytes,
+        }
+
+    def _source_said(self, message: dict[str, Any]) -> None:
+        if "refused" in message:
+            self._tell(f"{self.source.name}: {message['refused']['what']} ({message['refused']['got']})")
+        elif "end" in message:
+            self.stop_source()
+        else:
+            message["arrived_ns"] = self._clock.monotonic_ns()
+            self._after = message["item"]
+            self._free.discard(message.get("slot", -1))
+            self._arrivals.append(message)
+            self._numbering.set()
+
+    def _source_ended(self) -> None:
+        if not self._source_over and not self._ended.is_set():
+            self._tell(f"{self.source.name} ended; it is started again")
+
+    async def _number(self) -> None:
+        while True:
+            await self._numbering.wait()
+            self._numbering.clear()
+            while self._arrivals:
+                number = await self._journal.number()
+                told = self._arrivals.popleft()
+                part = _Part(
+                    number,
+                    told["item"],
+                    told["context"],
+                    told["arrived_ns"],
+                    told.get("slot"),
+                    told.get("shape", []),
+                    told.get("fault", ""),
+                )
+                self._arm(part)
+                self._waiting.append(part)
+                self._feed()
+            self._look_whether_over()
+
+    def _arm(self, part: _Part) -> None:
+        if self.settings.deadline_ms is not None:
+            gone_s = (self._clock.monotonic_ns() - part.arrived_ns) / 1e9
+            left = max(0.0, self.settings.deadline_ms / 1e3 - gone_s)
+            part.timer = asyncio.get_running_loop().call_later(left, self._late, part)
+
+    def _feed(self) -> None:
+        """Give the engine its next part, and verdicts to those at the head that need no engine."""
+        while self._waiting and self._asked is None:
+            part = self._waiting[0]
+            if part.done:
+                self._waiting.popleft()
+                self._give_back(part)
+            elif part.fault or part.tries >= _TRIES:
+                self._waiting.popleft()
+                self._safe(part, part.fault or f"the engine worker died {part.tries} times over this part")
+                self._give_back(part)
+            elif self._ready:
+                self._waiting.popleft()
+                self._ask(part)
+            else:
+                return
+
+    def _ask(self, part: _Part) -> None:
+        self._asked = part
+        part.tries += 1
+        hang_s = self.settings.hang_ms / 1e3
+        self._hang = asyncio.get_running_loop().call_later(hang_s, self._hangs)
+        self.engine.send({"number": part.number, "slot": part.slot, "shape": part.shape, "context": dict(part.context)})
+
+    def _hangs(self) -> None:
+        self._tell(f"{self.engine.name} gave no answer for {self.settings.hang_ms} ms; it is killed")
+        self.engine.kill()
+
+    def _engine_said(self, message: dict[str, Any]) -> None:
+        if "ready" in message:
+            self._ready, self.engine_facts = True, message["ready"]
+            self._journal.put(Entry(Kind.START, message["ready"], station=self.settings.name))
+            self._feed()
+        elif "refused" in message:
+            self._refuse(message["refused"])
+        elif self._asked is not None and message["number"] == self._asked.number:
+            part = self._asked
+            self._settle()
+            if not part.done:
+                self._decide(part, message)
+            self._give_back(part)
+            self._feed()
+            self._look_whether_over()
+
+    def _refuse(self, error: Mapping[str, str | None]) -> None:
+        if self.engine_facts:
+            self._tell(f"{self.engine.name}: {error['what']}; parts get the safe verdict by their deadline")
+            return
+        what = f"station {self.settings.name}: {error['what']}"
+        self.refused = EngineError(what, expected=error["expected"], got=error["got"], fix=error["to_do"])
+        self._ended.set()
+
+    def _engine_ended(self) -> None:
+        self._ready = False
+        part = self._asked
+        if part is not None:
+            self._settle()
+            self._waiting.appendleft(part)
+        if not self._ended.is_set():
+            self._tell(f"{self.engine.name} ended; it is started again")
+            self._feed()
+            self._look_whether_over()
+
+    def _settle(self) -> None:
+        self._asked = None
+        if self._hang is not None:
+            self._hang.cancel()
+            self._hang = None
+
+    def _decide(self, part: _Part, message: Mapping[str, Any]) -> None:
+        if "fault" in message:
+            self._safe(part, message["fault"])
+        else:
+            self._record(part, message["verdict"], {"engine_ms": message["ms"]})
+
+    def _late(self, part: _Part) -> None:
+        if not part.done:
+            self.account.late += 1
+            self._record(
+                part, self._without_engine(f"no verdict within {self.settings.deadline_ms} ms"), {"late": True}
+            )
+            self._feed()
+            self._look_whether_over()
+
+    def _safe(self, part: _Part, why: str) -> None:
+        self.account.safe += 1
+        self._record(part, self._without_engine(why), {"safe": True})
+
+    def _without_engine(self, why: str) -> dict[str, object]:
+        return {"decision": self.settings.late, "reasons": [why], "confidence": None, "reading": {}}
+
+    def _record(self, part: _Part, verdict: Mapping[str, Any], more: Mapping[str, object]) -> None:
+        _disarm(part)
+        part.done = True
+        milliseconds = (self._clock.monotonic_ns() - part.arrived_ns) / 1e6
+        self.account.decisions[verdict["decision"]] += 1
+        self.account.latencies_ms.append(milliseconds)
+        body = {
+            "item": part.item,
+            "context": dict(part.context),
+            "verdict": verdict,
+            "ms": round(milliseconds, 3),
+            **more,
+        }
+        self._journal.put(
+            Entry(Kind.VERDICT, body, part.number, self.settings.name, str(verdict["decision"]), part.item)
+        )
+
+    def _give_back(self, part: _Part) -> None:
+        if part.slot is not None:
+            self._free.add(part.slot)
+            self.source.send({"free": part.slot})
+
+    def _look_whether_over(self) -> None:
+        if self._source_over and not self._arrivals and not self._waiting and self._asked is None:
+            self._ended.set()
+
+
+def _disarm(part: _Part) -> None:
+    if part.timer is not None:
+        part.timer.cancel()
+        part.timer = None

@@ -1,0 +1,49 @@
+"""Messages between two processes: JSON over a socket pair that keeps message boundaries (SOCK_SEQPACKET)."""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+MESSAGE_BYTES = 60_000
+"""Longest message; well below what a socket takes at once."""
+
+
+def encode(message: Mapping[str, Any]) -> bytes:
+    """The bytes of ``message``.
+
+    Raises:
+        ValueError: it is too long.
+    """
+    encoded = json.dumps(message, separators=(",", ":")).encode()
+    if len(encoded) > MESSAGE_BYTES:
+        raise ValueError(f"a message of {len(encoded)} bytes; {MESSAGE_BYTES} is the most")
+    return encoded
+
+
+class Channel:
+    """A child's end. Reading gives ``None`` once the parent is gone."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._socket = socket.socket(fileno=descriptor)
+
+    def fileno(self) -> int:
+        """For ``select``."""
+        return self._socket.fileno()
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Send, and wait while the other end is behind."""
+        self._socket.sendall(encode(message))
+
+    def receive(self) -> dict[str, Any] | None:
+        """Wait for a message; ``None`` if the parent is gone."""
+        received = self._socket.recv(MESSAGE_BYTES)
+        decoded: dict[str, Any] | None = json.loads(received) if received else None
+        return decoded
+
+    def waiting(self, seconds: float = 0.0) -> bool:
+        """Whether a message (or the end) is there within ``seconds``."""
+        return bool(select.select([self._socket], [], [], seconds)[0])

@@ -1,0 +1,139 @@
+"""The line process's end of a child: start, speak, kill, start again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from edgemill_agent.processes.channel import MESSAGE_BYTES, encode
+
+_BACK_OFF_FIRST, _BACK_OFF_MOST, _HEALTHY_S = 0.1, 30.0, 30.0
+
+
+def back_off(failures: int, jitter: float) -> float:
+    """Seconds to wait before start number ``failures + 1``; ``jitter`` is 0 to 1."""
+    return min(_BACK_OFF_FIRST * 2.0**failures, _BACK_OFF_MOST) * (0.75 + jitter / 2)
+
+
+class Child:
+    """One process, started again whenever it ends, until ``stop``.
+
+    Args:
+        name: for logs and ``processes.json``.
+        module: run as ``python -m module``.
+        first: makes the first message, anew at each start.
+        descriptors: files that the process inherits.
+    """
+
+    def __init__(
+        self, name: str, module: str, first: Callable[[], Mapping[str, Any]], descriptors: Sequence[int] = ()
+    ) -> None:
+        self.name = name
+        self.restarts = 0
+        self._module = module
+        self._first = first
+        self._descriptors = tuple(descriptors)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._stopping = False
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running process."""
+        return self._process.pid if self._process is not None else None
+
+    async def keep(self, message: Callable[[dict[str, Any]], None], ended: Callable[[], None]) -> None:
+        """Run it, and run it again after a growing pause, until ``stop``.
+
+        Args:
+            message: told of each message that comes.
+            ended: told when the process has ended, after its last message.
+        """
+        loop, failures = asyncio.get_running_loop(), 0
+        while not self._stopping:
+            born = loop.time()
+            self._start()
+            try:
+                await self._listen(message)
+            finally:
+                self._reap()
+                ended()
+            if self._stopping:
+                return
+            failures = 0 if loop.time() - born > _HEALTHY_S else failures + 1
+            self.restarts += 1
+            await asyncio.sleep(back_off(failures - 1 if failures else 0, random.random()))  # noqa: S311
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Send without waiting. A process that reads nothing any more is killed; one that is gone gets nothing."""
+        try:
+            self.nudge(message)
+        except BlockingIOError:
+            self.kill()
+
+    def nudge(self, message: Mapping[str, Any]) -> None:
+        """Send without waiting.
+
+        Raises:
+            BlockingIOError: the process is behind with reading; the message was not sent.
+        """
+        if self._socket is not None:
+            with suppress(BrokenPipeError, ConnectionResetError):
+                self._socket.send(encode(message))
+
+    def kill(self) -> None:
+        """End it now (``SIGKILL``); ``keep`` starts it again."""
+        if self._process is not None:
+            self._process.kill()
+
+    def retire(self, message: Mapping[str, Any]) -> None:
+        """Tell it to end by itself, and do not start it again."""
+        self._stopping = True
+        self.send(message)
+
+    def stop(self) -> None:
+        """End it for good."""
+        self._stopping = True
+        self.kill()
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            ours.setblocking(False)
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", self._module, str(theirs.fileno()), str(os.getpid())],
+                pass_fds=(theirs.fileno(), *self._descriptors),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+        self._socket = ours
+        self.send(self._first())
+
+    async def _listen(self, message: Callable[[dict[str, Any]], None]) -> None:
+        assert self._socket is not None
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                received = await loop.sock_recv(self._socket, MESSAGE_BYTES)
+            except ConnectionResetError:
+                return
+            if not received:
+                return
+            message(json.loads(received))
+
+    def _reap(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None

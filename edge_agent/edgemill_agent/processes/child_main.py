@@ -1,0 +1,38 @@
+"""What every child process does first: it must never outlive its parent."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from edgemill_agent.processes.channel import Channel
+from edgemill_core.errors import EdgemillError
+
+_PR_SET_PDEATHSIG = 1
+
+
+def child_main(work: Callable[[Channel, Mapping[str, Any]], None]) -> None:
+    """Run ``work`` with the channel whose descriptor the command line names and the first message on it.
+
+    An ``EdgemillError`` is told to the parent as ``{"refused": …}`` before the process ends.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the line process, which ends us in order
+    descriptor, parent = int(sys.argv[1]), int(sys.argv[2])
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        return  # it was gone before the kernel knew whom to watch
+    channel = Channel(descriptor)
+    first = channel.receive()
+    if first is None:
+        return
+    try:
+        work(channel, first)
+    except EdgemillError as error:
+        channel.send({"refused": error.as_dict()})
+        sys.exit(error.exit_code)
+    except (BrokenPipeError, ConnectionResetError):
+        return  # the parent is gone

@@ -1,0 +1,54 @@
+"""Pictures from a folder, in the order of their names, each once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgemill_agent.sources.base import Arrival, Source
+from edgemill_core.codes import read_codes
+from edgemill_core.errors import InputError
+from edgemill_runtimes.frames import read_picture
+from edgemill_runtimes.frames.decode import SUFFIXES
+
+_LOOK_S = 0.2
+
+
+class FolderSource(Source):
+    """Watches a folder. Whoever writes pictures there gives them rising names and renames them into place."""
+
+    def parts(self) -> Iterator[Arrival | None]:
+        """Pictures behind the last one taken; one that cannot be read comes with its fault."""
+        folder = Path(self.settings["folder"])
+        labels = self.settings.get("labels")
+        codes = read_codes(Path(labels)) if labels else {}
+        while True:
+            for path in _behind(folder, self.after):
+                self.after = path.name
+                yield _arrival(path, codes.get(path.name))
+            if self.settings.get("once"):
+                return
+            yield None
+            time.sleep(_LOOK_S)
+
+
+def _behind(folder: Path, after: str) -> list[Path]:
+    try:
+        names = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name > after]
+    except OSError as error:
+        raise InputError(
+            f"the source's folder {folder} cannot be read",
+            expected="a folder of pictures",
+            got=str(error),
+            fix="mend `folder:` under the station's `source:`, or mount what is missing",
+        ) from error
+    return sorted(names, key=lambda path: path.name)
+
+
+def _arrival(path: Path, expected: str | None) -> Arrival:
+    context = {"expected": expected} if expected else {}
+    try:
+        return Arrival(path.name, read_picture(path), context)
+    except InputError as error:
+        return Arrival(path.name, None, context, error.what)

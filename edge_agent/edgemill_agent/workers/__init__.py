@@ -1,0 +1,1 @@
+"""Disposable processes that hold native code: one per source, one per engine."""

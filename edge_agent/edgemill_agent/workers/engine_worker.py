@@ -1,0 +1,53 @@
+"""Answers frames with verdicts. Holds the native runtime, so it may die: the line process does not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgemill_agent.frame_ring import FrameRing
+from edgemill_agent.processes.channel import Channel
+from edgemill_agent.processes.child_main import child_main
+from edgemill_core.bundle import open_bundle
+from edgemill_core.errors import InputError
+from edgemill_runtimes.pipeline import Pipeline, open_pipeline
+
+
+def work(channel: Channel, first: Mapping[str, Any]) -> None:
+    """Until the line process is gone.
+
+    First message: ``bundle``, ``runtime``, ``ring`` (descriptor), ``slot_bytes``. Sends ``{"ready": facts}``; gets
+    ``{"number", "slot", "shape", "context"}`` and answers ``{"number", "verdict", "ms"}`` or ``{"number", "fault"}``.
+    """
+    bundle = open_bundle(Path(first["bundle"]))
+    ring = FrameRing(first["ring"], first["slot_bytes"])
+    with open_pipeline(bundle, first["runtime"]) as pipeline:
+        facts = pipeline.facts()
+        channel.send(
+            {
+                "ready": {
+                    "bundle": bundle.manifest.name,
+                    "version": bundle.manifest.version,
+                    "digest": bundle.manifest.content_digest,
+                    "runtime": facts.runtime,
+                    "device": facts.device,
+                }
+            }
+        )
+        while (asked := channel.receive()) is not None:
+            channel.send({"number": asked["number"], **_answer(pipeline, ring, asked)})
+
+
+def _answer(pipeline: Pipeline, ring: FrameRing, asked: Mapping[str, Any]) -> dict[str, Any]:
+    start = time.perf_counter()
+    try:
+        verdict = pipeline(ring.read(asked["slot"], tuple(asked["shape"])), asked["context"])
+    except InputError as error:
+        return {"fault": error.what}
+    return {"verdict": verdict.as_dict(), "ms": round((time.perf_counter() - start) * 1e3, 3)}
+
+
+if __name__ == "__main__":
+    child_main(work)

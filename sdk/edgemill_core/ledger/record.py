@@ -1,0 +1,114 @@
+"""One ledger record: a small header that is chained, and a payload that can go while the chain stays whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import Any
+
+SALT_BYTES = 16
+
+
+class Kind(str, Enum):
+    """What a record says."""
+
+    VERDICT = "verdict"
+    START = "start"
+    """A station's engine is ready; the payload names its bundle, by digest, and what it runs on."""
+    VOID = "void"
+    """Numbers that were reserved and that no verdict was recorded under: the line process ended without closing."""
+    LOST = "lost"
+    """Verdicts that were given and could not be recorded; the payload counts them."""
+    CLOCK = "clock"
+    """The wall clock jumped against the monotonic one; the payload says by how much."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is kept of a record for as long as the retention says.
+
+    Attributes:
+        position: place in the chain, from 1, without gaps; the consumer acknowledges it.
+        number: of the verdict, given at its trigger; 0 for a record that is no verdict. Unique and rising per
+            station, but recorded in the order in which verdicts are ready.
+        kind: what the record says.
+        station: which station; empty for what concerns the whole box.
+        decision: ``pass``, ``reject``, ``uncertain``; empty for what is no verdict.
+        utc_ns: the box's wall clock when the record was made, nanoseconds since 1970.
+        boot: id of the boot, as the kernel gives it.
+        monotonic_ns: nanoseconds of the monotonic clock within ``boot``; only it says how long something took.
+        digest: hex SHA-256 over salt and payload.
+    """
+
+    position: int
+    number: int
+    kind: Kind
+    station: str
+    decision: str
+    utc_ns: int
+    boot: str
+    monotonic_ns: int
+    digest: str
+
+    def link(self, previous: str) -> str:
+        """Hex SHA-256 that chains this header to ``previous``, the link of the one before."""
+        body = json.dumps([previous, *asdict(self).values()], separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(body.encode()).hexdigest()
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Header:
+        """The header that ``as_dict`` gave.
+
+        Raises:
+            KeyError, ValueError, TypeError: it is none.
+        """
+        return cls(
+            int(found["position"]),
+            int(found["number"]),
+            Kind(found["kind"]),
+            str(found["station"]),
+            str(found["decision"]),
+            int(found["utc_ns"]),
+            str(found["boot"]),
+            int(found["monotonic_ns"]),
+            str(found["digest"]),
+        )
+
+
+@dataclass(frozen=True)
+class Payload:
+    """The body of a record. The salt keeps a short body from being guessed from its digest once it was erased.
+
+    Attributes:
+        salt: ``SALT_BYTES`` random bytes.
+        body: UTF-8 JSON.
+    """
+
+    salt: bytes
+    body: bytes
+
+    @property
+    def digest(self) -> str:
+        """Hex SHA-256 over salt and body."""
+        return hashlib.sha256(self.salt + self.body).hexdigest()
+
+    def content(self) -> dict[str, Any]:
+        """The body, decoded."""
+        decoded: dict[str, Any] = json.loads(self.body)
+        return decoded
+
+
+@dataclass(frozen=True)
+class Record:
+    """A header with its link, and its payload unless that was evicted."""
+
+    header: Header
+    link: str
+    payload: Payload | None

@@ -1,0 +1,137 @@
+"""A connection to the broker that comes back by itself (paho-mqtt, MQTT 5)."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from edgemill_core.errors import LinkError
+from edgemill_link.broker_settings import BrokerSettings
+
+RECEIVE_MAXIMUM = 20
+_BACK_OFF = (1, 30)
+
+
+@dataclass(frozen=True)
+class Handlers:
+    """What to do when something happens; called on paho's own thread, so they only take note.
+
+    Attributes:
+        up: the connection stands and the topics are subscribed.
+        down: it is gone, with the reason in words.
+        message: topic and payload of what came.
+    """
+
+    up: Callable[[], None]
+    down: Callable[[str], None]
+    message: Callable[[str, bytes], None]
+
+
+class Connection:
+    """Connects, subscribes, and connects again after a break with a growing pause."""
+
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        client_id: str,
+        topics: Sequence[str],
+        handlers: Handlers,
+        will: tuple[str, bytes] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._topics = topics
+        self._handlers = handlers
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id, protocol=mqtt.MQTTv5)
+        client.max_inflight_messages_set(RECEIVE_MAXIMUM)
+        client.reconnect_delay_set(*_BACK_OFF)
+        client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
+        client.on_message, client.on_connect_fail = self._on_message, self._on_connect_fail
+        if will is not None:
+            client.will_set(*will, qos=1, retain=True)
+        if settings.username:
+            client.username_pw_set(settings.username, _password(settings))
+        if settings.tls:
+            client.tls_set_context(_tls(settings))
+        self._client = client
+
+    def start(self) -> None:
+        """Begin to connect, in the background; a broker that is not there yet is tried again."""
+        connect = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        connect.ReceiveMaximum = RECEIVE_MAXIMUM
+        # No session is kept at the broker: what is not acknowledged end to end is sent again anyway.
+        self._client.connect_async(
+            self._settings.host,
+            self._settings.port,
+            self._settings.keepalive_s,
+            clean_start=True,
+            properties=connect,
+        )
+        self._client.loop_start()
+
+    def publish(self, topic: str, payload: bytes, retain: bool = False, expires_s: int | None = None) -> bool:
+        """Hand a message over, QoS 1; false if there is no connection (it is not queued then)."""
+        if not self._client.is_connected():
+            return False
+        properties = None
+        if expires_s is not None:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.MessageExpiryInterval = expires_s
+        return self._client.publish(topic, payload, 1, retain, properties).rc == mqtt.MQTT_ERR_SUCCESS
+
+    def stop(self) -> None:
+        """Disconnect in order, so that the broker does not send the last will."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _on_connect(self, client: mqtt.Client, _: Any, __: Any, reason: Any, ___: Any) -> None:
+        if reason.is_failure:
+            self._handlers.down(f"the broker refuses us: {reason}")
+            return
+        if self._topics:
+            client.subscribe([(topic, 1) for topic in self._topics])
+        self._handlers.up()
+
+    def _on_disconnect(self, _: Any, __: Any, ___: Any, reason: Any, ____: Any) -> None:
+        self._handlers.down(f"disconnected: {reason}")
+
+    def _on_connect_fail(self, _: Any, __: Any) -> None:
+        self._handlers.down("no connection to the broker")
+
+    def _on_message(self, _: Any, __: Any, message: mqtt.MQTTMessage) -> None:
+        self._handlers.message(message.topic, bytes(message.payload))
+
+
+def _password(settings: BrokerSettings) -> str | None:
+    if settings.password_file is None:
+        return None
+    try:
+        return settings.password_file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise LinkError(
+            "the broker's password cannot be read",
+            expected=f"a file that this user may read at {settings.password_file}",
+            got=str(error),
+            fix="mend `password_file:` under `mqtt:`",
+        ) from error
+
+
+def _tls(settings: BrokerSettings) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=str(settings.ca) if settings.ca else None)
+        if settings.certificate is not None and settings.key is not None:
+            context.load_cert_chain(settings.certificate, settings.key)
+    except (OSError, ssl.SSLError) as error:
+        raise LinkError(
+            "the certificates for the broker cannot be used",
+            expected="PEM files under ca:, certificate: and key:",
+            got=str(error),
+            fix="mend these paths under `mqtt:`",
+        ) from error
+    return context

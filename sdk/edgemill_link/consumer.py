@@ -1,0 +1,121 @@
+"""The reference consumer: takes every box's ledger once, whole and in order, and says what it has.
+
+Rules
+- A record counts once it is in the store, durably; only then is it acknowledged.
+- A record is taken only if it follows on the last one and the chain is whole. Doubled ones are dropped, and behind a
+  gap the box is asked to send again.
+- Two consumers on one broker would answer each other's boxes: run one per broker and store.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgemill_core.ledger import check_chain
+from edgemill_link import topics
+from edgemill_link.broker_settings import BrokerSettings
+from edgemill_link.connection import Connection, Handlers
+from edgemill_link.consumer_store import ConsumerStore, Progress
+from edgemill_link.messages import Acknowledgement, Batch, MessageError
+
+_TICK_S = 0.25
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of one batch.
+
+    Attributes:
+        answer: what to tell the box; ``None`` for a batch that is not to be trusted.
+        records: how many were new.
+        trouble: why it was not taken; empty if it was.
+    """
+
+    answer: Acknowledgement | None
+    records: int = 0
+    trouble: str = ""
+
+
+def take(store: ConsumerStore, device: str, batch: Batch) -> Taken:
+    """Put what is new of ``batch`` into ``store``, durably."""
+    known = store.progress(device, batch.ledger)
+    new = tuple(record for record in batch.records if record.header.position > known.position)
+    if batch.after > known.position:
+        return Taken(Acknowledgement(batch.ledger, known.position, known.link, again=True))
+    fault = check_chain(new, known.position, known.link)
+    if fault is not None:
+        return Taken(None, trouble=f"{device}: record {fault.position}: {fault.what}")
+    if new:
+        known = Progress(new[-1].header.position, new[-1].link)
+        store.add(device, batch.ledger, new, known)
+    return Taken(Acknowledgement(batch.ledger, known.position, known.link), len(new))
+
+
+class Consumer:
+    """Listens to every box at one broker. ``step`` does the work, on the caller's thread.
+
+    Args:
+        store: where records go.
+        broker: where to listen.
+        tell: told, in words, of what was not taken and why.
+        name: client id at the broker.
+    """
+
+    def __init__(
+        self,
+        store: ConsumerStore,
+        broker: BrokerSettings,
+        tell: Callable[[str], None],
+        name: str = "edgemill-consumer",
+    ) -> None:
+        self._store = store
+        self._tell = tell
+        self._events: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
+        self._connection = Connection(
+            broker,
+            name,
+            [topics.ALL_RECORDS],
+            Handlers(
+                lambda: self._events.put(("up", b"")),
+                lambda why: self._events.put(("down", why.encode())),
+                lambda topic, payload: self._events.put((topic, payload)),
+            ),
+        )
+        self._connection.start()
+
+    def step(self) -> int:
+        """Wait a moment for something to come and take it; returns how many records were new."""
+        try:
+            event, payload = self._events.get(timeout=_TICK_S)
+        except queue.Empty:
+            return 0
+        if event == "up":
+            # The broker may have been restarted with nothing kept: say again what is here.
+            for device, ledger, progress in self._store.all_progress():
+                self._answer(device, Acknowledgement(ledger, progress.position, progress.link))
+            return 0
+        if event == "down":
+            self._tell(payload.decode())
+            return 0
+        return self._take(topics.device_of(event), payload)
+
+    def stop(self) -> None:
+        """Disconnect."""
+        self._connection.stop()
+
+    def _take(self, device: str, payload: bytes) -> int:
+        try:
+            taken = take(self._store, device, Batch.decode(payload))
+        except MessageError as error:
+            self._tell(f"{device}: {error}")
+            return 0
+        if taken.trouble:
+            self._tell(taken.trouble)
+        if taken.answer is not None:
+            self._answer(device, taken.answer)
+        return taken.records
+
+    def _answer(self, device: str, answer: Acknowledgement) -> None:
+        self._connection.publish(topics.acknowledgement(device), answer.encode(), retain=True)

@@ -1,0 +1,124 @@
+"""What travels: batches of records one way, acknowledgements the other. Plain JSON, so any backend can read it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from edgemill_core.ledger import Header, Payload, Record
+
+BATCH_BYTES = 100_000
+"""Aim for the size of a message; the smallest limit among the large brokers is 128 KiB (AWS IoT)."""
+
+
+class MessageError(ValueError):
+    """What came is not what this topic carries; it is counted and left aside."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Records that follow on each other in one ledger.
+
+    Attributes:
+        ledger: id of the ledger.
+        after: position of the record before the first one.
+        previous: link of that record.
+        records: at least one.
+    """
+
+    ledger: str
+    after: int
+    previous: str
+    records: tuple[Record, ...]
+
+    def encode(self) -> bytes:
+        """JSON; per record the header, the link, and salt (hex) and body (the JSON text) unless they were evicted."""
+        told = {
+            "ledger": self.ledger,
+            "after": self.after,
+            "previous": self.previous,
+            "records": [
+                {
+                    **record.header.as_dict(),
+                    "kind": record.header.kind.value,
+                    "link": record.link,
+                    **(
+                        {"salt": record.payload.salt.hex(), "body": record.payload.body.decode()}
+                        if record.payload
+                        else {}
+                    ),
+                }
+                for record in self.records
+            ],
+        }
+        return json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode()
+
+    @classmethod
+    def decode(cls, message: bytes) -> Batch:
+        """The batch that ``encode`` gave.
+
+        Raises:
+            MessageError: it is none.
+        """
+        try:
+            told = json.loads(message)
+            records = tuple(
+                Record(
+                    Header.from_dict(one),
+                    str(one["link"]),
+                    Payload(bytes.fromhex(one["salt"]), str(one["body"]).encode()) if "body" in one else None,
+                )
+                for one in told["records"]
+            )
+            batch = cls(str(told["ledger"]), int(told["after"]), str(told["previous"]), records)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise MessageError(f"not a batch of records: {type(error).__name__}: {error}") from error
+        if not records:
+            raise MessageError("a batch without records")
+        return batch
+
+
+@dataclass(frozen=True)
+class Acknowledgement:
+    """What the consumer has of one ledger, durably.
+
+    Attributes:
+        ledger: id of the ledger.
+        position: of the last record it has; it has all before it.
+        link: of that record; the box compares it with its own.
+        again: records did not follow on ``position``, so please send again from there.
+    """
+
+    ledger: str
+    position: int
+    link: str
+    again: bool = False
+
+    def encode(self) -> bytes:
+        """JSON."""
+        return json.dumps(asdict(self), separators=(",", ":")).encode()
+
+    @classmethod
+    def decode(cls, message: bytes) -> Acknowledgement:
+        """The acknowledgement that ``encode`` gave.
+
+        Raises:
+            MessageError: it is none.
+        """
+        try:
+            told = json.loads(message)
+            return cls(str(told["ledger"]), int(told["position"]), str(told["link"]), bool(told.get("again", False)))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise MessageError(f"not an acknowledgement: {type(error).__name__}: {error}") from error
+
+
+def first_batch(ledger: str, after: int, previous: str, records: Sequence[Record]) -> Batch:
+    """As many of ``records`` as fit into one message, and at least one."""
+    size, taken = 0, 0
+    for record in records:
+        size += 600 + (2 * len(record.payload.body) if record.payload else 0)
+        if taken and size > BATCH_BYTES:
+            break
+        taken += 1
+    return Batch(ledger, after, previous, tuple(records[:taken]))

@@ -1,0 +1,169 @@
+"""Send a ledger to the consumer, in order, until it says that it has it.
+
+A PUBACK only says that the broker has a message, and a broker may lose it (a queue limit, a kill). So nothing counts as
+delivered but what the consumer acknowledges by position, with the link of that record.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from edgemill_core.ledger import Record
+from edgemill_link import topics
+from edgemill_link.broker_settings import BrokerSettings
+from edgemill_link.connection import Connection, Handlers
+from edgemill_link.messages import Acknowledgement, MessageError, first_batch
+from edgemill_link.window import Window
+
+_PAGE = 200
+_EXPIRES_S = 60
+_TICK_S = 0.25
+
+
+class RecordSource(Protocol):
+    """Where the records come from; a ``LedgerView`` is one."""
+
+    @property
+    def id(self) -> str:
+        """Of the ledger."""
+
+    def acknowledged(self) -> int:
+        """Position up to which the consumer is known to have everything."""
+
+    def last(self) -> tuple[int, str]:
+        """Position and link of the newest record."""
+
+    def link_at(self, position: int) -> str:
+        """Link of the record at ``position``; empty if there is none."""
+
+    def after(self, position: int, limit: int) -> Sequence[Record]:
+        """Up to ``limit`` records that follow on ``position``."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the publisher tells its owner.
+
+    Attributes:
+        acknowledged: position up to which the consumer has everything; ``None`` if that is not what changed.
+        connected: whether there is a connection; ``None`` if that is not what changed.
+        trouble: what went wrong, in words; empty if nothing did.
+    """
+
+    acknowledged: int | None = None
+    connected: bool | None = None
+    trouble: str = ""
+
+
+class Publisher:
+    """Publishes one ledger. ``step`` does the work, on the caller's thread.
+
+    Args:
+        device: the box's id.
+        source: its ledger.
+        broker: where to send to.
+        facts: what the box is and runs, JSON-ready; published retained at every connection.
+        report: told of what changes.
+        window: records under way at most.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        source: RecordSource,
+        broker: BrokerSettings,
+        facts: Mapping[str, object],
+        report: Callable[[Report], None],
+        window: int = 2000,
+    ) -> None:
+        self._device = device
+        self._source = source
+        self._facts = facts
+        self._report = report
+        self._window = Window(source.acknowledged(), window)
+        self._events: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
+        self._up = False
+        self._offline = json.dumps({"online": False}).encode()
+        self._connection = Connection(
+            broker,
+            f"edgemill-{device}",
+            [topics.acknowledgement(device)],
+            Handlers(
+                lambda: self._events.put(("up", b"")),
+                lambda why: self._events.put(("down", why.encode())),
+                lambda _, payload: self._events.put(("ack", payload)),
+            ),
+            (topics.online(device), self._offline),
+        )
+        self._connection.start()
+
+    def wake(self) -> None:
+        """There are new records; may be called from any thread."""
+        self._events.put(("wake", b""))
+
+    def step(self) -> None:
+        """Wait a moment for something to happen, then send what may be sent."""
+        try:
+            self._handle(*self._events.get(timeout=_TICK_S))
+            while not self._events.empty():
+                self._handle(*self._events.get())
+        except queue.Empty:
+            pass
+        if self._up:
+            self._window.tick(time.monotonic())
+            self._send()
+
+    def all_acknowledged(self) -> bool:
+        """Whether the consumer has every record that there is."""
+        return self._window.acknowledged == self._source.last()[0]
+
+    def stop(self) -> None:
+        """Say good-bye and disconnect."""
+        self._connection.publish(topics.online(self._device), self._offline, retain=True)
+        self._connection.stop()
+
+    def _handle(self, event: str, payload: bytes) -> None:
+        if event == "up":
+            self._up = True
+            self._window.connected(time.monotonic())
+            self._connection.publish(topics.online(self._device), json.dumps({"online": True}).encode(), retain=True)
+            self._connection.publish(topics.facts(self._device), json.dumps(self._facts).encode(), retain=True)
+            self._report(Report(connected=True))
+        elif event == "down":
+            if self._up:
+                self._report(Report(connected=False, trouble=payload.decode()))
+            self._up = False
+        elif event == "ack":
+            self._acknowledge(payload)
+
+    def _acknowledge(self, payload: bytes) -> None:
+        try:
+            said = Acknowledgement.decode(payload)
+        except MessageError as error:
+            self._report(Report(trouble=str(error)))
+            return
+        if said.ledger != self._source.id:
+            return  # the ledger this box had before its disk was changed
+        if said.link != self._source.link_at(said.position):
+            self._report(Report(trouble=f"the consumer holds another record at position {said.position} than this box"))
+            return
+        before = self._window.acknowledged
+        self._window.acknowledge(said.position, said.again, time.monotonic())
+        if self._window.acknowledged != before:
+            self._report(Report(acknowledged=self._window.acknowledged))
+
+    def _send(self) -> None:
+        while room := self._window.room():
+            after = self._window.sent
+            records = self._source.after(after, min(room, _PAGE))
+            if not records:
+                return
+            batch = first_batch(self._source.id, after, self._source.link_at(after), records)
+            if not self._connection.publish(topics.records(self._device), batch.encode(), expires_s=_EXPIRES_S):
+                return
+            self._window.sending(batch.records[-1].header.position, time.monotonic())
