@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from edgemill_core.ledger import Header, Payload, Record
+from edgemill_core.ledger import Record
 
 BATCH_BYTES = 100_000
 """Aim for the size of a message; the smallest limit among the large brokers is 128 KiB (AWS IoT)."""
@@ -33,24 +33,12 @@ class Batch:
     records: tuple[Record, ...]
 
     def encode(self) -> bytes:
-        """JSON; per record the header, the link, and salt (hex) and body (the JSON text) unless they were evicted."""
+        """JSON; each record as ``Record.as_dict`` gives it."""
         told = {
             "ledger": self.ledger,
             "after": self.after,
             "previous": self.previous,
-            "records": [
-                {
-                    **record.header.as_dict(),
-                    "kind": record.header.kind.value,
-                    "link": record.link,
-                    **(
-                        {"salt": record.payload.salt.hex(), "body": record.payload.body.decode()}
-                        if record.payload
-                        else {}
-                    ),
-                }
-                for record in self.records
-            ],
+            "records": [record.as_dict() for record in self.records],
         }
         return json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode()
 
@@ -63,14 +51,7 @@ class Batch:
         """
         try:
             told = json.loads(message)
-            records = tuple(
-                Record(
-                    Header.from_dict(one),
-                    str(one["link"]),
-                    Payload(bytes.fromhex(one["salt"]), str(one["body"]).encode()) if "body" in one else None,
-                )
-                for one in told["records"]
-            )
+            records = tuple(Record.from_dict(one) for one in told["records"])
             batch = cls(str(told["ledger"]), int(told["after"]), str(told["previous"]), records)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise MessageError(f"not a batch of records: {type(error).__name__}: {error}") from error

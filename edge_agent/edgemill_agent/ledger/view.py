@@ -105,5 +105,8 @@ class LedgerView:
 def _record(row: tuple[object, ...]) -> Record:
     header = Header.from_dict(dict(zip(_NAMES, row[:9], strict=True)))
     salt, body = row[10], row[11]
-    payload = Payload(bytes(salt), bytes(body)) if isinstance(salt, bytes) and isinstance(body, bytes) else None
-    return Record(header, str(row[9]), payload)
+    return Record(header, str(row[9]), None if body is None else Payload(_bytes(salt), _bytes(body)))
+
+
+def _bytes(found: object) -> bytes:
+    return found if isinstance(found, bytes) else str(found).encode()

@@ -20,7 +20,19 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-_EXTRAS = {"cv2": "frames", "matplotlib": "convert", "onnx": "convert", "onnxruntime": "convert"}
+agent = typer.Typer(help="The daemon on the box.", no_args_is_help=True, rich_markup_mode=None)
+ledger = typer.Typer(help="The durable record of verdicts.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(agent, name="agent")
+app.add_typer(ledger, name="ledger")
+
+_EXTRAS = {
+    "cv2": "frames",
+    "iotcore": "agent",
+    "paho": "agent",
+    "matplotlib": "convert",
+    "onnx": "convert",
+    "onnxruntime": "convert",
+}
 """Which extra of Edgemill brings a package, for those that a subcommand imports."""
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; progress goes to stderr.")]
 BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that `edgemill build` printed.")]
@@ -88,6 +100,61 @@ def demo(
     from edgemill.cli.demo import run
 
     run(headless=headless or json, json=json, parts=parts, seed=seed, out=out)
+
+
+StateFolder = Annotated[Path, typer.Argument(metavar="STATE", help="The agent's state folder, with ledger.db in it.")]
+
+
+@agent.command("run")
+def agent_run(
+    settings: Annotated[Path, typer.Argument(metavar="SETTINGS", help="agent.yaml")],
+    json: Json = False,
+) -> None:
+    """Run this box's stations until their sources end, or until SIGTERM."""
+    from edgemill.cli.agent import run
+
+    run(settings, json)
+
+
+@ledger.command("stats")
+def ledger_stats(state: StateFolder, json: Json = False) -> None:
+    """Say how many verdicts there are, and how many the consumer has."""
+    from edgemill.cli.ledger import stats
+
+    stats(state, json)
+
+
+@ledger.command("verify")
+def ledger_verify(state: StateFolder, json: Json = False) -> None:
+    """Find anything that was altered, left out or put in."""
+    from edgemill.cli.ledger import verify
+
+    verify(state, json)
+
+
+@ledger.command("export")
+def ledger_export(
+    state: StateFolder,
+    out: Annotated[Path, typer.Option("--out", help="File to write: one JSON object a line.")],
+    after: Annotated[int, typer.Option("--after", min=0, help="Only records behind this position.")] = 0,
+) -> None:
+    """Write records as JSON lines, with everything that an auditor needs to check the chain."""
+    from edgemill.cli.ledger import export
+
+    export(state, out, after)
+
+
+@ledger.command("consume")
+def ledger_consume(
+    broker: Annotated[str, typer.Option("--broker", help="mqtt://HOST:PORT, or mqtts:// for TLS.")],
+    store: Annotated[Path, typer.Option("--store", help="SQLite file that keeps what comes.")],
+    idle_s: Annotated[float | None, typer.Option("--idle", help="End after so many seconds without a record.")] = None,
+    json: Json = False,
+) -> None:
+    """Take the ledgers of all boxes at a broker, acknowledge them, and give the account at the end."""
+    from edgemill.cli.ledger import consume
+
+    consume(broker, store, idle_s, json)
 
 
 def main() -> None:

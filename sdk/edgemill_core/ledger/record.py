@@ -112,3 +112,20 @@ class Record:
     header: Header
     link: str
     payload: Payload | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready form: the header's fields, ``link``, and ``salt`` (hex) and ``body`` (JSON text) if kept."""
+        told = {**self.header.as_dict(), "kind": self.header.kind.value, "link": self.link}
+        if self.payload is not None:
+            told |= {"salt": self.payload.salt.hex(), "body": self.payload.body.decode()}
+        return told
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Record:
+        """The record that ``as_dict`` gave.
+
+        Raises:
+            KeyError, ValueError, TypeError: it is none.
+        """
+        payload = Payload(bytes.fromhex(found["salt"]), str(found["body"]).encode()) if "body" in found else None
+        return cls(Header.from_dict(found), str(found["link"]), payload)

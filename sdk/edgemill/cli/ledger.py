@@ -1,0 +1,105 @@
+"""``edgemill ledger``: look into a ledger, check it, take it along, and receive it at the other end."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import signal
+import sys
+import time
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from edgemill.cli.output import print_json, print_line
+from edgemill_agent.ledger import LedgerView
+from edgemill_core.errors import InputError
+from edgemill_core.validation import first_complaint
+
+
+def stats(state: Path, json: bool) -> None:
+    """Counts of one ledger."""
+    view = LedgerView.open(state)
+    position, _ = view.last()
+    account = view.account()
+    found = {
+        "ledger": view.id,
+        "records": position,
+        "acknowledged": view.acknowledged(),
+        "verdicts": account.delivered,
+        "declared_lost": account.lost,
+        "void_numbers": account.void,
+        "stations": account.stations,
+    }
+    if json:
+        print_json(found)
+        return
+    print_line(f"{position} records, {found['acknowledged']} of them acknowledged by the consumer")
+    print_line(f"{account.delivered} verdicts, {account.lost} declared lost, {account.void} numbers void")
+    for name, count in account.stations.items():
+        print_line(f"  {name}: {count} verdicts")
+
+
+def verify(state: Path, json: bool) -> None:
+    """Exit code 1, and the place, if anything was altered."""
+    view = LedgerView.open(state)
+    fault = view.verify()
+    position, link = view.last()
+    if json:
+        print_json(
+            {"whole": fault is None, "records": position, "link": link}
+            | ({} if fault is None else {"position": fault.position, "what": fault.what})
+        )
+    elif fault is None:
+        print_line(f"whole: {position} records, the last link is {link}")
+    else:
+        print_line(f"NOT whole: record {fault.position}: {fault.what}")
+    if fault is not None:
+        sys.exit(1)
+
+
+def export(state: Path, out: Path, after: int) -> None:
+    """One JSON object a line, in the order of the chain."""
+    view = LedgerView.open(state)
+    try:
+        with out.open("w", encoding="utf-8") as file:
+            count = 0
+            for record in view.records(after):
+                file.write(jsonlib.dumps(record.as_dict(), ensure_ascii=False) + "\n")
+                count += 1
+    except OSError as error:
+        raise InputError(
+            f"{out} cannot be written", expected="a file on a disk with room", got=str(error), fix="name another file"
+        ) from error
+    print_line(f"{count} records in {out}")
+
+
+def consume(broker: str, store: Path, idle_s: float | None, json: bool) -> None:
+    """Until SIGTERM or Ctrl-C, or until nothing came for ``idle_s``."""
+    from edgemill_link.broker_settings import BrokerSettings
+    from edgemill_link.consumer import Consumer
+    from edgemill_link.consumer_store import ConsumerStore
+
+    try:
+        settings = BrokerSettings(url=broker)
+    except ValidationError as error:
+        _, expected, got = first_complaint(error)
+        raise InputError(
+            "this is no address of a broker", expected=expected, got=got, fix="mend what stands behind --broker"
+        ) from error
+    kept = ConsumerStore(store)
+    consumer = Consumer(kept, settings, lambda words: print(words, file=sys.stderr, flush=True))  # noqa: T201
+    over: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda got, _: over.append(got))
+    last = time.monotonic()
+    while not over and (idle_s is None or time.monotonic() - last < idle_s):
+        if consumer.step():
+            last = time.monotonic()
+    consumer.stop()
+    accounts = kept.accounts()
+    kept.close()
+    if json:
+        print_json({"ledgers": [{"device": d, "ledger": i, **a.as_dict()} for (d, i), a in accounts.items()]})
+        return
+    for (device, _), account in accounts.items():
+        print_line(f"{device}: {account.delivered} verdicts, {account.lost} declared lost, {account.void} numbers void")
