@@ -18,7 +18,7 @@ from edgemill_link import topics
 from edgemill_link.broker_settings import BrokerSettings
 from edgemill_link.connection import Connection, Handlers
 from edgemill_link.consumer_store import ConsumerStore, Progress
-from edgemill_link.messages import Acknowledgement, Batch, MessageError
+from edgemill_link.messages import Acknowledgement, Batch, MessageError, Presence
 
 _TICK_S = 0.25
 
@@ -76,7 +76,7 @@ class Consumer:
         self._connection = Connection(
             broker,
             name,
-            [topics.ALL_RECORDS],
+            [topics.ALL_RECORDS, topics.ALL_ONLINE],
             Handlers(
                 lambda: self._events.put(("up", b"")),
                 lambda why: self._events.put(("down", why.encode())),
@@ -99,18 +99,29 @@ class Consumer:
         if event == "down":
             self._tell(payload.decode())
             return 0
-        return self._take(topics.device_of(event), payload)
+        device = topics.device_of(event)
+        try:
+            if event == topics.online(device):
+                self._greet(device, Presence.decode(payload))
+                return 0
+            return self._take(device, Batch.decode(payload))
+        except MessageError as error:
+            self._tell(f"{device}: {error}")
+            return 0
 
     def stop(self) -> None:
         """Disconnect."""
         self._connection.stop()
 
-    def _take(self, device: str, payload: bytes) -> int:
-        try:
-            taken = take(self._store, device, Batch.decode(payload))
-        except MessageError as error:
-            self._tell(f"{device}: {error}")
-            return 0
+    def _greet(self, device: str, presence: Presence) -> None:
+        """Tell a box that comes what is here of its ledger; it may be less than it believes."""
+        if presence.online:
+            known = self._store.progress(device, presence.ledger)
+            again = known.position < presence.acknowledged
+            self._answer(device, Acknowledgement(presence.ledger, known.position, known.link, again))
+
+    def _take(self, device: str, batch: Batch) -> int:
+        taken = take(self._store, device, batch)
         if taken.trouble:
             self._tell(taken.trouble)
         if taken.answer is not None:

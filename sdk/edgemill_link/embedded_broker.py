@@ -97,6 +97,11 @@ class EmbeddedBroker:
                 self._process.stdin.close()
             self._process = None
 
+    def close(self) -> None:
+        """End it for good."""
+        self.kill()
+        self._folder.cleanup()
+
     def __enter__(self) -> EmbeddedBroker:
         self.start()
         return self
@@ -104,8 +109,7 @@ class EmbeddedBroker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.kill()
-        self._folder.cleanup()
+        self.close()
 
 
 def _free_port() -> int:

@@ -94,6 +94,38 @@ class Acknowledgement:
             raise MessageError(f"not an acknowledgement: {type(error).__name__}: {error}") from error
 
 
+@dataclass(frozen=True)
+class Presence:
+    """Whether a box is there, and what it believes the consumer has.
+
+    Attributes:
+        online: false in the last will.
+        ledger: id of the box's ledger.
+        acknowledged: position up to which the box believes its records delivered.
+    """
+
+    online: bool
+    ledger: str
+    acknowledged: int = 0
+
+    def encode(self) -> bytes:
+        """JSON."""
+        return json.dumps(asdict(self), separators=(",", ":")).encode()
+
+    @classmethod
+    def decode(cls, message: bytes) -> Presence:
+        """The presence that ``encode`` gave.
+
+        Raises:
+            MessageError: it is none.
+        """
+        try:
+            told = json.loads(message)
+            return cls(bool(told["online"]), str(told["ledger"]), int(told["acknowledged"]))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise MessageError(f"not a presence: {type(error).__name__}: {error}") from error
+
+
 def first_batch(ledger: str, after: int, previous: str, records: Sequence[Record]) -> Batch:
     """As many of ``records`` as fit into one message, and at least one."""
     size, taken = 0, 0

@@ -17,7 +17,7 @@ from edgemill_core.ledger import Record
 from edgemill_link import topics
 from edgemill_link.broker_settings import BrokerSettings
 from edgemill_link.connection import Connection, Handlers
-from edgemill_link.messages import Acknowledgement, MessageError, first_batch
+from edgemill_link.messages import Acknowledgement, MessageError, Presence, first_batch
 from edgemill_link.window import Window
 
 _PAGE = 200
@@ -88,7 +88,7 @@ class Publisher:
         self._window = Window(source.acknowledged(), window)
         self._events: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
         self._up = False
-        self._offline = json.dumps({"online": False}).encode()
+        self._offline = Presence(False, source.id).encode()
         self._connection = Connection(
             broker,
             f"edgemill-{device}",
@@ -131,7 +131,8 @@ class Publisher:
         if event == "up":
             self._up = True
             self._window.connected(time.monotonic())
-            self._connection.publish(topics.online(self._device), json.dumps({"online": True}).encode(), retain=True)
+            here = Presence(True, self._source.id, self._window.acknowledged)
+            self._connection.publish(topics.online(self._device), here.encode(), retain=True)
             self._connection.publish(topics.facts(self._device), json.dumps(self._facts).encode(), retain=True)
             self._report(Report(connected=True))
         elif event == "down":

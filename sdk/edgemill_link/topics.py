@@ -4,6 +4,7 @@ from __future__ import annotations
 
 ROOT = "edgemill/1"
 ALL_RECORDS = f"{ROOT}/+/records"
+ALL_ONLINE = f"{ROOT}/+/online"
 
 
 def records(device: str) -> str:
@@ -22,7 +23,7 @@ def facts(device: str) -> str:
 
 
 def online(device: str) -> str:
-    """``{"online": true}``, or false as the last will; QoS 1, retained."""
+    """``Presence``, offline as the last will; QoS 1, retained."""
     return f"{ROOT}/{device}/online"
 
 

@@ -27,7 +27,7 @@ class Window:
     sent: int = -1
     _progress: float = 0.0
     _resend_after: float = RESEND_FIRST
-    _stepped_back: float = float("-inf")
+    _asked_again: float = float("-inf")
 
     def __post_init__(self) -> None:
         self.sent = max(self.sent, self.acknowledged)
@@ -49,7 +49,8 @@ class Window:
             self.sent = max(self.sent, position)
             self._progress, self._resend_after = now, RESEND_FIRST
         # Every batch under way behind a gap asks again: one step back answers them all.
-        if again and now - self._stepped_back >= AGAIN_APART:
+        if again and now - self._asked_again >= AGAIN_APART:
+            self._asked_again = now
             self._step_back(position, now)
 
     def tick(self, now: float) -> bool:
@@ -67,4 +68,4 @@ class Window:
 
     def _step_back(self, position: int, now: float) -> None:
         self.acknowledged = self.sent = position
-        self._progress = self._stepped_back = now
+        self._progress = now

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from edgemill_core.ledger import GENESIS, Header, Kind, Payload, Record
 from edgemill_link.broker_settings import BrokerSettings
-from edgemill_link.messages import BATCH_BYTES, Acknowledgement, Batch, MessageError, first_batch
+from edgemill_link.messages import BATCH_BYTES, Acknowledgement, Batch, MessageError, Presence, first_batch
 
 
 def record(position: int, size: int = 10) -> Record:
@@ -32,6 +32,12 @@ def test_an_acknowledgement_survives_the_wire() -> None:
 def test_what_is_no_batch_is_refused(message: bytes) -> None:
     with pytest.raises(MessageError):
         Batch.decode(message)
+
+
+def test_a_presence_survives_the_wire() -> None:
+    assert Presence.decode(Presence(True, "id", 9).encode()) == Presence(True, "id", 9)
+    with pytest.raises(MessageError):
+        Presence.decode(b"{}")
 
 
 @pytest.mark.parametrize("message", [b"", b"[]", b"{}", b'{"ledger": "a", "position": "x", "link": ""}'])

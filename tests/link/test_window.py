@@ -51,6 +51,18 @@ def test_a_consumer_that_lost_its_store_gets_everything_again() -> None:
     assert (window.acknowledged, window.sent) == (0, 0)
 
 
+@pytest.mark.parametrize("before", ["connected", "tick"])
+def test_it_is_asked_again_right_after_a_step_back_of_its_own(before: str) -> None:
+    window = Window(500, 100)
+    window.sending(520, 0)
+    if before == "connected":
+        window.connected(RESEND_FIRST)
+    else:
+        assert window.tick(RESEND_FIRST)
+    window.acknowledge(0, True, RESEND_FIRST + 0.01)
+    assert (window.acknowledged, window.sent) == (0, 0)
+
+
 def test_silence_sends_again_ever_less_often_until_there_is_progress() -> None:
     window, now, waits = Window(0, 100), 0.0, []
     window.sending(50, now)

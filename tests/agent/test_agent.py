@@ -1,0 +1,169 @@
+"""The real agent, its real processes, and kill -9."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+
+import numpy as np
+import pytest
+from agent_box import Box, alive, wait_until
+
+from edgemill_agent.ledger import LedgerView
+from edgemill_core.ledger import Kind
+from edgemill_runtimes.frames import encode_png
+
+
+def expected_decisions(box: Box) -> dict[str, str]:
+    with (box.folder / "pictures" / "labels.csv").open() as file:
+        return {row["file"]: "pass" if row["good"] == "1" else "reject" for row in csv.DictReader(file)}
+
+
+def slow_down(box: Box) -> None:
+    """More pictures, so that there is time to kill something."""
+    pictures = box.folder / "pictures"
+    codes = (pictures / "labels.csv").read_text().splitlines()
+    extra = []
+    for turn in range(1, 20):
+        for line in codes[1:]:
+            name, rest = line.split(",", 1)
+            os.link(pictures / name, pictures / f"{turn:02d}-{name}")
+            extra.append(f"{turn:02d}-{name},{rest}")
+    (pictures / "labels.csv").write_text("\n".join([*codes, *extra]) + "\n")
+
+
+def test_every_picture_gets_one_right_verdict_in_order(box: Box) -> None:
+    account = box.run()
+    truth = expected_decisions(box)
+    assert box.items() == sorted(truth)
+    assert {r.payload.content()["item"]: r.header.decision for r in box.verdicts() if r.payload} == truth
+    assert [record.header.number for record in box.verdicts()] == list(range(1, 61))
+    station = account["stations"]["cell"]
+    assert station["verdicts"] == sum(station["decisions"].values()) == 60
+    assert 0 < station["p50"] <= station["p99"]
+    starts = [record for record in LedgerView.open(box.state).records() if record.header.kind is Kind.START]
+    assert starts[0].payload is not None
+    assert starts[0].payload.content()["bundle"] == "tiny"
+    assert len(starts[0].payload.content()["digest"]) == 64
+
+
+def test_a_second_run_goes_on_behind_the_first(box: Box) -> None:
+    box.run()
+    (box.folder / "pictures" / "9999.png").write_bytes((box.folder / "pictures" / "0000.png").read_bytes())
+    account = box.run()
+    assert account["stations"]["cell"]["verdicts"] == 1
+    assert len(set(box.items())) == len(box.items()) == 61
+    numbers = [record.header.number for record in box.verdicts()]
+    assert len(set(numbers)) == 61
+
+
+@pytest.mark.parametrize("name", ["cell/engine", "cell/source"])
+def test_a_killed_worker_loses_no_part_and_doubles_none(box: Box, name: str) -> None:
+    slow_down(box)
+    agent = box.start()
+    for _ in range(3):
+        before = box.recorded()
+        wait_until(lambda before=before: box.recorded() > before + 20, "verdicts")
+        dead = box.kill(name)
+        wait_until(lambda dead=dead: box.processes().get(name, dead) != dead, "another one to be started")
+    account = box.end(agent)
+    assert box.items() == sorted(expected_decisions(box))
+    assert {r.payload.content()["item"]: r.header.decision for r in box.verdicts() if r.payload} == expected_decisions(
+        box
+    )
+    assert account["stations"]["cell"][f"{name.split('/')[1]}_restarts"] == 3
+
+
+def test_a_killed_line_process_takes_its_workers_along_and_goes_on_where_it_was(box: Box) -> None:
+    slow_down(box)
+    for _ in range(3):
+        agent = box.start()
+        before = box.recorded()
+        wait_until(lambda before=before: box.recorded() > before + 30, "verdicts")
+        workers = box.processes()
+        agent.kill()
+        agent.communicate()
+        for pid in workers.values():
+            wait_until(lambda pid=pid: not alive(pid), "the workers to end with it")
+    box.run()
+    assert box.items() == sorted(expected_decisions(box))
+    numbers = [record.header.number for record in box.verdicts()]
+    assert len(set(numbers)) == len(numbers)
+    account = LedgerView.open(box.state).account()
+    assert account.void > 0
+    assert not account.doubled
+
+
+def test_sigterm_drains_and_closes_in_order(box: Box) -> None:
+    slow_down(box)
+    agent = box.start()
+    wait_until(lambda: box.recorded() > 20, "verdicts")
+    agent.send_signal(signal.SIGTERM)
+    box.end(agent)
+    stopped_at = box.recorded()
+    assert stopped_at < len(expected_decisions(box))
+    assert LedgerView.open(box.state).account().void == 0
+    box.run()
+    assert box.items() == sorted(expected_decisions(box))
+
+
+def test_a_hanging_engine_is_killed_and_its_part_tried_again(box: Box) -> None:
+    slow_down(box)
+    box.settings["stations"][0]["hang_ms"] = 500
+    agent = box.start()
+    wait_until(lambda: box.recorded() > 20, "verdicts")
+    box.kill("cell/engine", signal.SIGSTOP)
+    account = box.end(agent)
+    assert account["stations"]["cell"]["engine_restarts"] == 1
+    assert box.items() == sorted(expected_decisions(box))
+
+
+def test_a_part_that_is_late_gets_the_safe_verdict_once(box: Box) -> None:
+    slow_down(box)
+    box.settings["stations"][0] |= {"deadline_ms": 700, "late": "uncertain", "hang_ms": 3000}
+    agent = box.start()
+    wait_until(lambda: box.recorded() > 20, "verdicts")
+    box.kill("cell/engine", signal.SIGSTOP)
+    account = box.end(agent)
+    late = [r for r in box.verdicts() if r.payload and r.payload.content().get("late")]
+    assert len(late) == account["stations"]["cell"]["late"] >= 4
+    assert {record.header.decision for record in late} == {"uncertain"}
+    assert all(700 <= r.payload.content()["ms"] < 2500 for r in late if r.payload)
+    assert box.items() == sorted(expected_decisions(box))
+
+
+def test_pictures_that_cannot_be_used_are_rejected_with_the_reason(box: Box) -> None:
+    pictures = box.folder / "pictures"
+    (pictures / "0003.png").write_bytes(b"no picture")
+    (pictures / "0005.png").write_bytes(encode_png(np.zeros((400, 400, 3), np.uint8)))
+    (pictures / "0007.png").write_bytes(b"")
+    account = box.run()
+    reasons = {
+        r.payload.content()["item"]: r.payload.content()["verdict"]["reasons"][0]
+        for r in box.verdicts()
+        if r.payload
+        if r.payload.content().get("safe")
+    }
+    assert set(reasons) == {"0003.png", "0005.png", "0007.png"}
+    assert "480000 bytes" in reasons["0005.png"]
+    assert account["stations"]["cell"]["safe"] == 3
+    assert box.items() == sorted(expected_decisions(box))
+
+
+def test_new_pictures_are_seen_as_they_come(box: Box) -> None:
+    box.settings["stations"][0]["source"]["once"] = False
+    agent = box.start()
+    wait_until(lambda: box.recorded() == 60, "all that are there")
+    (box.folder / "pictures" / "9999.png").write_bytes((box.folder / "pictures" / "0000.png").read_bytes())
+    wait_until(lambda: box.recorded() == 61, "the new one")
+    agent.send_signal(signal.SIGINT)
+    assert box.end(agent)["stations"]["cell"]["verdicts"] == 61
+
+
+def test_two_stations_share_one_ledger(box: Box) -> None:
+    box.settings["stations"].append({**box.settings["stations"][0], "name": "other", "runtime": "openvino"})
+    account = box.run()
+    assert {name: station["verdicts"] for name, station in account["stations"].items()} == {"cell": 60, "other": 60}
+    assert LedgerView.open(box.state).account().stations == {"cell": 60, "other": 60}
+    assert LedgerView.open(box.state).account().delivered == 120
