@@ -16,6 +16,11 @@ wrong += [
 ]
 if not any("planted" in refusal["variant"] for refusal in bundle["refused"]):
     wrong.append("the planted variant was not refused")
+if not (found["worker_kills"] and found["broker_kills"]):
+    wrong.append("nothing was killed")
+ledger = found["ledger"]
+if ledger["produced"] != ledger["delivered"] + ledger["declared_lost"]:
+    wrong.append(f"the account does not add up: {ledger}")
 if bundle["verdict"] != "pass" or found["parts"] != 40:
     wrong.append(f"verdict {bundle['verdict']}, {found['parts']} parts")
 sys.exit(f"the demo's JSON is not as promised: {wrong}" if wrong else 0)

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from edgemill_core.errors import InputError
+from edgemill_core.validation import first_complaint
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 
@@ -68,3 +71,18 @@ class BrokerSettings(BaseModel):
     def port(self) -> int:
         """As in the URL, else the standard one."""
         return urlsplit(self.url).port or _PORTS[urlsplit(self.url).scheme]
+
+
+def broker_at(url: str) -> BrokerSettings:
+    """Settings of the broker that a command line names.
+
+    Raises:
+        InputError: this is no address of one.
+    """
+    try:
+        return BrokerSettings(url=url)
+    except ValidationError as error:
+        _, expected, got = first_complaint(error)
+        raise InputError(
+            "this is no address of a broker", expected=expected, got=got, fix="mend what stands behind --broker"
+        ) from error

@@ -13,7 +13,7 @@ import queue
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgemill_core.ledger import check_chain
+from edgemill_core.ledger import Record, check_chain
 from edgemill_link import topics
 from edgemill_link.broker_settings import BrokerSettings
 from edgemill_link.connection import Connection, Handlers
@@ -29,12 +29,12 @@ class Taken:
 
     Attributes:
         answer: what to tell the box; ``None`` for a batch that is not to be trusted.
-        records: how many were new.
+        records: those that were new.
         trouble: why it was not taken; empty if it was.
     """
 
     answer: Acknowledgement | None
-    records: int = 0
+    records: tuple[Record, ...] = ()
     trouble: str = ""
 
 
@@ -50,7 +50,11 @@ def take(store: ConsumerStore, device: str, batch: Batch) -> Taken:
     if new:
         known = Progress(new[-1].header.position, new[-1].link)
         store.add(device, batch.ledger, new, known)
-    return Taken(Acknowledgement(batch.ledger, known.position, known.link), len(new))
+    return Taken(Acknowledgement(batch.ledger, known.position, known.link), new)
+
+
+def _nobody(_: str, __: Record) -> None:
+    """Nobody wants to be told."""
 
 
 class Consumer:
@@ -60,7 +64,9 @@ class Consumer:
         store: where records go.
         broker: where to listen.
         tell: told, in words, of what was not taken and why.
+        taken: told of each record that is new, with its device, once it is in the store.
         name: client id at the broker.
+        device: only this one; every one at the broker if not said.
     """
 
     def __init__(
@@ -68,15 +74,18 @@ class Consumer:
         store: ConsumerStore,
         broker: BrokerSettings,
         tell: Callable[[str], None],
+        taken: Callable[[str, Record], None] = _nobody,
         name: str = "edgemill-consumer",
+        device: str = topics.EVERY,
     ) -> None:
         self._store = store
+        self._taken = taken
         self._tell = tell
         self._events: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
         self._connection = Connection(
             broker,
             name,
-            [topics.ALL_RECORDS, topics.ALL_ONLINE],
+            [topics.records(device), topics.online(device)],
             Handlers(
                 lambda: self._events.put(("up", b"")),
                 lambda why: self._events.put(("down", why.encode())),
@@ -126,7 +135,9 @@ class Consumer:
             self._tell(taken.trouble)
         if taken.answer is not None:
             self._answer(device, taken.answer)
-        return taken.records
+        for record in taken.records:
+            self._taken(device, record)
+        return len(taken.records)
 
     def _answer(self, device: str, answer: Acknowledgement) -> None:
         self._connection.publish(topics.acknowledgement(device), answer.encode(), retain=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 ROOT = "edgemill/1"
-ALL_RECORDS = f"{ROOT}/+/records"
-ALL_ONLINE = f"{ROOT}/+/online"
+EVERY = "+"
+"""Stands for every device, where one subscribes."""
 
 
 def records(device: str) -> str:

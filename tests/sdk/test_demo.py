@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from edgemill_agent.ledger import LedgerView
 from edgemill_core.bundle import open_bundle
 from edgemill_runtimes.frames import read_picture
 
@@ -26,6 +27,16 @@ def test_it_prints_all_that_was_promised(demo: Demo) -> None:
     assert set(bundle["chosen"]) >= {"runtime", "precision"}
     for key in ("metric_fp32", "metric_chosen", "drop_upper_bound", "budget"):
         assert set(bundle[key]) == {"escape_rate", "overkill_rate"}
+
+
+def test_every_verdict_is_accounted_for_although_things_were_killed(demo: Demo) -> None:
+    found = demo[1]
+    assert found["worker_kills"] == found["broker_kills"] == 1
+    ledger = found["ledger"]
+    assert ledger["produced"] == 60 == ledger["delivered"] + ledger["declared_lost"]
+    assert found["stations"]["lot-code"]["verdicts"] == 60
+    assert set(found["stations"]["lot-code"]) == {"verdicts", "p50", "p99"}
+    assert LedgerView.open(demo[0] / "demo-out" / "state").verify() is None
 
 
 def test_few_parts_escape_or_are_rejected_for_nothing(demo: Demo) -> None:

@@ -84,6 +84,8 @@ class Station:
         self._asked: _Part | None = None
         self._hang: asyncio.TimerHandle | None = None
         self._ready = False
+        self._able = asyncio.Event()
+        self._worked: set[Child] = set()
         source = settings.source
         self._free = set(range(source.slots))
         self._ring = create_ring(source.slots, source.max_frame_bytes)
@@ -102,7 +104,7 @@ class Station:
         """
         tasks = [
             asyncio.create_task(self.engine.keep(self._engine_said, self._engine_ended)),
-            asyncio.create_task(self.source.keep(self._source_said, self._source_ended)),
+            asyncio.create_task(self._keep_source()),
             asyncio.create_task(self._number()),
         ]
         for task in tasks:
@@ -132,6 +134,11 @@ class Station:
         """End now; parts without a verdict stay without one, and the journal declares their numbers."""
         self._ended.set()
 
+    async def _keep_source(self) -> None:
+        # Nothing is taken before it can be judged: loading an engine takes longer than any deadline.
+        await self._able.wait()
+        await self.source.keep(self._source_said, self._source_ended)
+
     def _end_if_failed(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             self._ended.set()
@@ -157,10 +164,11 @@ class Station:
 
     def _source_said(self, message: dict[str, Any]) -> None:
         if "refused" in message:
-            self._tell(f"{self.source.name}: {message['refused']['what']} ({message['refused']['got']})")
+            self._refuse(message["refused"], self.source)
         elif "end" in message:
             self.stop_source()
         else:
+            self._worked.add(self.source)
             message["arrived_ns"] = self._clock.monotonic_ns()
             self._after = message["item"]
             self._free.discard(message.get("slot", -1))
@@ -229,10 +237,12 @@ class Station:
     def _engine_said(self, message: dict[str, Any]) -> None:
         if "ready" in message:
             self._ready, self.engine_facts = True, message["ready"]
+            self._able.set()
+            self._worked.add(self.engine)
             self._journal.put(Entry(Kind.START, message["ready"], station=self.settings.name))
             self._feed()
         elif "refused" in message:
-            self._refuse(message["refused"])
+            self._refuse(message["refused"], self.engine)
         elif self._asked is not None and message["number"] == self._asked.number:
             part = self._asked
             self._settle()
@@ -242,9 +252,10 @@ class Station:
             self._feed()
             self._look_whether_over()
 
-    def _refuse(self, error: Mapping[str, str | None]) -> None:
-        if self.engine_facts:
-            self._tell(f"{self.engine.name}: {error['what']}; parts get the safe verdict by their deadline")
+    def _refuse(self, error: Mapping[str, str | None], child: Child) -> None:
+        """What cannot start at all ends the agent; what worked before is tried again."""
+        if child in self._worked:
+            self._tell(f"{child.name}: {error['what']} ({error['got']})")
             return
         what = f"station {self.settings.name}: {error['what']}"
         self.refused = EngineError(what, expected=error["expected"], got=error["got"], fix=error["to_do"])

@@ -95,11 +95,12 @@ def demo(
     parts: Annotated[int, typer.Option("--parts", min=1, max=100_000, help="Parts on the line.")] = 300,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of every picture.")] = 7,
     out: Annotated[Path, typer.Option("--out", help="Folder for everything the demo makes.")] = Path("demo-out"),
+    broker: Annotated[str | None, typer.Option("--broker", help="mqtt://HOST:PORT instead of one of its own.")] = None,
 ) -> None:
-    """Build, judge and run a line of labels, on a real model, from nothing."""
+    """Build, judge and run a line of labels, on a real model, from nothing, and kill things meanwhile."""
     from edgemill.cli.demo import run
 
-    run(headless=headless or json, json=json, parts=parts, seed=seed, out=out)
+    run(headless=headless or json, json=json, parts=parts, seed=seed, out=out, broker=broker)
 
 
 StateFolder = Annotated[Path, typer.Argument(metavar="STATE", help="The agent's state folder, with ledger.db in it.")]

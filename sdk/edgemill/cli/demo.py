@@ -8,25 +8,41 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgemill.cli.output import print_json, print_line, progress
 from edgemill_core.errors import InputError, MissingPartError
 
-_NEEDS = {"cv2": "demo", "onnx": "demo", "onnxruntime": "demo", "openvino": "demo", "skimage": "demo", "PIL": "demo"}
-_OURS = ("data", "line", "lot-code-1.0.0")
+if TYPE_CHECKING:
+    from edgemill.demo.agent_line import AgentLine
+
+_NEEDS = {
+    "cv2": "demo",
+    "iotcore": "demo",
+    "paho": "demo",
+    "onnx": "demo",
+    "onnxruntime": "demo",
+    "openvino": "demo",
+    "skimage": "demo",
+    "PIL": "demo",
+}
+_OURS = ("data", "line", "lot-code-1.0.0", "state", "consumer")
 _MARK = ".edgemill-demo"
 
 
-def run(headless: bool, json: bool, parts: int, seed: int, out: Path) -> None:
-    """Generate labels, build and judge the bundle, run the line, write report and contact sheet."""
+def run(headless: bool, json: bool, parts: int, seed: int, out: Path, broker: str | None) -> None:
+    """Generate labels, build and judge the bundle, let an agent run the line, write report and contact sheet."""
     _check_parts()
     _claim(out)
-    from edgemill.demo.line import Part, line_summary, run_line
+    from edgemill.demo.agent_line import run_agent_line
+    from edgemill.demo.line import Part, line_summary
     from edgemill.demo.live import live_table
     from edgemill.demo.lot_code import SetSizes, build_lot_code, make_sets
     from edgemill.demo.sheet import write_sheet
     from edgemill.summary import bundle_summary
-    from edgemill_runtimes.pipeline import open_pipeline
+    from edgemill_link.broker_settings import broker_at
+
+    settings = broker_at(broker) if broker else None
 
     with progress() as tell:
         tell("printing labels")
@@ -35,30 +51,34 @@ def run(headless: bool, json: bool, parts: int, seed: int, out: Path) -> None:
     assert result.bundle is not None
     shown = not headless and sys.stderr.isatty()
     watcher: AbstractContextManager[Callable[[Part], None]] = live_table(parts) if shown else nullcontext(_unseen)
-    with open_pipeline(result.bundle) as pipeline, watcher as seen:
-        line = run_line(pipeline, samples, seen)
-    sheet = write_sheet(line, out / "contact-sheet.png")
-    summary = {**line_summary(line), "seed": seed, "bundles": [bundle_summary(result)]}
+    with watcher as seen:
+        line = run_agent_line(out, result.bundle, samples, settings, seen)
+    sheet = write_sheet(line.parts, out / "contact-sheet.png")
+    summary = {**line_summary(line.parts), **line.as_dict(), "seed": seed, "bundles": [bundle_summary(result)]}
     if json:
         print_json({**summary, "report": str(result.report), "contact_sheet": str(sheet)})
         return
     from edgemill.cli.build import print_variants
 
     print_variants(result)
-    _print_summary(summary, [result.bundle.folder, result.report, sheet])
+    _print_summary(summary, line, [result.bundle.folder, result.report, sheet])
 
 
 def _unseen(_: object) -> None:
     """Nobody watches the line."""
 
 
-def _print_summary(summary: dict[str, object], files: Sequence[Path]) -> None:
+def _print_summary(summary: dict[str, object], line: AgentLine, files: Sequence[Path]) -> None:
     latency = summary["verdict_ms"]
     assert isinstance(latency, dict)
     print_line()
     print_line(
         f"{summary['parts']} parts, {summary['readable']} of them good: {summary['escapes']} escapes, "
         f"{summary['overkill']} overkill; a verdict takes {latency['p50']:.1f} ms (p99 {latency['p99']:.1f} ms)"
+    )
+    print_line(
+        f"killed meanwhile: {line.worker_kills} engine worker, {line.broker_kills} broker; "
+        f"{line.produced} produced = {line.delivered} delivered + {line.declared_lost} declared lost"
     )
     for label, file in zip(("bundle", "report", "sheet"), files, strict=True):
         print_line(f"{label:<7} {file}")

@@ -8,12 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from edgemill.cli.output import print_json, print_line
 from edgemill_agent.ledger import LedgerView
 from edgemill_core.errors import InputError
-from edgemill_core.validation import first_complaint
+from edgemill_link.broker_settings import broker_at
 
 
 def stats(state: Path, json: bool) -> None:
@@ -75,17 +73,10 @@ def export(state: Path, out: Path, after: int) -> None:
 
 def consume(broker: str, store: Path, idle_s: float | None, json: bool) -> None:
     """Until SIGTERM or Ctrl-C, or until nothing came for ``idle_s``."""
-    from edgemill_link.broker_settings import BrokerSettings
     from edgemill_link.consumer import Consumer
     from edgemill_link.consumer_store import ConsumerStore
 
-    try:
-        settings = BrokerSettings(url=broker)
-    except ValidationError as error:
-        _, expected, got = first_complaint(error)
-        raise InputError(
-            "this is no address of a broker", expected=expected, got=got, fix="mend what stands behind --broker"
-        ) from error
+    settings = broker_at(broker)
     kept = ConsumerStore(store)
     consumer = Consumer(kept, settings, lambda words: print(words, file=sys.stderr, flush=True))  # noqa: T201
     over: list[int] = []

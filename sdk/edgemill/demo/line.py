@@ -1,9 +1,8 @@
-"""Run parts through a pipeline as a line would, and keep account of what became of each."""
+"""Parts of a line and what became of each, seen by somebody who knows the truth."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -11,7 +10,6 @@ import numpy as np
 
 from edgemill_core.samples import Sample
 from edgemill_core.verdict import Decision, Verdict
-from edgemill_runtimes.pipeline import Pipeline
 
 
 class Fate(str, Enum):
@@ -25,7 +23,7 @@ class Fate(str, Enum):
 
 @dataclass(frozen=True)
 class Part:
-    """One part, its verdict, and how long that took, picture file to verdict, in milliseconds."""
+    """One part, its verdict, and how long that took, arrival to verdict, in milliseconds."""
 
     sample: Sample
     verdict: Verdict
@@ -40,24 +38,13 @@ class Part:
         return Fate.ESCAPE if passed else Fate.RIGHTLY_REJECTED
 
 
-def run_line(pipeline: Pipeline, samples: Sequence[Sample], seen: Callable[[Part], None]) -> list[Part]:
-    """A verdict for each part in turn; ``seen`` is told of each at once."""
-    parts = []
-    for sample in samples:
-        start = time.perf_counter()
-        verdict = pipeline(sample.picture, sample.context)
-        parts.append(Part(sample, verdict, (time.perf_counter() - start) * 1e3))
-        seen(parts[-1])
-    return parts
-
-
 def count(parts: Sequence[Part], fate: Fate) -> int:
     """How many parts met ``fate``."""
     return sum(part.fate is fate for part in parts)
 
 
 def line_summary(parts: Sequence[Part]) -> dict[str, object]:
-    """JSON-ready account of the line: counts of parts, and milliseconds from picture file to verdict."""
+    """JSON-ready account of the line: counts of parts, and milliseconds from a part's arrival to its verdict."""
     latencies = [part.milliseconds for part in parts]
     return {
         "parts": len(parts),

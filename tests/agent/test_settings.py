@@ -1,0 +1,153 @@
+"""Settings that cannot be meant, and a box that cannot run: clear errors, exit codes, no hang."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from agent_box import PATIENCE_S, Box, wait_until
+
+from edgemill_agent.settings import read_settings
+from edgemill_core.errors import SettingsError
+
+GOOD: dict[str, Any] = {
+    "device": {"id": "box"},
+    "stations": [{"name": "s", "bundle": "b", "source": {"folder": "f"}}],
+}
+
+
+def write(tmp_path: Path, **changes: Any) -> Path:
+    path = tmp_path / "agent.yaml"
+    path.write_text(yaml.safe_dump({**GOOD, **changes}, sort_keys=False))
+    return path
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    settings = read_settings(write(tmp_path, mqtt={"url": "mqtts://h", "ca": "ca.pem"}))
+    assert settings.state == tmp_path / "state"
+    assert settings.stations[0].bundle == tmp_path / "b"
+    assert settings.stations[0].source.folder == tmp_path / "f"
+    assert settings.mqtt is not None
+    assert settings.mqtt.ca == tmp_path / "ca.pem"
+
+
+STATION = GOOD["stations"][0]
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "an unknown key": ({"stations": [{**STATION, "dedline_ms": 5}]}, "stations.0.dedline_ms"),
+    "no station": ({"stations": []}, "stations"),
+    "the same name twice": ({"stations": [STATION, STATION]}, "twice: s"),
+    "a slash in the device": ({"device": {"id": "a/b"}}, "device.id"),
+    "a wildcard in the device": ({"device": {"id": "+"}}, "device.id"),
+    "no source": ({"stations": [{"name": "s", "bundle": "b", "source": {}}]}, "stations.0.source.folder"),
+    "a deadline of nothing": ({"stations": [{**STATION, "deadline_ms": 0}]}, "stations.0.deadline_ms"),
+    "a late verdict that passes": ({"stations": [{**STATION, "late": "pass"}]}, "stations.0.late"),
+    "no broker": ({"mqtt": {"url": "http://x"}}, "mqtt.url"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_cannot_be_meant_is_named_with_its_line(tmp_path: Path, case: str) -> None:
+    changes, named = WRONG[case]
+    with pytest.raises(SettingsError) as caught:
+        read_settings(write(tmp_path, **changes))
+    assert named in str(caught.value)
+    assert ", line " in str(caught.value)
+
+
+def test_there_are_no_settings(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no agent settings at"):
+        read_settings(tmp_path / "agent.yaml")
+
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_a_bundle_that_is_not_there_ends_the_agent(box: Box, edgemill_command: Command) -> None:
+    box.settings["stations"][0]["bundle"] = "gone"
+    done = edgemill_command("agent", "run", box.write())
+    assert done.returncode == 2
+    assert "station cell" in done.stderr
+    assert "gone" in done.stderr
+
+
+def test_a_bundle_without_the_runtime_that_was_asked_for(box: Box, edgemill_command: Command) -> None:
+    box.settings["stations"][0]["runtime"] = "tensorrt"
+    done = edgemill_command("agent", "run", box.write())
+    assert done.returncode == 2
+    assert "no variant for 'tensorrt'" in done.stderr
+
+
+def test_a_source_that_is_not_there_ends_the_agent(box: Box, edgemill_command: Command) -> None:
+    box.settings["stations"][0]["source"] = {"folder": "gone"}
+    done = edgemill_command("agent", "run", box.write())
+    assert done.returncode == 2
+    assert "cannot be read" in done.stderr
+
+
+def test_a_state_folder_that_cannot_be_written(box: Box, edgemill_command: Command) -> None:
+    (box.folder / "taken").write_text("")
+    box.settings["state"] = "taken"
+    done = edgemill_command("agent", "run", box.write())
+    assert done.returncode == 2
+    assert "state:" in done.stderr
+
+
+def test_two_agents_on_one_ledger(box: Box, edgemill_command: Command) -> None:
+    box.settings["stations"][0]["source"]["once"] = False
+    agent = box.start()
+    wait_until(lambda: box.recorded() == 60, "the first to work")
+    done = edgemill_command("agent", "run", box.write())
+    assert done.returncode == 2
+    assert f"process {agent.pid} holds it" in done.stderr
+    agent.terminate()
+    box.end(agent)
+
+
+def test_without_a_broker_it_works_and_ends(box: Box) -> None:
+    box.settings |= {"mqtt": {"url": "mqtt://127.0.0.1:9"}, "drain_s": 0.5}
+    account = box.run()
+    assert account["stations"]["cell"]["verdicts"] == 60
+    assert account["ledger"]["acknowledged"] == 0
+
+
+def test_certificates_that_are_not_there_are_named_and_hold_nothing_up(box: Box) -> None:
+    box.settings |= {"mqtt": {"url": "mqtts://127.0.0.1:9", "ca": "gone.pem"}, "drain_s": 0.5}
+    agent = box.start()
+    out, err = agent.communicate(timeout=PATIENCE_S)
+    assert agent.returncode == 0, err
+    assert '"verdicts": 60' in out
+    assert "certificates for the broker cannot be used" in err
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "pictures"])
+@pytest.mark.parametrize("what", ["stats", "verify"])
+def test_there_is_no_ledger_to_look_at(box: Box, edgemill_command: Command, what: str, folder: str) -> None:
+    done = edgemill_command("ledger", what, box.folder / folder)
+    assert done.returncode == 2
+    assert "no ledger to read" in done.stderr
+
+
+def test_the_ledger_can_be_looked_at_checked_and_taken_along(box: Box, edgemill_command: Command) -> None:
+    box.run()
+    assert "60 verdicts, 0 declared lost" in edgemill_command("ledger", "stats", box.state).stdout
+    assert edgemill_command("ledger", "verify", box.state).stdout.startswith("whole: 61 records")
+    done = edgemill_command("ledger", "export", box.state, "--out", box.folder / "out.jsonl", "--after", 1)
+    assert done.returncode == 0
+    assert len((box.folder / "out.jsonl").read_text().splitlines()) == 60
+    raw = bytearray((box.state / "ledger.db").read_bytes())
+    place = raw.index(b'"item":"0007.png"')
+    raw[place + 9] ^= 1
+    (box.state / "ledger.db").write_bytes(raw)
+    done = edgemill_command("ledger", "verify", box.state)
+    assert done.returncode == 1
+    assert "NOT whole: record 9: the payload" in done.stdout
+
+
+def test_consume_refuses_what_is_no_broker(tmp_path: Path, edgemill_command: Command) -> None:
+    done = edgemill_command("ledger", "consume", "--broker", "localhost", "--store", tmp_path / "store.db")
+    assert done.returncode == 2
+    assert "mqtt://HOST" in done.stderr
