@@ -52,6 +52,13 @@ def at_most(
     return Row(case, figure, unit, round(ours, 5), reference, f"≤ {bar:g} {unit}", ours <= bar, runs)
 
 
+def at_least(
+    case: str, figure: str, unit: str, ours: float, bar: float, runs: int, reference: float | None = None
+) -> Row:
+    """A row whose bar is a lower limit."""
+    return Row(case, figure, unit, round(ours, 5), reference, f"≥ {bar:g} {unit}", ours >= bar, runs)
+
+
 def stated(case: str, figure: str, unit: str, ours: float, runs: int, reference: float | None = None) -> Row:
     """A row without a bar."""
     return Row(case, figure, unit, round(ours, 5), reference, "", None, runs)

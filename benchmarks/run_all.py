@@ -14,7 +14,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 HERE = Path(__file__).parent
-ALL = ("startup", "judge", "quantization", "install", "demo", "clone")
+ALL = ("startup", "judge", "agent", "quantization", "install", "demo", "clone")
 OUT = HERE.parent / "bench-out"
 
 
@@ -26,10 +26,16 @@ def run(name: str) -> dict[str, Any]:
     return found
 
 
+def _share(ours: float, sign: str, limit: float) -> float:
+    if sign == "≥":
+        return limit / ours if ours else float("inf")
+    return ours / limit if limit else ours
+
+
 def picture(rows: list[dict[str, Any]]) -> str:
     """How much of each bar is used up, as a bar chart; 1 is the bar itself."""
-    limits = [(row, float(row["bar"].split()[1])) for row in rows if row["bar"].startswith("≤")]
-    used = [(row, row["ours"] / limit if limit else row["ours"]) for row, limit in limits]
+    limits = [(row, *row["bar"].split()[:2]) for row in rows if row["bar"]]
+    used = [(row, _share(row["ours"], sign, float(limit))) for row, sign, limit in limits]
     figure = Figure(figsize=(9, 0.32 * len(used) + 1))
     axes = figure.subplots()
     labels = [f"{row['case']}: {row['figure']}" for row, _ in used]

@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+JUMP_S = 2.0
+"""Seconds that the wall clock may slip against the monotonic one before that is called a jump; NTP slews far less."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -30,3 +32,27 @@ class Clock:
     def monotonic_ns(self) -> int:
         """Nanoseconds that never go back."""
         return time.monotonic_ns()
+
+
+class ClockWatch:
+    """Notices when the wall clock jumps.
+
+    Args:
+        clock: to watch.
+        before: ``utc - monotonic`` in nanoseconds as it was last known within this boot; ``None`` if it was not.
+    """
+
+    def __init__(self, clock: Clock, before: int | None = None) -> None:
+        self._clock = clock
+        self._offset = self._now() if before is None else before
+
+    def look(self) -> float | None:
+        """Seconds by which the wall clock jumped since the last look, forward or (negative) back; ``None`` if not."""
+        offset = self._now()
+        jump = (offset - self._offset) / 1e9
+        # A slow slip is taken along, or a day of slewing would be called a jump.
+        self._offset = offset
+        return jump if abs(jump) >= JUMP_S else None
+
+    def _now(self) -> int:
+        return self._clock.utc_ns() - self._clock.monotonic_ns()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,5 +26,5 @@ def box(tmp_path: Path, built: BuildResult) -> Iterator[Box]:
         if agent.poll() is None:
             agent.kill()
         agent.communicate()
-    for pid in made.processes().values():
+    for pid in set(made.processes().values()) - {os.getpid()}:
         wait_until(lambda pid=pid: not alive(pid), f"process {pid} to be gone")

@@ -161,6 +161,8 @@ ALTERED = {
     "UPDATE payload SET body = '{}' WHERE position = 3": (3, "payload"),
     "UPDATE payload SET salt = zeroblob(16) WHERE position = 3": (3, "payload"),
     "DELETE FROM header WHERE position = 3": (4, "missing"),
+    "DELETE FROM payload WHERE position = 3": (3, "no eviction"),
+    "DELETE FROM header WHERE position > 3": (4, "gone at the end"),
     "UPDATE header SET kind = 'nonsense' WHERE position = 3": (0, "cannot be read"),
 }
 
@@ -168,6 +170,7 @@ ALTERED = {
 @pytest.mark.parametrize("statement", ALTERED)
 def test_whatever_is_altered_is_found_and_named(ledger: Ledger, tmp_path: Path, statement: str) -> None:
     ledger.append([Entry(Kind.START, {"bundle": "b"}), *verdicts(1, 5)])
+    ledger.acknowledge(6)
     ledger.close()
     with sqlite3.connect(tmp_path / "ledger.db") as connection:
         connection.execute(statement)

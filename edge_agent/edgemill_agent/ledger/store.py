@@ -59,12 +59,14 @@ class Opened:
         void: numbers that an unclosed run had reserved and not recorded, now declared.
         cursors: per station the last item that was recorded.
         acknowledged: position up to which the consumer has everything.
+        clock_offset: ``utc - monotonic`` in nanoseconds when the last record was made, if that was in this boot.
     """
 
     id: str
     void: tuple[tuple[int, int], ...]
     cursors: Mapping[str, str]
     acknowledged: int
+    clock_offset: int | None = None
 
 
 class Ledger:
@@ -208,11 +210,12 @@ def open_ledger(folder: Path, clock: Clock) -> tuple[Ledger, Opened]:
         ) from error
     ledger = Ledger(folder, connection, lock, clock)
     view = LedgerView(connection, folder)
+    offset = view.clock_offset(clock.boot)
     void = _unrecorded(connection)
     if void:
         ledger.append([_void(void, "the line process ended without closing the ledger")])
         connection.execute("UPDATE block SET open = 0")
-    return ledger, Opened(view.id, tuple(void), view.cursors(), view.acknowledged())
+    return ledger, Opened(view.id, tuple(void), view.cursors(), view.acknowledged(), offset)
 
 
 def _unrecorded(connection: sqlite3.Connection) -> list[tuple[int, int]]:

@@ -58,6 +58,13 @@ class LedgerView:
         found = self._connection.execute("SELECT position, link FROM header ORDER BY position DESC LIMIT 1").fetchone()
         return (int(found[0]), str(found[1])) if found else (0, GENESIS)
 
+    def clock_offset(self, boot: str) -> int | None:
+        """``utc - monotonic`` in nanoseconds of the newest record, if it is of this ``boot``."""
+        found = self._connection.execute(
+            "SELECT utc_ns - monotonic_ns FROM header WHERE position = ? AND boot = ?", (self.last()[0], boot)
+        ).fetchone()
+        return int(found[0]) if found else None
+
     def link_at(self, position: int) -> str:
         """Link of the record at ``position``; that before the first one for 0; empty if there is no such record."""
         if position == 0:
@@ -80,11 +87,12 @@ class LedgerView:
             after = page[-1].header.position
 
     def verify(self) -> Fault | None:
-        """The first thing that was altered; ``None`` if the chain and every payload that is left are whole."""
+        """The first thing that was altered, put in or taken out; ``None`` if everything is whole."""
         try:
-            return check_chain(self.records())
+            fault = check_chain(self.records())
         except (ValueError, TypeError) as error:
             return Fault(0, f"a record cannot be read: {error}")
+        return fault or self._taken_out()
 
     def account(self) -> Account:
         """Verdicts, losses and void numbers on this box."""
@@ -96,6 +104,19 @@ class LedgerView:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+    def _taken_out(self) -> Fault | None:
+        found = self._connection.execute(
+            "SELECT min(position) FROM header WHERE position NOT IN (SELECT position FROM payload)"
+        ).fetchone()
+        if found[0] is not None:
+            return Fault(int(found[0]), "the payload is gone, and no eviction was declared")
+        last, _ = self.last()
+        if last < self.acknowledged():
+            return Fault(
+                last + 1, f"records are gone at the end: the consumer has {self.acknowledged()}, here are {last}"
+            )
+        return None
 
     def _state(self, name: str, otherwise: str) -> str:
         found = self._connection.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()

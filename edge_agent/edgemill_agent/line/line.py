@@ -13,16 +13,20 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from edgemill_agent.clock import Clock
-from edgemill_agent.ledger import open_ledger
+from edgemill_agent.clock import Clock, ClockWatch
+from edgemill_agent.ledger import Entry, open_ledger
 from edgemill_agent.line.journal import Journal
 from edgemill_agent.line.station import Station
 from edgemill_agent.processes.child import Child
 from edgemill_agent.settings import AgentSettings
 from edgemill_core.durable import write_bytes
+from edgemill_core.ledger import Kind
 
 _log = logging.getLogger("edgemill.agent")
 _GOOD_BYE_S = 2.0
+_CLOCK_S = 0.5
+_NO_BROKER_S = 5.0
+"""A stop waits no longer than this for a broker that is not there."""
 
 
 @dataclass
@@ -70,6 +74,7 @@ class Line:
         self._journal = Journal(ledger, self._committed, _ledger_trouble)
         journal = asyncio.create_task(self._journal.run())
         self._catch_signals()
+        watch = asyncio.create_task(self._watch_clock(ClockWatch(self._clock, opened.clock_offset)))
         try:
             link = asyncio.create_task(self._keep_link())
             try:
@@ -77,9 +82,18 @@ class Line:
             finally:
                 await self._end_link(link)
         finally:
+            watch.cancel()
             await self._journal.close(journal)
             self._tell_processes()
         return self._account()
+
+    async def _watch_clock(self, watch: ClockWatch) -> None:
+        while True:
+            jump = watch.look()
+            if jump is not None:
+                _log.warning("the wall clock jumped by %.1f s", jump)
+                self._journal.put(Entry(Kind.CLOCK, {"jump_s": round(jump, 3)}))
+            await asyncio.sleep(_CLOCK_S)
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -147,9 +161,13 @@ class Line:
         """Give the consumer the time that a stop may take to acknowledge what is left."""
         if self._link is not None:
             loop = asyncio.get_running_loop()
-            until = loop.time() + self._settings.drain_s
+            until, alone_since = loop.time() + self._settings.drain_s, loop.time()
             await self._journal.flushed()
             while self._delivery.position < self._delivery.last and loop.time() < until:
+                if self._delivery.connected:
+                    alone_since = loop.time()
+                elif loop.time() - alone_since > _NO_BROKER_S:
+                    break
                 await asyncio.sleep(0.02)
             left = self._delivery.last - self._delivery.position
             if left:

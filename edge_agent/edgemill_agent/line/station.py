@@ -28,7 +28,7 @@ class _Part:
     item: str
     context: Mapping[str, str]
     arrived_ns: int
-    slot: int | None
+    slot: int
     shape: list[int]
     fault: str
     tries: int = 0
@@ -171,7 +171,7 @@ class Station:
             self._worked.add(self.source)
             message["arrived_ns"] = self._clock.monotonic_ns()
             self._after = message["item"]
-            self._free.discard(message.get("slot", -1))
+            self._free.discard(message["slot"])
             self._arrivals.append(message)
             self._numbering.set()
 
@@ -191,7 +191,7 @@ class Station:
                     told["item"],
                     told["context"],
                     told["arrived_ns"],
-                    told.get("slot"),
+                    told["slot"],
                     told.get("shape", []),
                     told.get("fault", ""),
                 )
@@ -318,9 +318,8 @@ class Station:
         )
 
     def _give_back(self, part: _Part) -> None:
-        if part.slot is not None:
-            self._free.add(part.slot)
-            self.source.send({"free": part.slot})
+        self._free.add(part.slot)
+        self.source.send({"free": part.slot})
 
     def _look_whether_over(self) -> None:
         if self._source_over and not self._arrivals and not self._waiting and self._asked is None:

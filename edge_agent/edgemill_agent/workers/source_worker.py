@@ -17,7 +17,7 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
     """Until the source ends or the line process is gone.
 
     First message: ``kind``, ``settings``, ``after``, ``ring`` (descriptor), ``slot_bytes``, ``free`` (slots). Sends
-    ``{"item", "slot", "shape", "context"}``, or with ``"fault"`` instead of a slot, and ``{"end": true}``; gets
+    ``{"item", "slot", "shape", "context"}``, or ``"fault"`` instead of ``"shape"``, and ``{"end": true}``; gets
     ``{"free": slot}``.
     """
     source: Source = source_class(first["kind"])(first["settings"], first["after"])
@@ -37,15 +37,16 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
 
 
 def _told(arrival: Arrival, ring: FrameRing, free: deque[int]) -> dict[str, Any]:
-    told: dict[str, Any] = {"item": arrival.item, "context": dict(arrival.context)}
+    # A part without a picture takes a slot too, so that a folder full of them cannot run ahead of the line.
+    slot = free.popleft()
+    told: dict[str, Any] = {"item": arrival.item, "context": dict(arrival.context), "slot": slot}
     frame = arrival.frame
     if frame is None:
         return {**told, "fault": arrival.fault}
     if frame.nbytes > ring.slot_bytes:
         return {**told, "fault": f"the picture takes {frame.nbytes} bytes, a slot has {ring.slot_bytes}"}
-    slot = free.popleft()
     ring.write(slot, frame)
-    return {**told, "slot": slot, "shape": list(frame.shape)}
+    return {**told, "shape": list(frame.shape)}
 
 
 if __name__ == "__main__":
