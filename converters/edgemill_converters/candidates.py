@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 
@@ -67,7 +67,8 @@ def candidates(
                 yield _int8(target, "int8", baked, plan)
     for variant in extra:
         if plan is not None:
-            yield _int8(recipe.targets[variant.target], f"int8-{variant.label}", baked, variant.change(plan))
+            changed = _int8(recipe.targets[variant.target], f"int8-{variant.label}", baked, variant.change(plan))
+            yield replace(changed, steps=f"{changed.steps}, the plan changed by hand: {variant.label}")
 
 
 def _int8(target: Target, label: str, baked: BakedModel, plan: Plan) -> Candidate:

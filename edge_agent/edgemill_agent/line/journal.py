@@ -56,8 +56,7 @@ class Journal:
     def put(self, entry: Entry) -> None:
         """Record ``entry`` soon."""
         self._held.append(entry)
-        while len(self._held) > self._held_most:
-            self._lose(self._held.popleft())
+        self._shed()
         self._work.set()
 
     async def number(self) -> int:
@@ -117,25 +116,35 @@ class Journal:
             async with self._changed:
                 self._numbers.extend(range(first, last + 1))
                 self._changed.notify_all()
-        group = [*self._declared(), *self._held]
-        if group:
-            taken = len(self._held)
-            await self._in_thread(lambda: self._ledger.append(group))
-            for _ in range(taken):
-                self._given.discard(self._held.popleft().number)
-            self._lost = Ranges()
-            self._committed(self._ledger.position)
+        if self._held or len(self._lost):
+            await self._commit()
         position = self._acknowledged
         if position != self._acknowledged_durably:
             await self._in_thread(lambda: self._ledger.acknowledge(position))
             self._acknowledged_durably = position
 
-    def _declared(self) -> list[Entry]:
-        if not len(self._lost):
-            return []
-        ranges = [list(pair) for pair in self._lost]
-        why = "the disk took no more records and memory for them ran out"
-        return [Entry(Kind.LOST, {"count": len(self._lost), "ranges": ranges, "why": why})]
+    async def _commit(self) -> None:
+        """Record all that is held. It is taken out first, because more may be held, and lost, while the disk works."""
+        group, lost = list(self._held), self._lost
+        self._held.clear()
+        self._lost = Ranges()
+        try:
+            await self._in_thread(lambda: self._ledger.append([*_declared(lost), *group]))
+        except LedgerError:
+            self._held.extendleft(reversed(group))
+            for first, last in self._lost:
+                for number in range(first, last + 1):
+                    lost.add(number)
+            self._lost = lost
+            self._shed()
+            raise
+        for entry in group:
+            self._given.discard(entry.number)
+        self._committed(self._ledger.position)
+
+    def _shed(self) -> None:
+        while len(self._held) > self._held_most:
+            self._lose(self._held.popleft())
 
     def _lose(self, entry: Entry) -> None:
         if entry.kind is Kind.VERDICT:
@@ -144,3 +153,11 @@ class Journal:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _declared(lost: Ranges) -> list[Entry]:
+    if not len(lost):
+        return []
+    ranges = [list(pair) for pair in lost]
+    why = "the disk took no more records and memory for them ran out"
+    return [Entry(Kind.LOST, {"count": len(lost), "ranges": ranges, "why": why})]

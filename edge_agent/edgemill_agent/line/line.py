@@ -73,6 +73,7 @@ class Line:
         self._delivery = Delivery(opened.acknowledged, ledger.position)
         self._journal = Journal(ledger, self._committed, _ledger_trouble)
         journal = asyncio.create_task(self._journal.run())
+        journal.add_done_callback(lambda _: self._stop.set())  # without it nothing can be numbered
         self._catch_signals()
         watch = asyncio.create_task(self._watch_clock(ClockWatch(self._clock, opened.clock_offset)))
         try:

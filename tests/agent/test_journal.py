@@ -1,0 +1,98 @@
+"""Group commit on a real ledger whose disk fills up and is freed again."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from edgemill_agent.clock import Clock
+from edgemill_agent.ledger import Entry, Ledger, LedgerView, open_ledger
+from edgemill_agent.ledger.store import BLOCK
+from edgemill_agent.line.journal import Journal
+from edgemill_core.ledger import Kind
+
+
+def entry(number: int) -> Entry:
+    return Entry(Kind.VERDICT, {"text": "x" * 200}, number, "s", "pass", f"{number:06d}")
+
+
+def room(ledger: Ledger, more: int) -> None:
+    """Let the database grow by so many pages from now on."""
+    (pages,) = ledger._connection.execute("PRAGMA page_count").fetchone()
+    ledger._connection.execute(f"PRAGMA max_page_count = {pages + more}")
+
+
+async def produce(journal: Journal, count: int) -> None:
+    for _ in range(count):
+        journal.put(entry(await journal.number()))
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("held_most", [40, 10_000])
+def test_a_full_disk_holds_then_counts_and_everything_is_accounted_for(tmp_path: Path, held_most: int) -> None:
+    ledger, _ = open_ledger(tmp_path, Clock())
+    told: list[str] = []
+
+    async def run() -> None:
+        journal = Journal(ledger, lambda _: None, told.append, held_most)
+        task = asyncio.create_task(journal.run())
+        await produce(journal, 50)
+        await journal.flushed()
+        room(ledger, 2)
+        await produce(journal, 300)
+        for _ in range(200):
+            if told:
+                break
+            await asyncio.sleep(0.01)
+        room(ledger, 100_000)
+        await produce(journal, 50)
+        await journal.close(task)
+
+    asyncio.run(run())
+    view = LedgerView.open(tmp_path)
+    account = view.account()
+    assert view.verify() is None
+    assert "cannot be written" in told[0]
+    assert told[-1] == ""
+    assert account.delivered + account.lost == 400
+    assert (account.lost > 0) == (held_most == 40)
+    assert not account.doubled
+    assert account.void == 0
+
+
+def test_more_numbers_than_a_block_are_given_once_each(tmp_path: Path) -> None:
+    ledger, _ = open_ledger(tmp_path, Clock())
+    commits: list[int] = []
+
+    async def run() -> None:
+        journal = Journal(ledger, commits.append, lambda _: None)
+        task = asyncio.create_task(journal.run())
+        await produce(journal, 2 * BLOCK + 7)
+        journal.acknowledge(5)
+        await journal.close(task)
+
+    asyncio.run(run())
+    view = LedgerView.open(tmp_path)
+    assert [r.header.number for r in view.records()] == list(range(1, 2 * BLOCK + 8))
+    assert commits[-1] == 2 * BLOCK + 7
+    assert len(commits) < 2 * BLOCK
+    assert view.acknowledged() == 5
+
+
+def test_numbers_without_a_verdict_are_void_at_the_close(tmp_path: Path) -> None:
+    ledger, _ = open_ledger(tmp_path, Clock())
+
+    async def run() -> None:
+        journal = Journal(ledger, lambda _: None, lambda _: None)
+        task = asyncio.create_task(journal.run())
+        for index in range(6):
+            number = await journal.number()
+            if index % 2:
+                journal.put(entry(number))
+        await journal.close(task)
+
+    asyncio.run(run())
+    account = LedgerView.open(tmp_path).account()
+    assert (account.delivered, account.void) == (3, 3)
