@@ -95,6 +95,17 @@ def test_a_killed_line_process_takes_its_workers_along_and_goes_on_where_it_was(
     assert not account.doubled
 
 
+def test_not_even_a_hung_worker_outlives_the_line_process(box: Box) -> None:
+    slow_down(box)
+    agent = box.start()
+    wait_until(lambda: box.recorded() > 10, "verdicts")
+    hung = [box.kill(name, signal.SIGSTOP) for name in ("cell/engine", "cell/source")]
+    agent.kill()
+    agent.communicate()
+    for pid in hung:
+        wait_until(lambda pid=pid: not alive(pid), "the hung worker to end")
+
+
 def test_sigterm_drains_and_closes_in_order(box: Box) -> None:
     slow_down(box)
     agent = box.start()
