@@ -189,7 +189,9 @@ class Plant:
             "state": str(state),
             "mqtt": {"url": f"mqtt://127.0.0.1:{self.wire.port}", "keepalive_s": 5},
             "drain_s": 30,
-            "stations": [{"name": STATION, "bundle": str(bundle.folder), "hang_ms": 2000, "source": source}],
+            "stations": [
+                {"name": STATION, "bundle": str(bundle.folder), "hang_ms": 2000, "start_ms": 8000, "source": source}
+            ],
         }
         (folder / "agent.yaml").write_text(yaml.safe_dump(settings))
         edgemill = [sys.executable, "-m", "edgemill"]
@@ -259,14 +261,13 @@ def delivered(plant: Plant) -> int:
     return 0
 
 
-def orphans(mark: str) -> int:
-    """Processes that carry our mark and still run."""
-    found = 0
+def orphans(mark: str) -> list[str]:
+    """Command lines of the processes that carry our mark and still run."""
+    found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            found += f"{MARK}={mark}".encode() in (process / "environ").read_bytes() and process.name != str(
-                os.getpid()
-            )
+            if f"{MARK}={mark}".encode() in (process / "environ").read_bytes() and process.name != str(os.getpid()):
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
     return found
 
 
@@ -298,9 +299,11 @@ def run(faults: int, seed: int) -> list[Row]:
             plant.end()
         rows = account(plant, f"soak, {faults} faults, seed {seed}", befell)
         left = orphans(mark)
+        for orphan in left:
+            print(f"orphan: {orphan}", file=sys.stderr)
         if any(not row.holds for row in rows if row.bar):
             shutil.copytree(scratch, Path(tempfile.gettempdir()) / f"soak-failed-{seed}", dirs_exist_ok=True)
-    return [*rows, at_most(rows[0].case, "orphans", "processes", left, 0, 1)]
+    return [*rows, at_most(rows[0].case, "orphans", "processes", len(left), 0, 1)]
 
 
 def account(plant: Plant, case: str, befell: Counter[str]) -> list[Row]:

@@ -68,6 +68,7 @@ class StationSettings(Strict):
         deadline_ms: from a part's arrival to its verdict; after that the part is ``late``.
         late: what a part is that got no verdict in time, or none at all.
         hang_ms: an engine that takes longer than this over one part is killed and started again.
+        start_ms: so is one that takes longer than this to load and compile.
     """
 
     name: Name
@@ -77,6 +78,7 @@ class StationSettings(Strict):
     deadline_ms: Annotated[int, Field(ge=1, le=3_600_000)] | None = None
     late: Literal["reject", "uncertain"] = "reject"
     hang_ms: Annotated[int, Field(ge=10, le=3_600_000)] = 10_000
+    start_ms: Annotated[int, Field(ge=1000, le=36_000_000)] = 120_000
 
 
 class AgentSettings(Strict):

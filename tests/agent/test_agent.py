@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from agent_box import Box, alive, wait_until
 
 from edgemill_agent.ledger import LedgerView
+from edgemill_agent.processes.orphans import is_orphan
 from edgemill_core.ledger import Kind
 from edgemill_runtimes.frames import encode_png
 
@@ -106,6 +109,47 @@ def test_not_even_a_hung_worker_outlives_the_line_process(box: Box) -> None:
         wait_until(lambda pid=pid: not alive(pid), "the hung worker to end")
 
 
+def test_a_worker_that_hangs_while_it_starts_is_ended_by_the_next_line_process(box: Box) -> None:
+    """The kernel was not asked yet to end it with its parent."""
+    parent = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import os, subprocess, sys, time\n"
+            "worker = [sys.executable, '-m', 'edgemill_agent.workers.engine_worker', '0', str(os.getpid())]\n"
+            "print(subprocess.Popen(worker, stdin=sys.stdin, stdout=subprocess.DEVNULL).pid, flush=True)\n"
+            "time.sleep(60)",
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    os.kill(worker, signal.SIGSTOP)
+    parent.kill()
+    parent.communicate()
+    assert alive(worker)
+    box.run()
+    wait_until(lambda: not alive(worker), "the hung worker to end")
+
+
+@pytest.mark.parametrize(
+    ("words", "parent", "so"),
+    [
+        (["python", "-m", "edgemill_agent.link_process", "7", "100"], 1, True),
+        (["python", "-m", "edgemill_agent.link_process", "7", "100"], 100, False),
+        (["python", "-X", "dev", "-m", "edgemill_agent.workers.engine_worker", "7", "100"], 1, True),
+        (["python", "-m", "other.workers", "7", "100"], 1, False),
+        (["python", "-m", "edgemill", "agent", "run"], 1, False),
+        (["edgemill_agent.link_process", "7", "100"], 1, False),
+        ([], 1, False),
+    ],
+)
+def test_only_our_workers_under_another_parent_are_orphans(words: list[str], parent: int, so: bool) -> None:
+    assert is_orphan(words, parent) == so
+
+
 def test_sigterm_drains_and_closes_in_order(box: Box) -> None:
     slow_down(box)
     agent = box.start()
@@ -127,6 +171,15 @@ def test_a_hanging_engine_is_killed_and_its_part_tried_again(box: Box) -> None:
     box.kill("cell/engine", signal.SIGSTOP)
     account = box.end(agent)
     assert account["stations"]["cell"]["engine_restarts"] == 1
+    assert box.items() == sorted(expected_decisions(box))
+
+
+def test_an_engine_that_hangs_while_it_loads_is_killed(box: Box) -> None:
+    box.settings["stations"][0]["start_ms"] = 4000
+    agent = box.start()
+    box.kill("cell/engine", signal.SIGSTOP)
+    account = box.end(agent)
+    assert account["stations"]["cell"]["engine_restarts"] >= 1
     assert box.items() == sorted(expected_decisions(box))
 
 

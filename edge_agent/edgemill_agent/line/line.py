@@ -18,6 +18,7 @@ from edgemill_agent.ledger import Entry, open_ledger
 from edgemill_agent.line.journal import Journal
 from edgemill_agent.line.station import Station
 from edgemill_agent.processes.child import Child
+from edgemill_agent.processes.orphans import end_orphans
 from edgemill_agent.settings import AgentSettings
 from edgemill_core.durable import write_bytes
 from edgemill_core.ledger import Kind
@@ -69,6 +70,9 @@ class Line:
         ledger, opened = open_ledger(self._settings.state, self._clock)
         if opened.void:
             _log.warning("the last run was not closed: numbers %s are declared void", list(opened.void))
+        orphans = end_orphans()
+        if orphans:
+            _log.warning("ended workers whose line process was gone: %s", orphans)
         self._ledger_id = opened.id
         self._delivery = Delivery(opened.acknowledged, ledger.position)
         self._journal = Journal(ledger, self._committed, _ledger_trouble)

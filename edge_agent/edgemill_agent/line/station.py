@@ -155,6 +155,7 @@ class Station:
         }
 
     def _first_for_engine(self) -> dict[str, Any]:
+        self._watch(self.settings.start_ms, "was not ready")
         return {
             "bundle": str(self.settings.bundle),
             "runtime": self.settings.runtime,
@@ -226,15 +227,25 @@ class Station:
     def _ask(self, part: _Part) -> None:
         self._asked = part
         part.tries += 1
-        hang_s = self.settings.hang_ms / 1e3
-        self._hang = asyncio.get_running_loop().call_later(hang_s, self._hangs)
+        self._watch(self.settings.hang_ms, "gave no answer")
         self.engine.send({"number": part.number, "slot": part.slot, "shape": part.shape, "context": dict(part.context)})
 
-    def _hangs(self) -> None:
-        self._tell(f"{self.engine.name} gave no answer for {self.settings.hang_ms} ms; it is killed")
+    def _watch(self, milliseconds: int, what: str) -> None:
+        """Kill the engine unless it says something in time."""
+        self._unwatch()
+        self._hang = asyncio.get_running_loop().call_later(milliseconds / 1e3, self._hangs, milliseconds, what)
+
+    def _unwatch(self) -> None:
+        if self._hang is not None:
+            self._hang.cancel()
+            self._hang = None
+
+    def _hangs(self, milliseconds: int, what: str) -> None:
+        self._tell(f"{self.engine.name} {what} for {milliseconds} ms; it is killed")
         self.engine.kill()
 
     def _engine_said(self, message: dict[str, Any]) -> None:
+        self._unwatch()
         if "ready" in message:
             self._ready, self.engine_facts = True, message["ready"]
             self._able.set()
@@ -263,6 +274,7 @@ class Station:
 
     def _engine_ended(self) -> None:
         self._ready = False
+        self._unwatch()
         part = self._asked
         if part is not None:
             self._settle()
@@ -274,9 +286,7 @@ class Station:
 
     def _settle(self) -> None:
         self._asked = None
-        if self._hang is not None:
-            self._hang.cancel()
-            self._hang = None
+        self._unwatch()
 
     def _decide(self, part: _Part, message: Mapping[str, Any]) -> None:
         if "fault" in message:
