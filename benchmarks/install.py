@@ -40,7 +40,7 @@ def measure() -> list[Row]:
         found = subprocess.run([bare / "bin" / "python", "-c", probe], check=True, capture_output=True, text=True)
         rows.append(at_most("install", "runtimes in edgemill alone", "packages", int(found.stdout), 0, 1))
         rows.append(at_most("install", "edgemill[ort]", "MB", install(Path(scratch, "ort"), "[ort]"), 220, 1))
-        for extra in ("[ort,frames]", "[openvino,frames]", "[convert,openvino]"):
+        for extra in ("[ort,frames]", "[agent,ort]", "[agent,openvino]", "[convert,openvino]"):
             weight = install(Path(scratch, extra.strip("[]").replace(",", "-")), extra)
             rows.append(stated("install", f"edgemill{extra}", "MB", weight, 1))
     return rows

@@ -13,6 +13,8 @@ from edgemill_runtimes.machine import Machine, this_machine
 
 _TOOLS: Mapping[str, tuple[str, str]] = {
     "pictures (OpenCV)": ("cv2", "frames"),
+    "MQTT (paho)": ("paho", "agent"),
+    "broker to try out (iotcore)": ("iotcore", "agent"),
     "conversion (onnx)": ("onnx", "convert"),
     "reports (Matplotlib)": ("matplotlib", "convert"),
 }
