@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgemill_core.errors import LedgerError
-from edgemill_core.ledger import GENESIS, Account, Header, Payload, Record
+from edgemill_core.ledger import GENESIS, Account, Record
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS progress(
@@ -92,10 +92,7 @@ class ConsumerStore:
             " FROM record WHERE device = ? AND ledger = ? ORDER BY position",
             (device, ledger),
         )
-        names = ("position", "number", "kind", "station", "decision", "utc_ns", "boot", "monotonic_ns", "digest")
-        for row in rows:
-            payload = Payload(row[10], row[11]) if row[11] is not None else None
-            yield Record(Header.from_dict(dict(zip(names, row[:9], strict=True))), row[9], payload)
+        yield from map(Record.from_row, rows)
 
     def accounts(self) -> dict[tuple[str, str], Account]:
         """The account of each ledger, by device and ledger."""

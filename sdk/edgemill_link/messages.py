@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from edgemill_core.ledger import Record
@@ -14,6 +15,14 @@ BATCH_BYTES = 100_000
 
 class MessageError(ValueError):
     """What came is not what this topic carries; it is counted and left aside."""
+
+
+@contextmanager
+def _reading(noun: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise MessageError(f"not {noun}: {type(error).__name__}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -49,12 +58,10 @@ class Batch:
         Raises:
             MessageError: it is none.
         """
-        try:
+        with _reading("a batch of records"):
             told = json.loads(message)
             records = tuple(Record.from_dict(one) for one in told["records"])
             batch = cls(str(told["ledger"]), int(told["after"]), str(told["previous"]), records)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise MessageError(f"not a batch of records: {type(error).__name__}: {error}") from error
         if not records:
             raise MessageError("a batch without records")
         return batch
@@ -87,11 +94,9 @@ class Acknowledgement:
         Raises:
             MessageError: it is none.
         """
-        try:
+        with _reading("an acknowledgement"):
             told = json.loads(message)
             return cls(str(told["ledger"]), int(told["position"]), str(told["link"]), bool(told.get("again", False)))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise MessageError(f"not an acknowledgement: {type(error).__name__}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -119,11 +124,9 @@ class Presence:
         Raises:
             MessageError: it is none.
         """
-        try:
+        with _reading("a presence"):
             told = json.loads(message)
             return cls(bool(told["online"]), str(told["ledger"]), int(told["acknowledged"]))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise MessageError(f"not a presence: {type(error).__name__}: {error}") from error
 
 
 def first_batch(ledger: str, after: int, previous: str, records: Sequence[Record]) -> Batch:

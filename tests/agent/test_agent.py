@@ -23,19 +23,6 @@ def expected_decisions(box: Box) -> dict[str, str]:
         return {row["file"]: "pass" if row["good"] == "1" else "reject" for row in csv.DictReader(file)}
 
 
-def slow_down(box: Box) -> None:
-    """More pictures, so that there is time to kill something."""
-    pictures = box.folder / "pictures"
-    codes = (pictures / "labels.csv").read_text().splitlines()
-    extra = []
-    for turn in range(1, 20):
-        for line in codes[1:]:
-            name, rest = line.split(",", 1)
-            os.link(pictures / name, pictures / f"{turn:02d}-{name}")
-            extra.append(f"{turn:02d}-{name},{rest}")
-    (pictures / "labels.csv").write_text("\n".join([*codes, *extra]) + "\n")
-
-
 def test_every_picture_gets_one_right_verdict_in_order(box: Box) -> None:
     account = box.run()
     truth = expected_decisions(box)
@@ -63,7 +50,7 @@ def test_a_second_run_goes_on_behind_the_first(box: Box) -> None:
 
 @pytest.mark.parametrize("name", ["cell/engine", "cell/source"])
 def test_a_killed_worker_loses_no_part_and_doubles_none(box: Box, name: str) -> None:
-    slow_down(box)
+    box.add_pictures()
     agent = box.start()
     for _ in range(3):
         before = box.recorded()
@@ -79,7 +66,7 @@ def test_a_killed_worker_loses_no_part_and_doubles_none(box: Box, name: str) -> 
 
 
 def test_a_killed_line_process_takes_its_workers_along_and_goes_on_where_it_was(box: Box) -> None:
-    slow_down(box)
+    box.add_pictures()
     for _ in range(3):
         agent = box.start()
         before = box.recorded()
@@ -99,7 +86,7 @@ def test_a_killed_line_process_takes_its_workers_along_and_goes_on_where_it_was(
 
 
 def test_not_even_a_hung_worker_outlives_the_line_process(box: Box) -> None:
-    slow_down(box)
+    box.add_pictures()
     agent = box.start()
     wait_until(lambda: box.recorded() > 10, "verdicts")
     hung = [box.kill(name, signal.SIGSTOP) for name in ("cell/engine", "cell/source")]
@@ -151,7 +138,7 @@ def test_only_our_workers_under_another_parent_are_orphans(words: list[str], par
 
 
 def test_sigterm_drains_and_closes_in_order(box: Box) -> None:
-    slow_down(box)
+    box.add_pictures()
     agent = box.start()
     wait_until(lambda: box.recorded() > 20, "verdicts")
     agent.send_signal(signal.SIGTERM)
@@ -164,7 +151,7 @@ def test_sigterm_drains_and_closes_in_order(box: Box) -> None:
 
 
 def test_a_hanging_engine_is_killed_and_its_part_tried_again(box: Box) -> None:
-    slow_down(box)
+    box.add_pictures()
     box.settings["stations"][0]["hang_ms"] = 500
     agent = box.start()
     wait_until(lambda: box.recorded() > 20, "verdicts")
@@ -184,7 +171,7 @@ def test_an_engine_that_hangs_while_it_loads_is_killed(box: Box) -> None:
 
 
 def test_a_part_that_is_late_gets_the_safe_verdict_once(box: Box) -> None:
-    slow_down(box)
+    box.add_pictures()
     box.settings["stations"][0] |= {"deadline_ms": 700, "late": "uncertain", "hang_ms": 3000}
     agent = box.start()
     wait_until(lambda: box.recorded() > 20, "verdicts")

@@ -74,15 +74,7 @@ def consumer(broker: Broker, tmp_path: Path) -> Iterator[Consumer]:
 @pytest.fixture
 def linked(box: Box, broker: Broker) -> Box:
     """Twelve hundred pictures and a broker."""
-    pictures = box.folder / "pictures"
-    lines = (pictures / "labels.csv").read_text().splitlines()
-    more = []
-    for turn in range(1, 20):
-        for line in lines[1:]:
-            name, rest = line.split(",", 1)
-            os.link(pictures / name, pictures / f"{turn:02d}-{name}")
-            more.append(f"{turn:02d}-{name},{rest}")
-    (pictures / "labels.csv").write_text("\n".join([*lines, *more]) + "\n")
+    box.add_pictures()
     box.settings |= {"mqtt": {"url": broker.url, "keepalive_s": 5}, "drain_s": 40}
     return box
 

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgemill_core.errors import LedgerError
-from edgemill_core.ledger import GENESIS, Account, Fault, Header, Payload, Record, check_chain
+from edgemill_core.ledger import GENESIS, Account, Fault, Record, check_chain
 
 _PAGE_QUERY = """
 SELECT h.position, number, kind, station, decision, utc_ns, boot, monotonic_ns, digest, link, salt, body
 FROM header h LEFT JOIN payload p USING(position) WHERE h.position > ? ORDER BY h.position LIMIT ?
 """
-_NAMES = ("position", "number", "kind", "station", "decision", "utc_ns", "boot", "monotonic_ns", "digest")
 _PAGE = 1000
 
 
@@ -78,7 +77,7 @@ class LedgerView:
 
     def after(self, position: int, limit: int) -> list[Record]:
         """Up to ``limit`` records that follow on ``position``."""
-        return [_record(row) for row in self._connection.execute(_PAGE_QUERY, (position, limit))]
+        return [Record.from_row(row) for row in self._connection.execute(_PAGE_QUERY, (position, limit))]
 
     def records(self, after: int = 0) -> Iterator[Record]:
         """Every record that follows on ``after``, a page in memory at a time."""
@@ -121,13 +120,3 @@ class LedgerView:
     def _state(self, name: str, otherwise: str) -> str:
         found = self._connection.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
         return str(found[0]) if found else otherwise
-
-
-def _record(row: tuple[object, ...]) -> Record:
-    header = Header.from_dict(dict(zip(_NAMES, row[:9], strict=True)))
-    salt, body = row[10], row[11]
-    return Record(header, str(row[9]), None if body is None else Payload(_bytes(salt), _bytes(body)))
-
-
-def _bytes(found: object) -> bytes:
-    return found if isinstance(found, bytes) else str(found).encode()

@@ -30,10 +30,6 @@ class Channel:
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(fileno=descriptor)
 
-    def fileno(self) -> int:
-        """For ``select``."""
-        return self._socket.fileno()
-
     def send(self, message: Mapping[str, Any]) -> None:
         """Send, and wait while the other end is behind."""
         self._socket.sendall(encode(message))
@@ -44,6 +40,6 @@ class Channel:
         decoded: dict[str, Any] | None = json.loads(received) if received else None
         return decoded
 
-    def waiting(self, seconds: float = 0.0) -> bool:
-        """Whether a message (or the end) is there within ``seconds``."""
-        return bool(select.select([self._socket], [], [], seconds)[0])
+    def waiting(self) -> bool:
+        """Whether a message (or the end) is there."""
+        return bool(select.select([self._socket], [], [], 0)[0])

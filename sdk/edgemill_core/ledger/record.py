@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from enum import Enum
 from typing import Any
 
@@ -129,3 +129,21 @@ class Record:
         """
         payload = Payload(bytes.fromhex(found["salt"]), str(found["body"]).encode()) if "body" in found else None
         return cls(Header.from_dict(found), str(found["link"]), payload)
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> Record:
+        """The record in a database row: the header's fields in their order, link, salt, body (``None`` if evicted).
+
+        Raises:
+            ValueError, TypeError: it is none.
+        """
+        *header, link, salt, body = row
+        payload = None if body is None else Payload(_bytes(salt), _bytes(body))
+        return cls(Header.from_dict(dict(zip(_HEADER_FIELDS, header, strict=True))), str(link), payload)
+
+
+_HEADER_FIELDS = tuple(field.name for field in fields(Header))
+
+
+def _bytes(found: object) -> bytes:
+    return found if isinstance(found, bytes) else str(found).encode()
