@@ -1,6 +1,6 @@
 """Kill everything, again and again, and hold the account against the generator's own count.
 
-``--faults N`` (default 60) and ``--seed S``. Faults: kill -9 of engine, source, link and line process, broker
+``--faults N`` (default 60), ``--seed S`` and ``--every SECONDS`` between faults. Faults: kill -9 of engine, source, link and line process, broker
 (mosquitto with its default limits where installed, else the embedded one) and consumer; network cuts; and, as
 root, a full disk (a small tmpfs). Whatever ends is started again, as systemd would.
 """
@@ -16,6 +16,7 @@ import secrets
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -34,12 +35,14 @@ from tiny_text import write_set, write_workshop
 from edgemill_agent.ledger import LedgerView
 from edgemill_converters.build import build
 from edgemill_core.errors import LedgerError
-from edgemill_core.ledger import Account, check_chain
+from edgemill_core.ledger import Account, Kind, check_chain
 from edgemill_link.consumer_store import ConsumerStore
 from edgemill_link.embedded_broker import EmbeddedBroker
 
 DEVICE, STATION, POOL = "soak", "cell", 60
-EVERY_S, PICTURES_A_SECOND, PATIENCE_S = 0.4, 40, 240
+EVERY_S, PICTURES_A_SECOND, PATIENCE_S = 0.4, 20, 600
+QUOTA, DISK = "72MiB", "96m"
+"""Of ledger and kept frames, and of the disk that is filled."""
 MARK = "EDGEMILL_SOAK"
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin")
 
@@ -131,9 +134,10 @@ class Mosquitto:
 class Generator:
     """Puts pictures into the folder, under rising names, and counts them."""
 
-    def __init__(self, pool: Path, folder: Path) -> None:
+    def __init__(self, pool: Path, folder: Path, state: Path) -> None:
         self._pool = sorted(pool.glob("*.png"))
         self._folder = folder
+        self._state = state
         self.produced = 0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -143,6 +147,18 @@ class Generator:
         while not self._over.wait(1 / PICTURES_A_SECOND):
             os.link(self._pool[self.produced % POOL], self._folder / f"{self.produced:08d}.png")
             self.produced += 1
+            if self.produced % 1000 == 0:
+                self._clear()
+
+    def _clear(self) -> None:
+        """Remove the pictures that have their verdicts, as whoever fills such a folder does."""
+        with contextlib.suppress(LedgerError, sqlite3.Error):
+            view = LedgerView.open(self._state)
+            done = view.cursors().get(STATION, "")
+            view.close()
+            for path in self._folder.iterdir():
+                if path.name < done:
+                    path.unlink()
 
     def stop(self) -> None:
         self._over.set()
@@ -156,7 +172,7 @@ def small_disk(folder: Path) -> Iterator[bool]:
     mounted = (
         os.geteuid() == 0
         and not subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=64m", "soak", folder], stderr=subprocess.DEVNULL
+            ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "soak", folder], stderr=subprocess.DEVNULL
         ).returncode
     )
     try:
@@ -189,8 +205,17 @@ class Plant:
             "state": str(state),
             "mqtt": {"url": f"mqtt://127.0.0.1:{self.wire.port}", "keepalive_s": 5},
             "drain_s": 30,
+            "retention": {"quota": QUOTA},
+            "metrics_s": 1,
             "stations": [
-                {"name": STATION, "bundle": str(bundle.folder), "hang_ms": 2000, "start_ms": 8000, "source": source}
+                {
+                    "name": STATION,
+                    "bundle": str(bundle.folder),
+                    "hang_ms": 2000,
+                    "start_ms": 8000,
+                    "source": source,
+                    "evidence": {"keep": ["reject"]},
+                }
             ],
         }
         (folder / "agent.yaml").write_text(yaml.safe_dump(settings))
@@ -200,7 +225,7 @@ class Plant:
             [*edgemill, "ledger", "consume", "--broker", f"mqtt://127.0.0.1:{port}", "--store", str(folder / "c.db")],
             folder / "consumer.log",
         )
-        self.generator = Generator(folder / "pool", folder / "pictures")
+        self.generator = Generator(folder / "pool", folder / "pictures", state)
 
     def faults(self) -> dict[str, Callable[[random.Random], object]]:
         workers = {name: lambda _, name=name: self._signal(name) for name in (f"{STATION}/engine", f"{STATION}/source")}
@@ -271,7 +296,7 @@ def orphans(mark: str) -> list[str]:
     return found
 
 
-def run(faults: int, seed: int) -> list[Row]:
+def run(faults: int, seed: int, every_s: float) -> list[Row]:
     rng, befell = random.Random(seed), Counter[str]()
     mark = os.environ[MARK] = secrets.token_hex(8)
     with tempfile.TemporaryDirectory() as scratch, small_disk(Path(scratch) / "state") as disk:
@@ -285,7 +310,7 @@ def run(faults: int, seed: int) -> list[Row]:
                 name = rng.choice(sorted(table))
                 befell[name] += 1
                 table[name](rng)
-                time.sleep(rng.random() * 2 * EVERY_S)
+                time.sleep(rng.random() * 2 * every_s)
                 plant.look()
                 if turn % 20 == 19:
                     print(f"  {turn + 1} faults, {plant.generator.produced} produced", file=sys.stderr, flush=True)
@@ -309,10 +334,12 @@ def run(faults: int, seed: int) -> list[Row]:
 def account(plant: Plant, case: str, befell: Counter[str]) -> list[Row]:
     view, store = LedgerView.open(plant.state), ConsumerStore(plant.folder / "c.db")
     records = list(store.records(DEVICE, view.id))
-    whole = check_chain(records) is None and view.verify() is None and records == list(view.records())
-    found = Account()
+    same = [r.link for r in records] == [r.link for r in view.records()]
+    whole = check_chain(records) is None and view.verify() is None and same
+    found, kinds = Account(), Counter[Kind]()
     for record in records:
         found.add(record)
+        kinds[record.header.kind] += 1
     produced = plant.generator.produced
     rows = [
         at_most(
@@ -322,6 +349,8 @@ def account(plant: Plant, case: str, befell: Counter[str]) -> list[Row]:
         at_most(case, "chain not whole, or not the same at both ends", "chains", 1 - whole, 0, 1),
         stated(case, "produced", "verdicts", produced, 1),
         stated(case, "declared lost", "verdicts", found.lost, 1),
+        stated(case, "frames kept, or declared not kept", "frames", kinds[Kind.EVIDENCE], 1),
+        stated(case, "evictions declared", "records", kinds[Kind.EVICTED], 1),
         *(stated(case, f"fault: {name}", "times", count, 1) for name, count in sorted(befell.items())),
         stated(case, "starts of the agent", "times", plant.agent.starts, 1),
     ]
@@ -334,5 +363,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--faults", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--every", type=float, default=EVERY_S)
     told, sys.argv[1:] = parser.parse_known_args()
-    main(lambda: run(told.faults, told.seed))
+    main(lambda: run(told.faults, told.seed, told.every))

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError, field_validator
 
+from edgemill_agent.ledger import Ages
+from edgemill_agent.ledger.store import LEAST_QUOTA, QUOTA
 from edgemill_agent.sources import SOURCES
 from edgemill_core.errors import SettingsError
+from edgemill_core.ledger import Kind
 from edgemill_core.validation import first_complaint
 from edgemill_core.yaml_lines import line_of, read_yaml
 from edgemill_link.broker_settings import BrokerSettings
 
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def _duration(written: object) -> object:
+    found = re.fullmatch(r"(\d+)([smhd])", written) if isinstance(written, str) else None
+    if found is None:
+        raise ValueError("a whole number with its unit: 90d, 12h, 30m or 45s")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
@@ -57,6 +73,55 @@ class SourceSettings(Strict):
         return next(name for name in SOURCES if getattr(self, name, None) is not None)
 
 
+class EvidenceSettings(Strict):
+    """Which frames are kept beside the ledger, for people and for training.
+
+    Attributes:
+        keep: any of ``pass``, ``reject``, ``uncertain``, ``late``, and a share of all parts such as ``1%``.
+    """
+
+    keep: Annotated[tuple[str, ...], Field(min_length=1)]
+
+    @field_validator("keep")
+    @classmethod
+    def _known(cls, keep: tuple[str, ...]) -> tuple[str, ...]:
+        for word in keep:
+            if not re.fullmatch(r"pass|reject|uncertain|late|\d{1,2}(\.\d+)?%|100%", word):
+                raise ValueError(f"pass | reject | uncertain | late | a share such as 1%, not {word!r}")
+        return keep
+
+    def wants(self, number: int, decision: str, late: bool) -> bool:
+        """Whether the frame of this part is kept. Of every 10,000 numbers, a share takes the same ones each time."""
+        shares = [float(word[:-1]) for word in self.keep if word.endswith("%")]
+        drawn = number * 7919 % 10_000 < 100 * max(shares, default=0.0)
+        return decision in self.keep or (late and "late" in self.keep) or drawn
+
+
+class RetentionSettings(Strict):
+    """For how long what is kept, and how much disk it may take; the time is that which the agent ran.
+
+    Attributes:
+        quota: bytes for ledger and kept frames together, e.g. ``4GiB``. When it runs out, metrics go first, then
+            frames, then payloads of verdicts, the oldest first; each eviction is declared.
+        headers: the chain itself, and with it every trace of a verdict.
+        payloads: verdicts with reasons and readings.
+        metrics: what the box counted of itself.
+        evidence: kept frames.
+    """
+
+    quota: Annotated[ByteSize, Field(ge=LEAST_QUOTA)] = ByteSize(QUOTA)
+    headers: Duration = timedelta(days=1095)
+    payloads: Duration = timedelta(days=1095)
+    metrics: Duration = timedelta(days=90)
+    evidence: Duration = timedelta(days=30)
+
+    @property
+    def ages(self) -> Ages:
+        """In the ledger's words."""
+        kinds = {Kind.METRICS: self.metrics, Kind.EVIDENCE: self.evidence, Kind.VERDICT: self.payloads}
+        return Ages({kind: age.total_seconds() for kind, age in kinds.items()}, self.headers.total_seconds())
+
+
 class StationSettings(Strict):
     """One job: source, bundle, and what must hold.
 
@@ -69,6 +134,7 @@ class StationSettings(Strict):
         late: what a part is that got no verdict in time, or none at all.
         hang_ms: an engine that takes longer than this over one part is killed and started again.
         start_ms: so is one that takes longer than this to load and compile.
+        evidence: which frames are kept; none if not said.
     """
 
     name: Name
@@ -79,6 +145,7 @@ class StationSettings(Strict):
     late: Literal["reject", "uncertain"] = "reject"
     hang_ms: Annotated[int, Field(ge=10, le=3_600_000)] = 10_000
     start_ms: Annotated[int, Field(ge=1000, le=36_000_000)] = 120_000
+    evidence: EvidenceSettings | None = None
 
 
 class AgentSettings(Strict):
@@ -90,6 +157,8 @@ class AgentSettings(Strict):
         mqtt: the broker; without one the ledger is kept and nothing is sent.
         stations: at least one.
         drain_s: seconds that a stop may take to finish parts and deliver records.
+        retention: for how long what is kept, and on how much disk.
+        metrics_s: seconds from one record of metrics to the next.
     """
 
     device: DeviceSettings
@@ -97,6 +166,8 @@ class AgentSettings(Strict):
     mqtt: BrokerSettings | None = None
     stations: Annotated[tuple[StationSettings, ...], Field(min_length=1)]
     drain_s: Annotated[float, Field(ge=0, le=3600)] = 10.0
+    retention: RetentionSettings = RetentionSettings()
+    metrics_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
 
     @field_validator("stations")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from edgemill_link.broker_settings import BrokerSettings
 
 RECEIVE_MAXIMUM = 20
 _BACK_OFF = (1, 30)
+_TRY_S, _REFUSAL_S = 5.0, 1.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Connection:
         self._settings = settings
         self._topics = topics
         self._handlers = handlers
+        self._up = False
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id, protocol=mqtt.MQTTv5)
         client.max_inflight_messages_set(RECEIVE_MAXIMUM)
         client.reconnect_delay_set(*_BACK_OFF)
@@ -96,16 +99,43 @@ class Connection:
             return
         if self._topics:
             client.subscribe([(topic, 1) for topic in self._topics])
+        self._up = True
         self._handlers.up()
 
     def _on_disconnect(self, _: Any, __: Any, ___: Any, reason: Any, ____: Any) -> None:
-        self._handlers.down(f"disconnected: {reason}")
+        # A broker may refuse a certificate as late as this (TLS 1.3), and paho does not say so.
+        why = "" if self._up else why_not(self._settings)
+        self._up = False
+        self._handlers.down(why or f"disconnected: {reason}")
 
     def _on_connect_fail(self, _: Any, __: Any) -> None:
-        self._handlers.down("no connection to the broker")
+        self._handlers.down(why_not(self._settings) or "no connection to the broker")
 
     def _on_message(self, _: Any, __: Any, message: mqtt.MQTTMessage) -> None:
         self._handlers.message(message.topic, bytes(message.payload))
+
+
+def why_not(settings: BrokerSettings) -> str:
+    """Why the broker cannot be reached, in words: network or certificates; empty if it is neither."""
+    where = f"{settings.host}:{settings.port}"
+    try:
+        with socket.create_connection((settings.host, settings.port), _TRY_S) as plain:
+            if not settings.tls:
+                return ""
+            with _tls(settings).wrap_socket(plain, server_hostname=settings.host) as secure:
+                secure.settimeout(_REFUSAL_S)
+                secure.recv(1)
+    except TimeoutError:
+        return ""  # it waits for us to speak: no refusal so far
+    except ssl.SSLCertVerificationError as error:
+        return f"we do not trust the broker at {where}: {error.verify_message}; see `ca:` under `mqtt:`"
+    except ssl.SSLError as error:
+        return f"the broker at {where} refuses our certificate ({error.reason}); see `certificate:` under `mqtt:`"
+    except OSError as error:
+        return f"no connection to {where}: {error}"
+    except LinkError as error:
+        return error.what
+    return ""
 
 
 def _password(settings: BrokerSettings) -> str | None:

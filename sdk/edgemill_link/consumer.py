@@ -13,12 +13,13 @@ import queue
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgemill_core.ledger import Record, check_chain
+from edgemill_core.ledger import Anchor, Record, check_chain
 from edgemill_link import topics
 from edgemill_link.broker_settings import BrokerSettings
 from edgemill_link.connection import Connection, Handlers
 from edgemill_link.consumer_store import ConsumerStore, Progress
 from edgemill_link.messages import Acknowledgement, Batch, MessageError, Presence
+from edgemill_link.signatures import holds
 
 _TICK_S = 0.25
 
@@ -43,7 +44,13 @@ def take(store: ConsumerStore, device: str, batch: Batch) -> Taken:
     known = store.progress(device, batch.ledger)
     new = tuple(record for record in batch.records if record.header.position > known.position)
     if batch.after > known.position:
-        return Taken(Acknowledgement(batch.ledger, known.position, known.link, again=True))
+        if batch.anchor is None:
+            return Taken(Acknowledgement(batch.ledger, known.position, known.link, again=True))
+        against = _against(store, device, batch, batch.anchor)
+        if against:
+            return Taken(None, trouble=f"{device}: the anchor at {batch.after} is not to be trusted: {against}")
+        known = Progress(batch.anchor.position, batch.anchor.link)
+        store.begin_at(device, batch.anchor)
     fault = check_chain(new, known.position, known.link)
     if fault is not None:
         return Taken(None, trouble=f"{device}: record {fault.position}: {fault.what}")
@@ -51,6 +58,18 @@ def take(store: ConsumerStore, device: str, batch: Batch) -> Taken:
         known = Progress(new[-1].header.position, new[-1].link)
         store.add(device, batch.ledger, new, known)
     return Taken(Acknowledgement(batch.ledger, known.position, known.link), new)
+
+
+def _against(store: ConsumerStore, device: str, batch: Batch, anchor: Anchor) -> str:
+    """What speaks against beginning at ``anchor``; empty if nothing does. The first key seen of a ledger counts."""
+    if (anchor.ledger, anchor.position, anchor.link) != (batch.ledger, batch.after, batch.previous):
+        return "it is of another place than the batch"
+    if not holds(anchor):
+        return "its signature does not match"
+    before = store.anchor(device, batch.ledger)
+    if before is not None and before.key != anchor.key:
+        return "it is signed with another key than the one before"
+    return ""
 
 
 def _nobody(_: str, __: Record) -> None:

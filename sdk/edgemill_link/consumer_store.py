@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgemill_core.errors import LedgerError
-from edgemill_core.ledger import GENESIS, Account, Record
+from edgemill_core.ledger import GENESIS, Account, Anchor, Record
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS progress(
@@ -21,6 +23,9 @@ CREATE TABLE IF NOT EXISTS record(
     monotonic_ns INTEGER NOT NULL, digest TEXT NOT NULL, link TEXT NOT NULL, salt BLOB, body BLOB,
     PRIMARY KEY(device, ledger, position)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS anchor(
+    device TEXT NOT NULL, ledger TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY(device, ledger)
+);
 """
 
 
@@ -71,26 +76,32 @@ class ConsumerStore:
             for record in records
             for h in [record.header]
         ]
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._transaction():
             self._connection.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-            self._connection.execute(
-                "INSERT INTO progress VALUES (?, ?, ?, ?) ON CONFLICT(device, ledger)"
-                " DO UPDATE SET position = excluded.position, link = excluded.link",
-                (device, ledger, progress.position, progress.link),
-            )
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise self._broken(error) from error
+            self._move_on(device, ledger, progress)
 
-    def records(self, device: str, ledger: str) -> Iterator[Record]:
-        """Every record of one ledger, in order."""
+    def begin_at(self, device: str, anchor: Anchor) -> None:
+        """The box has nothing before ``anchor`` any more: go on behind it."""
+        with self._transaction():
+            self._connection.execute(
+                "INSERT INTO anchor VALUES (?, ?, ?) ON CONFLICT(device, ledger) DO UPDATE SET body = excluded.body",
+                (device, anchor.ledger, json.dumps(anchor.as_dict())),
+            )
+            self._move_on(device, anchor.ledger, Progress(anchor.position, anchor.link))
+
+    def anchor(self, device: str, ledger: str) -> Anchor | None:
+        """The anchor that this ledger was last begun at, if it was."""
+        found = self._connection.execute(
+            "SELECT body FROM anchor WHERE device = ? AND ledger = ?", (device, ledger)
+        ).fetchone()
+        return Anchor.from_dict(json.loads(found[0])) if found else None
+
+    def records(self, device: str, ledger: str, after: int = 0) -> Iterator[Record]:
+        """Every record of one ledger behind position ``after``, in order."""
         rows = self._connection.execute(
             "SELECT position, number, kind, station, decision, utc_ns, boot, monotonic_ns, digest, link, salt, body"
-            " FROM record WHERE device = ? AND ledger = ? ORDER BY position",
-            (device, ledger),
+            " FROM record WHERE device = ? AND ledger = ? AND position > ? ORDER BY position",
+            (device, ledger, after),
         )
         yield from map(Record.from_row, rows)
 
@@ -98,14 +109,33 @@ class ConsumerStore:
         """The account of each ledger, by device and ledger."""
         accounts: dict[tuple[str, str], Account] = {}
         for device, ledger, _ in self.all_progress():
-            account = accounts.setdefault((device, ledger), Account())
-            for record in self.records(device, ledger):
+            anchor = self.anchor(device, ledger)
+            account = accounts[device, ledger] = Account.of_anchor(anchor)
+            for record in self.records(device, ledger, anchor.position if anchor else 0):
                 account.add(record)
         return accounts
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+    def _move_on(self, device: str, ledger: str, progress: Progress) -> None:
+        self._connection.execute(
+            "INSERT INTO progress VALUES (?, ?, ?, ?) ON CONFLICT(device, ledger)"
+            " DO UPDATE SET position = excluded.position, link = excluded.link",
+            (device, ledger, progress.position, progress.link),
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise self._broken(error) from error
 
     def _broken(self, error: Exception) -> LedgerError:
         return LedgerError(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
-from edgemill_core.ledger import Record
+from edgemill_core.ledger import Anchor, Record
 
 BATCH_BYTES = 100_000
 """Aim for the size of a message; the smallest limit among the large brokers is 128 KiB (AWS IoT)."""
@@ -34,12 +34,14 @@ class Batch:
         after: position of the record before the first one.
         previous: link of that record.
         records: at least one.
+        anchor: says what was before, where the box trimmed everything up to ``after``.
     """
 
     ledger: str
     after: int
     previous: str
     records: tuple[Record, ...]
+    anchor: Anchor | None = None
 
     def encode(self) -> bytes:
         """JSON; each record as ``Record.as_dict`` gives it."""
@@ -49,6 +51,8 @@ class Batch:
             "previous": self.previous,
             "records": [record.as_dict() for record in self.records],
         }
+        if self.anchor is not None:
+            told["anchor"] = self.anchor.as_dict()
         return json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode()
 
     @classmethod
@@ -61,7 +65,8 @@ class Batch:
         with _reading("a batch of records"):
             told = json.loads(message)
             records = tuple(Record.from_dict(one) for one in told["records"])
-            batch = cls(str(told["ledger"]), int(told["after"]), str(told["previous"]), records)
+            anchor = Anchor.from_dict(told["anchor"]) if "anchor" in told else None
+            batch = cls(str(told["ledger"]), int(told["after"]), str(told["previous"]), records, anchor)
         if not records:
             raise MessageError("a batch without records")
         return batch

@@ -10,10 +10,10 @@ import json
 import queue
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from edgemill_core.ledger import Record
+from edgemill_core.ledger import Anchor, Record
 from edgemill_link import topics
 from edgemill_link.broker_settings import BrokerSettings
 from edgemill_link.connection import Connection, Handlers
@@ -37,6 +37,9 @@ class RecordSource(Protocol):
 
     def last(self) -> tuple[int, str]:
         """Position and link of the newest record."""
+
+    def anchor(self) -> Anchor | None:
+        """What stands for the records that were trimmed, if any were."""
 
     def link_at(self, position: int) -> str:
         """Link of the record at ``position``; empty if there is none."""
@@ -87,7 +90,7 @@ class Publisher:
         self._report = report
         self._window = Window(source.acknowledged(), window)
         self._events: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
-        self._up = False
+        self._up, self._why = False, b""
         self._offline = Presence(False, source.id).encode()
         self._connection = Connection(
             broker,
@@ -136,9 +139,9 @@ class Publisher:
             self._connection.publish(topics.facts(self._device), json.dumps(self._facts).encode(), retain=True)
             self._report(Report(connected=True))
         elif event == "down":
-            if self._up:
+            if self._up or payload != self._why:
                 self._report(Report(connected=False, trouble=payload.decode()))
-            self._up = False
+            self._up, self._why = False, payload
         elif event == "ack":
             self._acknowledge(payload)
 
@@ -150,7 +153,9 @@ class Publisher:
             return
         if said.ledger != self._source.id:
             return  # the ledger this box had before its disk was changed
-        if said.link != self._source.link_at(said.position):
+        anchor = self._source.anchor()
+        known = anchor is None or said.position >= anchor.position
+        if known and said.link != self._source.link_at(said.position):
             self._report(Report(trouble=f"the consumer holds another record at position {said.position} than this box"))
             return
         before = self._window.acknowledged
@@ -159,12 +164,17 @@ class Publisher:
             self._report(Report(acknowledged=self._window.acknowledged))
 
     def _send(self) -> None:
+        anchor = self._source.anchor()
+        if anchor is not None:
+            self._window.begin_at(anchor.position)
         while room := self._window.room():
             after = self._window.sent
             records = self._source.after(after, min(room, _PAGE))
             if not records:
                 return
             batch = first_batch(self._source.id, after, self._source.link_at(after), records)
+            if anchor is not None and after == anchor.position:
+                batch = replace(batch, anchor=anchor)
             if not self._connection.publish(topics.records(self._device), batch.encode(), expires_s=_EXPIRES_S):
                 return
             self._window.sending(batch.records[-1].header.position, time.monotonic())

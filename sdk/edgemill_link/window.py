@@ -53,6 +53,12 @@ class Window:
             self._asked_again = now
             self._step_back(position, now)
 
+    def begin_at(self, position: int) -> None:
+        """Records up to ``position`` were trimmed: there is nothing to send before it."""
+        if position > self.acknowledged:
+            self.acknowledged = position
+            self.sent = max(self.sent, position)
+
     def tick(self, now: float) -> bool:
         """Step back if nothing was acknowledged for too long, each time waiting longer; true if it did."""
         if self.sent == self.acknowledged or now - self._progress < self._resend_after:

@@ -11,8 +11,9 @@ import pytest
 import yaml
 from agent_box import PATIENCE_S, Box, wait_until
 
-from edgemill_agent.settings import read_settings
+from edgemill_agent.settings import EvidenceSettings, read_settings
 from edgemill_core.errors import SettingsError
+from edgemill_core.ledger import Kind
 
 GOOD: dict[str, Any] = {
     "device": {"id": "box"},
@@ -37,6 +38,9 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
 
 STATION = GOOD["stations"][0]
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "an age without a unit": ({"retention": {"metrics": "90"}}, "retention.metrics"),
+    "a quota too small to work with": ({"retention": {"quota": "1MiB"}}, "retention.quota"),
+    "evidence of what is none": ({"stations": [{**STATION, "evidence": {"keep": ["all"]}}]}, "evidence.keep"),
     "an unknown key": ({"stations": [{**STATION, "dedline_ms": 5}]}, "stations.0.dedline_ms"),
     "no station": ({"stations": []}, "stations"),
     "the same name twice": ({"stations": [STATION, STATION]}, "twice: s"),
@@ -56,6 +60,34 @@ def test_what_cannot_be_meant_is_named_with_its_line(tmp_path: Path, case: str) 
         read_settings(write(tmp_path, **changes))
     assert named in str(caught.value)
     assert ", line " in str(caught.value)
+
+
+def test_sizes_and_ages_are_written_with_their_units(tmp_path: Path) -> None:
+    retention = read_settings(write(tmp_path, retention={"quota": "64MiB", "evidence": "12h"})).retention
+    assert retention.quota == 64 << 20
+    assert retention.ages.payloads[Kind.EVIDENCE] == 12 * 3600
+    assert retention.ages.headers == 1095 * 86400
+
+
+@pytest.mark.parametrize(
+    ("keep", "decision", "late", "wanted"),
+    [
+        (("reject",), "reject", False, True),
+        (("reject",), "pass", False, False),
+        (("late",), "reject", True, True),
+        (("late",), "reject", False, False),
+        (("100%",), "pass", False, True),
+    ],
+)
+def test_evidence_is_kept_by_decision_lateness_or_share(
+    keep: tuple[str, ...], decision: str, late: bool, wanted: bool
+) -> None:
+    assert EvidenceSettings(keep=keep).wants(5, decision, late) is wanted
+
+
+def test_a_share_of_all_parts_is_kept() -> None:
+    settings = EvidenceSettings(keep=("2.5%",))
+    assert sum(settings.wants(number, "pass", False) for number in range(10_000)) == 250
 
 
 def test_there_are_no_settings(tmp_path: Path) -> None:

@@ -28,12 +28,22 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         "CREATE TABLE cursor(station TEXT PRIMARY KEY, item TEXT NOT NULL)",
         "CREATE TABLE state(name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     ),
+    (
+        "CREATE TABLE held(kind TEXT PRIMARY KEY, bytes INTEGER NOT NULL)",
+        """INSERT INTO held SELECT kind, sum(length(salt) + length(body) + 32)
+            FROM payload JOIN header USING(position) GROUP BY kind""",
+        "CREATE TABLE evidence(position INTEGER PRIMARY KEY, file TEXT NOT NULL UNIQUE, bytes INTEGER NOT NULL)",
+        "CREATE TABLE age(position INTEGER PRIMARY KEY, seconds REAL NOT NULL)",
+        "CREATE TABLE anchor(only INTEGER PRIMARY KEY CHECK (only = 1), body TEXT NOT NULL)",
+        "CREATE INDEX metrics ON header(position) WHERE kind = 'metrics'",
+        "CREATE INDEX evicted ON header(position) WHERE kind = 'evicted'",
+    ),
 )
 """Each step takes the ledger from its place in the list to the next; never alter one that was released."""
 
 
 def prepare(connection: sqlite3.Connection) -> None:
-    """Bring the ledger behind ``connection`` to today's schema, each step in one transaction.
+    """Bring the ledger behind ``connection`` to today's schema, in one transaction.
 
     Raises:
         LedgerError: it was written by a newer Edgemill.
@@ -46,11 +56,19 @@ def prepare(connection: sqlite3.Connection) -> None:
             got=f"schema {version}",
             fix="update Edgemill on this box; the ledger is left as it is",
         )
+    if version == 0:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA journal_mode = WAL")
+    if version == len(MIGRATIONS):
+        return
+    connection.execute("BEGIN IMMEDIATE")
     for step in range(version, len(MIGRATIONS)):
-        connection.execute("BEGIN IMMEDIATE")
         for statement in MIGRATIONS[step]:
             connection.execute(statement)
-        if step == 0:
-            connection.execute("INSERT INTO state VALUES ('id', ?)", (uuid4().hex,))
-        connection.execute(f"PRAGMA user_version = {step + 1}")
-        connection.execute("COMMIT")
+    if version == 0:
+        connection.execute("INSERT INTO state VALUES ('id', ?)", (uuid4().hex,))
+    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+    connection.execute("COMMIT")
+    if version == 1:  # made before there was a quota: let its file shrink from now on
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("VACUUM")

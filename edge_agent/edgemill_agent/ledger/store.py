@@ -4,6 +4,8 @@ Rules
 - A record counts once its transaction is committed with ``synchronous=FULL``; then it survives a power cut.
 - A number is only handed out from a block that was committed before, so none is ever handed out twice.
 - What a killed line process left open is declared when the ledger is opened again.
+- The quota is kept before something is written: the policy of ``edgemill_core.ledger.evictions`` makes room, and each
+  eviction is declared in the transaction that removes.
 """
 
 from __future__ import annotations
@@ -20,13 +22,31 @@ from types import MappingProxyType
 
 from edgemill_agent.clock import Clock
 from edgemill_agent.ledger import schema
+from edgemill_agent.ledger.room import EVIDENCE, HEADER_BYTES, LOG_BYTES, ROW_BYTES, Oldest, Room
 from edgemill_agent.ledger.view import LedgerView
 from edgemill_core.errors import LedgerError
-from edgemill_core.ledger import GENESIS, Header, Kind, Payload, Ranges, Record
+from edgemill_core.ledger import (
+    EVICTED_FIRST,
+    GENESIS,
+    Account,
+    Anchor,
+    Header,
+    Kind,
+    Payload,
+    Ranges,
+    Record,
+    evictions,
+)
 from edgemill_core.ledger.record import SALT_BYTES
+from edgemill_link.signatures import sign
 
 BLOCK = 1000
 """Numbers reserved at a time."""
+QUOTA = 4 << 30
+LEAST_QUOTA = 16 << 20
+AGE_STEP_S = 3600.0
+TRIM_MOST = 50_000
+"""Headers that one anchor replaces at most, so that the disk is not busy with it for long."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +60,8 @@ class Entry:
         station: which station; empty for what concerns the box.
         decision: ``pass``, ``reject`` or ``uncertain``; empty for what is no verdict.
         item: what the source calls the part; the station goes on after it when it is started again.
+        file: kept frame that the record is about, relative to the ledger's folder.
+        file_bytes: its size.
     """
 
     kind: Kind
@@ -48,6 +70,21 @@ class Entry:
     station: str = ""
     decision: str = ""
     item: str = ""
+    file: str = ""
+    file_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Ages:
+    """For how long what is kept, in seconds that the agent ran: a clock that jumps must not expire anything.
+
+    Attributes:
+        payloads: per kind of ``EVICTED_FIRST``.
+        headers: headers, and with them everything else of a record.
+    """
+
+    payloads: Mapping[Kind, float]
+    headers: float
 
 
 @dataclass(frozen=True)
@@ -72,8 +109,10 @@ class Opened:
 class Ledger:
     """An open ledger. Made by ``open_ledger``; used by one thread at a time."""
 
-    def __init__(self, folder: Path, connection: sqlite3.Connection, lock: int, clock: Clock) -> None:
+    def __init__(self, folder: Path, connection: sqlite3.Connection, lock: int, clock: Clock, quota: int) -> None:
         self.folder = folder
+        self._room = Room(connection, folder, quota)
+        self._view = LedgerView(connection, folder)
         self._connection = connection
         self._lock = lock
         self._clock = clock
@@ -102,19 +141,147 @@ class Ledger:
         """Record ``entries`` in one durable transaction; all of them or none.
 
         Raises:
-            LedgerError: the disk is full or fails; nothing was recorded.
+            LedgerError: the disk is full or fails, or the quota leaves no room; nothing was recorded.
         """
+        bodies = [_encoded(entry.body) for entry in entries]
+        coming = sum(len(body) + SALT_BYTES + ROW_BYTES + HEADER_BYTES for body in bodies)
+        self._make_room(coming)
+        return self._append(entries, bodies)
+
+    def declare_void(self, ranges: Sequence[tuple[int, int]], why: str) -> None:
+        """Declare numbers that stand for no verdict; a used-up quota does not keep a box from starting or ending."""
+        entry = Entry(Kind.VOID, {"ranges": [list(pair) for pair in ranges], "why": why})
+        self._append([entry], [_encoded(entry.body)])
+
+    def reserve_room(self, size: int) -> bool:
+        """Promise ``size`` bytes to a frame that is about to be written; false if the quota does not leave as much."""
+        try:
+            self._make_room(size)
+        except LedgerError:
+            return False
+        self._room.reserved += size
+        return True
+
+    def release_room(self, size: int) -> None:
+        """The frame was written, or will not be."""
+        self._room.reserved -= size
+
+    def keep_house(self, ran_s: float, ages: Ages, delivered: bool) -> None:
+        """Remove what is older than was asked for.
+
+        Args:
+            ran_s: seconds that the agent ran since this was called last.
+            ages: what is kept for how long.
+            delivered: trim only headers that the consumer acknowledged.
+        """
+        total = self._note_age(ran_s)
+        for kind in EVICTED_FIRST:
+            until = self._position_at(total - ages.payloads[kind])
+            while until and (oldest := self._room.oldest(kind, self._room.chunk, until)):
+                self._evict(oldest, "age")
+        until = min(self._position_at(total - ages.headers), self._last_to_trim(delivered))
+        while until > (begin := self._view.first()[0]):
+            self._trim(min(until, begin + TRIM_MOST))
+
+    def _note_age(self, ran_s: float) -> float:
+        """Count the time on, and note where the ledger is at about every hour; returns the seconds so far."""
+        total = self._view.ran_s() + ran_s
+        (noted,) = self._connection.execute("SELECT coalesce(max(seconds), -1e9) FROM age").fetchone()
+
+        def note() -> None:
+            self._set_state("ran_s", str(total))
+            if total - noted >= AGE_STEP_S:
+                self._connection.execute(
+                    "INSERT INTO age VALUES (?, ?) ON CONFLICT(position) DO NOTHING", (self._position, total)
+                )
+
+        self._commit(note)
+        return total
+
+    def _position_at(self, seconds: float) -> int:
+        found = self._connection.execute("SELECT max(position) FROM age WHERE seconds <= ?", (seconds,)).fetchone()
+        return int(found[0] or 0)
+
+    def _last_to_trim(self, delivered: bool) -> int:
+        """The newest record stays, and so does whatever tells which numbers of an open block were used."""
+        last = min(self._position - 1, self._view.acknowledged() if delivered else self._position)
+        (in_use,) = self._connection.execute(
+            "SELECT min(position) FROM header WHERE number >= (SELECT min(first) FROM block WHERE open = 1)"
+        ).fetchone()
+        return min(last, in_use - 1) if in_use else last
+
+    def _trim(self, until: int) -> None:
+        """Replace the headers up to ``until`` with a signed anchor."""
+        trimmed, link = Account(), ""
+        for record in self._view.records(until=until):
+            trimmed.add(record)
+            link = record.link
+        before = self._view.anchor() or Anchor(self._view.id, 0, GENESIS, 0)
+        anchor = sign(before.with_trimmed(trimmed, until, link, self._clock.utc_ns()), self.folder)
+        gone = [self._room.oldest(kind, self._room.quota, until) for kind in EVICTED_FIRST]
+
+        def replace() -> None:
+            for oldest in filter(None, gone):
+                self._room.remove(oldest)
+            for table in ("payload", "header", "age"):
+                self._connection.execute(f"DELETE FROM {table} WHERE position <= ?", (until,))  # noqa: S608
+            self._connection.execute(
+                "INSERT INTO anchor VALUES (1, ?) ON CONFLICT(only) DO UPDATE SET body = excluded.body",
+                (json.dumps(anchor.as_dict()),),
+            )
+
+        self._commit(replace)
+        self._room.shrink()
+        for oldest in filter(None, gone):
+            self._unlink(oldest.files)
+
+    def _make_room(self, coming: int) -> None:
+        need = self._room.short_of(coming)
+        if need <= 0:
+            return
+        for kind, share in evictions(self._room.held, max(need, self._room.chunk)).items():
+            oldest = self._room.oldest(kind, share, self._position)
+            if oldest is not None:
+                self._evict(oldest, "quota")
+        if self._room.short_of(coming) > 0:
+            raise LedgerError(
+                f"the quota of the ledger in {self.folder} is used up",
+                expected=f"at most {self._room.quota} bytes with {coming} more",
+                got=f"{self._room.used()} bytes, and nothing is left that may be evicted within the retention",
+                fix="raise `quota:` under `retention:` in the settings, or shorten `headers:` there",
+            )
+
+    def _evict(self, oldest: Oldest, why: str) -> None:
+        told = {"what": oldest.kind.value, "first": oldest.first, "last": oldest.last, "count": oldest.count}
+        entry = Entry(Kind.EVICTED, {**told, "bytes": oldest.bytes, "why": why})
+        self._append([entry], [_encoded(entry.body)], lambda: self._room.remove(oldest))
+        self._room.shrink()
+        self._unlink(oldest.files)
+
+    def _unlink(self, files: Sequence[str]) -> None:
+        for file in files:
+            (self.folder / file).unlink(missing_ok=True)
+
+    def _append(
+        self, entries: Sequence[Entry], bodies: Sequence[bytes], first: Callable[[], None] = lambda: None
+    ) -> list[Record]:
         records, link = [], self._link
-        for offset, entry in enumerate(entries, start=1):
-            body = json.dumps(entry.body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        for offset, (entry, body) in enumerate(zip(entries, bodies, strict=True), start=1):
             payload = Payload(secrets.token_bytes(SALT_BYTES), body)
             header = self._header(self._position + offset, entry, payload)
             link = header.link(link)
             records.append(Record(header, link, payload))
 
         def insert() -> None:
+            first()
+            sizes: dict[Kind, int] = {}
             for record, entry in zip(records, entries, strict=True):
-                self._insert(record, entry.item)
+                self._insert(record, entry)
+                assert record.payload is not None
+                size = len(record.payload.body) + SALT_BYTES + ROW_BYTES + entry.file_bytes
+                sizes[entry.kind] = sizes.get(entry.kind, 0) + size
+            for kind, size in sizes.items():
+                self._room.add(kind, size)
 
         self._commit(insert)
         self._position, self._link = self._position + len(records), link
@@ -122,12 +289,7 @@ class Ledger:
 
     def acknowledge(self, position: int) -> None:
         """The consumer has everything up to ``position``."""
-        self._commit(
-            lambda: self._connection.execute(
-                "INSERT INTO state VALUES ('acknowledged', ?) ON CONFLICT(name) DO UPDATE SET value = excluded.value",
-                (str(position),),
-            )
-        )
+        self._commit(lambda: self._set_state("acknowledged", str(position)))
 
     def close(self, given: Sequence[int] = ()) -> None:
         """Close for good: blocks are no longer open, so that the next start has nothing to declare.
@@ -137,11 +299,16 @@ class Ledger:
         """
         try:
             if given:
-                self.append([_void(list(Ranges(given)), "the agent was stopped before there was a verdict")])
+                self.declare_void(list(Ranges(given)), "the agent was stopped before there was a verdict")
             self._commit(lambda: self._connection.execute("UPDATE block SET open = 0"))
         finally:
             self._connection.close()
             os.close(self._lock)
+
+    def _set_state(self, name: str, value: str) -> None:
+        self._connection.execute(
+            "INSERT INTO state VALUES (?, ?) ON CONFLICT(name) DO UPDATE SET value = excluded.value", (name, value)
+        )
 
     def _header(self, position: int, entry: Entry, payload: Payload) -> Header:
         return Header(
@@ -156,7 +323,7 @@ class Ledger:
             payload.digest,
         )
 
-    def _insert(self, record: Record, item: str) -> None:
+    def _insert(self, record: Record, entry: Entry) -> None:
         header, payload = record.header, record.payload
         assert payload is not None
         self._connection.execute(
@@ -164,10 +331,14 @@ class Ledger:
             (*{**header.as_dict(), "kind": header.kind.value}.values(), record.link),
         )
         self._connection.execute("INSERT INTO payload VALUES (?, ?, ?)", (header.position, payload.salt, payload.body))
-        if item:
+        if entry.item:
             self._connection.execute(
                 "INSERT INTO cursor VALUES (?, ?) ON CONFLICT(station) DO UPDATE SET item = excluded.item",
-                (header.station, item),
+                (header.station, entry.item),
+            )
+        if entry.file:
+            self._connection.execute(
+                "INSERT INTO evidence VALUES (?, ?, ?)", (header.position, entry.file, entry.file_bytes)
             )
 
     def _commit(self, work: Callable[[], object]) -> None:
@@ -178,6 +349,7 @@ class Ledger:
         except sqlite3.Error as error:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+            self._room.reload()
             raise LedgerError(
                 f"the ledger in {self.folder} cannot be written",
                 expected="a disk with room that can be written",
@@ -186,8 +358,13 @@ class Ledger:
             ) from error
 
 
-def open_ledger(folder: Path, clock: Clock) -> tuple[Ledger, Opened]:
+def open_ledger(folder: Path, clock: Clock, quota: int = QUOTA) -> tuple[Ledger, Opened]:
     """Open the ledger in ``folder``, or start one, and declare what an unclosed run left.
+
+    Args:
+        folder: the agent's state folder.
+        clock: the box's.
+        quota: bytes that ledger and kept frames may take together, at least ``LEAST_QUOTA``.
 
     Raises:
         LedgerError: another agent holds it, the folder cannot be written, or the file is no ledger of ours.
@@ -195,9 +372,10 @@ def open_ledger(folder: Path, clock: Clock) -> tuple[Ledger, Opened]:
     lock = _lock(folder)
     try:
         connection = sqlite3.connect(folder / "ledger.db", isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         schema.prepare(connection)
+        connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_BYTES // 4096}")
+        connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
     except (sqlite3.Error, LedgerError) as error:
         os.close(lock)
         if isinstance(error, LedgerError):
@@ -208,12 +386,13 @@ def open_ledger(folder: Path, clock: Clock) -> tuple[Ledger, Opened]:
             got=str(error),
             fix="move the file away to start a new ledger; keep it, it may be readable in part",
         ) from error
-    ledger = Ledger(folder, connection, lock, clock)
+    ledger = Ledger(folder, connection, lock, clock, quota)
+    _sweep(folder, connection)
     view = LedgerView(connection, folder)
     offset = view.clock_offset(clock.boot)
     void = _unrecorded(connection)
     if void:
-        ledger.append([_void(void, "the line process ended without closing the ledger")])
+        ledger.declare_void(void, "the line process ended without closing the ledger")
         connection.execute("UPDATE block SET open = 0")
     return ledger, Opened(view.id, tuple(void), view.cursors(), view.acknowledged(), offset)
 
@@ -226,8 +405,16 @@ def _unrecorded(connection: sqlite3.Connection) -> list[tuple[int, int]]:
     return gaps
 
 
-def _void(ranges: Sequence[tuple[int, int]], why: str) -> Entry:
-    return Entry(Kind.VOID, {"ranges": [list(pair) for pair in ranges], "why": why})
+def _sweep(folder: Path, connection: sqlite3.Connection) -> None:
+    """Remove frames that no record is about: their line process was killed before it recorded, or after it evicted."""
+    known = {file for (file,) in connection.execute("SELECT file FROM evidence")}
+    for path in (folder / EVIDENCE).glob("*/*"):
+        if str(path.relative_to(folder)) not in known:
+            path.unlink(missing_ok=True)
+
+
+def _encoded(body: Mapping[str, object]) -> bytes:
+    return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def _lock(folder: Path) -> int:

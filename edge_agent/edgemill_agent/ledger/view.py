@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from edgemill_agent.ledger.schema import MIGRATIONS
+from edgemill_core.durable import sha256_file
 from edgemill_core.errors import LedgerError
-from edgemill_core.ledger import GENESIS, Account, Fault, Record, check_chain
+from edgemill_core.ledger import GENESIS, Account, Anchor, Declared, Fault, Record, check_chain
+from edgemill_link.signatures import holds
 
 _PAGE_QUERY = """
 SELECT h.position, number, kind, station, decision, utc_ns, boot, monotonic_ns, digest, link, salt, body
-FROM header h LEFT JOIN payload p USING(position) WHERE h.position > ? ORDER BY h.position LIMIT ?
+FROM header h LEFT JOIN payload p USING(position) WHERE h.position > ? AND h.position <= ?
+ORDER BY h.position LIMIT ?
 """
+_NO_END = (1 << 63) - 1
 _PAGE = 1000
+
+
+class _GoneError(Exception):
+    """A payload is missing; carries the position."""
 
 
 class LedgerView:
@@ -33,13 +43,16 @@ class LedgerView:
         path = folder / "ledger.db"
         try:
             connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
-            connection.execute("SELECT value FROM state WHERE name = 'id'").fetchone()
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version != len(MIGRATIONS):
+                raise sqlite3.DatabaseError(f"schema {version}, this Edgemill reads {len(MIGRATIONS)}")
         except (sqlite3.Error, OSError) as error:
             raise LedgerError(
                 f"there is no ledger to read in {folder}",
                 expected="the agent's state folder, with ledger.db in it",
                 got=str(error),
-                fix="name the folder that stands under `state:` in agent.yaml",
+                fix="name the folder that stands under `state:` in agent.yaml; an older ledger is brought up to date "
+                "when its agent is started",
             ) from error
         return cls(connection, folder)
 
@@ -51,6 +64,10 @@ class LedgerView:
     def acknowledged(self) -> int:
         """Position up to which the consumer has everything."""
         return int(self._state("acknowledged", "0"))
+
+    def ran_s(self) -> float:
+        """Seconds that the agent ran on this ledger."""
+        return float(self._state("ran_s", "0"))
 
     def last(self) -> tuple[int, str]:
         """Position and link of the newest record."""
@@ -64,10 +81,21 @@ class LedgerView:
         ).fetchone()
         return int(found[0]) if found else None
 
+    def anchor(self) -> Anchor | None:
+        """What stands for the headers that were trimmed, if any were."""
+        found = self._connection.execute("SELECT body FROM anchor").fetchone()
+        return Anchor.from_dict(json.loads(found[0])) if found else None
+
+    def first(self) -> tuple[int, str]:
+        """Position and link that the first record follows on: 0, or that of the anchor."""
+        anchor = self.anchor()
+        return (anchor.position, anchor.link) if anchor else (0, GENESIS)
+
     def link_at(self, position: int) -> str:
-        """Link of the record at ``position``; that before the first one for 0; empty if there is no such record."""
-        if position == 0:
-            return GENESIS
+        """Link of the record at ``position``, or before the first one; empty if there is no such record."""
+        first, link = self.first()
+        if position == first:
+            return link
         found = self._connection.execute("SELECT link FROM header WHERE position = ?", (position,)).fetchone()
         return str(found[0]) if found else ""
 
@@ -75,27 +103,40 @@ class LedgerView:
         """Per station the last item that was recorded."""
         return dict(self._connection.execute("SELECT station, item FROM cursor").fetchall())
 
-    def after(self, position: int, limit: int) -> list[Record]:
-        """Up to ``limit`` records that follow on ``position``."""
-        return [Record.from_row(row) for row in self._connection.execute(_PAGE_QUERY, (position, limit))]
+    def after(self, position: int, limit: int, until: int = _NO_END) -> list[Record]:
+        """Up to ``limit`` records that follow on ``position``, none behind ``until``."""
+        return [Record.from_row(row) for row in self._connection.execute(_PAGE_QUERY, (position, until, limit))]
 
-    def records(self, after: int = 0) -> Iterator[Record]:
-        """Every record that follows on ``after``, a page in memory at a time."""
-        while page := self.after(after, _PAGE):
+    def records(self, after: int = 0, until: int = _NO_END) -> Iterator[Record]:
+        """Every record that follows on ``after``, up to ``until``, a page in memory at a time."""
+        while page := self.after(after, _PAGE, until):
             yield from page
             after = page[-1].header.position
 
+    def held(self) -> dict[str, int]:
+        """Bytes that each kind of payload holds, kept frames included."""
+        return dict(self._connection.execute("SELECT kind, bytes FROM held WHERE bytes > 0 ORDER BY kind").fetchall())
+
     def verify(self) -> Fault | None:
-        """The first thing that was altered, put in or taken out; ``None`` if everything is whole."""
+        """The first thing that was altered, put in or taken out; ``None`` if everything is whole.
+
+        Raises:
+            MissingPartError: the ledger was trimmed, and the library that checks the anchor is not installed.
+        """
         try:
-            fault = check_chain(self.records())
-        except (ValueError, TypeError) as error:
+            anchor = self.anchor()
+            if anchor is not None and not holds(anchor):
+                return Fault(anchor.position, "the anchor's signature does not match: what it says was altered")
+            fault = check_chain(self._not_evicted(), *self.first())
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             return Fault(0, f"a record cannot be read: {error}")
-        return fault or self._taken_out()
+        except _GoneError as gone:
+            return Fault(gone.args[0], "the payload is gone, and no eviction was declared")
+        return fault or self._cut_off() or self._frames()
 
     def account(self) -> Account:
-        """Verdicts, losses and void numbers on this box."""
-        account = Account()
+        """Verdicts, losses and void numbers on this box, those that were trimmed included in the counts."""
+        account = Account.of_anchor(self.anchor())
         for record in self.records():
             account.add(record)
         return account
@@ -104,17 +145,34 @@ class LedgerView:
         """Close the file."""
         self._connection.close()
 
-    def _taken_out(self) -> Fault | None:
-        found = self._connection.execute(
-            "SELECT min(position) FROM header WHERE position NOT IN (SELECT position FROM payload)"
-        ).fetchone()
-        if found[0] is not None:
-            return Fault(int(found[0]), "the payload is gone, and no eviction was declared")
+    def _not_evicted(self) -> Iterator[Record]:
+        """Every record; one whose payload is missing for no declared reason ends the walk."""
+        rows = self._connection.execute(
+            "SELECT position FROM header WHERE kind = 'evicted' ORDER BY position"
+        ).fetchall()
+        declared = Declared(record for (position,) in rows for record in self.after(position - 1, 1))
+        for record in self.records():
+            if record.payload is None and not declared.covers(record):
+                raise _GoneError(record.header.position)
+            yield record
+
+    def _cut_off(self) -> Fault | None:
         last, _ = self.last()
         if last < self.acknowledged():
             return Fault(
                 last + 1, f"records are gone at the end: the consumer has {self.acknowledged()}, here are {last}"
             )
+        return None
+
+    def _frames(self) -> Fault | None:
+        """Kept frames against the digests that their records carry."""
+        for position, file in self._connection.execute("SELECT position, file FROM evidence ORDER BY position"):
+            record = self.after(position - 1, 1)[0]
+            path = self.folder / file
+            if record.payload is None or not path.is_file():
+                return Fault(position, f"the kept frame {file} is gone, and no eviction was declared")
+            if sha256_file(path) != record.payload.content().get("sha256"):
+                return Fault(position, f"the kept frame {file} does not match its digest: it was altered")
         return None
 
     def _state(self, name: str, otherwise: str) -> str:

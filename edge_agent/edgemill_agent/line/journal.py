@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from edgemill_agent.ledger import Entry, Ledger
+from edgemill_agent.ledger import Ages, Entry, Ledger
 from edgemill_core.errors import LedgerError
 from edgemill_core.ledger import Kind, Ranges
 
@@ -16,6 +16,8 @@ T = TypeVar("T")
 _LOW = 500
 _HELD_MOST = 10_000
 _RETRY_S = 0.5
+_GROUP_MOST = 1000
+"""Records of one commit, so that the write-ahead log stays small."""
 
 
 class Journal:
@@ -74,6 +76,23 @@ class Journal:
         self._acknowledged = position
         self._work.set()
 
+    async def reserve_room(self, size: int) -> bool:
+        """Promise ``size`` bytes on the disk to a frame; false if the quota does not leave as much."""
+        return await self._in_thread(lambda: self._ledger.reserve_room(size))
+
+    async def release_room(self, size: int) -> None:
+        """The frame was written, or will not be."""
+        await self._in_thread(lambda: self._ledger.release_room(size))
+
+    async def keep_house(self, ran_s: float, ages: Ages, delivered: bool) -> None:
+        """Remove what is older than was asked for; see ``Ledger.keep_house``.
+
+        Raises:
+            LedgerError: the disk fails.
+        """
+        await self._in_thread(lambda: self._ledger.keep_house(ran_s, ages, delivered))
+        self._committed(self._ledger.position)
+
     async def flushed(self) -> None:
         """Wait until nothing is held, or the disk takes nothing."""
         while (self._held or len(self._lost)) and not self._broken:
@@ -125,9 +144,8 @@ class Journal:
 
     async def _commit(self) -> None:
         """Record all that is held. It is taken out first, because more may be held, and lost, while the disk works."""
-        group, lost = list(self._held), self._lost
-        self._held.clear()
-        self._lost = Ranges()
+        group = [self._held.popleft() for _ in range(min(len(self._held), _GROUP_MOST))]
+        lost, self._lost = self._lost, Ranges()
         try:
             await self._in_thread(lambda: self._ledger.append([*_declared(lost), *group]))
         except LedgerError:
@@ -140,6 +158,8 @@ class Journal:
             raise
         for entry in group:
             self._given.discard(entry.number)
+        if self._held:
+            self._work.set()
         self._committed(self._ledger.position)
 
     def _shed(self) -> None:

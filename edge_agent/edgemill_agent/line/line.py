@@ -10,22 +10,24 @@ import signal
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from math import ceil
 from typing import Any
 
 from edgemill_agent.clock import Clock, ClockWatch
 from edgemill_agent.ledger import Entry, open_ledger
+from edgemill_agent.line.figures import resident_megabytes, station_figures
 from edgemill_agent.line.journal import Journal
 from edgemill_agent.line.station import Station
 from edgemill_agent.processes.child import Child
 from edgemill_agent.processes.orphans import end_orphans
 from edgemill_agent.settings import AgentSettings
 from edgemill_core.durable import write_bytes
+from edgemill_core.errors import LedgerError
 from edgemill_core.ledger import Kind
 
 _log = logging.getLogger("edgemill.agent")
 _GOOD_BYE_S = 2.0
 _CLOCK_S = 0.5
+_HOUSE_S = 60.0
 _NO_BROKER_S = 5.0
 """A stop waits no longer than this for a broker that is not there."""
 
@@ -67,7 +69,7 @@ class Line:
             LedgerError: the ledger cannot be opened.
             EngineError: a station's bundle cannot be used.
         """
-        ledger, opened = open_ledger(self._settings.state, self._clock)
+        ledger, opened = open_ledger(self._settings.state, self._clock, self._settings.retention.quota)
         if opened.void:
             _log.warning("the last run was not closed: numbers %s are declared void", list(opened.void))
         orphans = end_orphans()
@@ -79,7 +81,11 @@ class Line:
         journal = asyncio.create_task(self._journal.run())
         journal.add_done_callback(lambda _: self._stop.set())  # without it nothing can be numbered
         self._catch_signals()
-        watch = asyncio.create_task(self._watch_clock(ClockWatch(self._clock, opened.clock_offset)))
+        chores = [
+            asyncio.create_task(self._watch_clock(ClockWatch(self._clock, opened.clock_offset))),
+            asyncio.create_task(self._keep_house()),
+            asyncio.create_task(self._note_metrics()),
+        ]
         try:
             link = asyncio.create_task(self._keep_link())
             try:
@@ -87,7 +93,9 @@ class Line:
             finally:
                 await self._end_link(link)
         finally:
-            watch.cancel()
+            for chore in chores:
+                chore.cancel()
+            await asyncio.gather(*chores, return_exceptions=True)
             await self._journal.close(journal)
             self._tell_processes()
         return self._account()
@@ -100,6 +108,24 @@ class Line:
                 self._journal.put(Entry(Kind.CLOCK, {"jump_s": round(jump, 3)}))
             await asyncio.sleep(_CLOCK_S)
 
+    async def _keep_house(self) -> None:
+        ages, delivered = self._settings.retention.ages, self._settings.mqtt is not None
+        while True:
+            before = self._clock.monotonic_ns()
+            await asyncio.sleep(_HOUSE_S)
+            try:
+                await self._journal.keep_house((self._clock.monotonic_ns() - before) / 1e9, ages, delivered)
+            except LedgerError as error:
+                _log.warning("%s", error)
+
+    async def _note_metrics(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.metrics_s)
+            stations = {station.settings.name: station_figures(station) for station in self._stations}
+            behind = self._delivery.last - self._delivery.position
+            body = {"stations": stations, "line_mb": resident_megabytes(), "not_acknowledged": behind}
+            self._journal.put(Entry(Kind.METRICS, body))
+
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -109,7 +135,9 @@ class Line:
     async def _run_stations(self, cursors: Mapping[str, str]) -> None:
         for settings in self._settings.stations:
             after = cursors.get(settings.name, "")
-            self._stations.append(Station(settings, after, self._journal, self._clock, _log.warning))
+            self._stations.append(
+                Station(settings, after, self._settings.state, self._journal, self._clock, _log.warning)
+            )
         tasks = [asyncio.create_task(station.run()) for station in self._stations]
         stopper = asyncio.create_task(self._stop_in_order())
         teller = asyncio.create_task(self._tell_of_processes())
@@ -215,27 +243,8 @@ class Line:
                 "position": self._delivery.last,
                 "acknowledged": self._delivery.position,
             },
-            "stations": {station.settings.name: _station_account(station) for station in self._stations},
+            "stations": {station.settings.name: station_figures(station) for station in self._stations},
         }
-
-
-def _station_account(station: Station) -> dict[str, Any]:
-    account = station.account
-    ordered = sorted(account.latencies_ms)
-
-    def percentile(share: float) -> float | None:
-        return round(ordered[ceil(share * len(ordered)) - 1], 3) if ordered else None
-
-    return {
-        "verdicts": sum(account.decisions.values()),
-        "decisions": dict(account.decisions),
-        "late": account.late,
-        "safe": account.safe,
-        "p50": percentile(0.50),
-        "p99": percentile(0.99),
-        "engine_restarts": station.engine.restarts,
-        "source_restarts": station.source.restarts,
-    }
 
 
 def _ledger_trouble(what: str) -> None:

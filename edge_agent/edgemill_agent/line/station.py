@@ -7,12 +7,14 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from edgemill_agent.clock import Clock
 from edgemill_agent.frame_ring import create_ring
 from edgemill_agent.ledger import Entry
 from edgemill_agent.line.journal import Journal
+from edgemill_agent.line.keeper import Keeper, Kept
 from edgemill_agent.processes.child import Child
 from edgemill_agent.settings import StationSettings
 from edgemill_core.errors import EngineError
@@ -31,6 +33,8 @@ class _Part:
     slot: int
     shape: list[int]
     fault: str
+    decision: str = ""
+    late: bool = False
     tries: int = 0
     timer: asyncio.TimerHandle | None = None
     done: bool = False
@@ -64,6 +68,7 @@ class Station:
         self,
         settings: StationSettings,
         after: str,
+        state: Path,
         journal: Journal,
         clock: Clock,
         tell: Callable[[str], None],
@@ -72,6 +77,7 @@ class Station:
         self.account = StationAccount()
         self.engine_facts: Mapping[str, Any] = {}
         self.refused: EngineError | None = None
+        self._state = state
         self._journal = journal
         self._clock = clock
         self._tell = tell
@@ -96,6 +102,8 @@ class Station:
             f"{settings.name}/engine", "edgemill_agent.workers.engine_worker", self._first_for_engine, [self._ring]
         )
 
+        self._keeper = Keeper(settings.name, journal, self.source, self._free_slot)
+
     async def run(self) -> None:
         """Until ``stop``, or until the source has ended and every part has its verdict.
 
@@ -106,6 +114,7 @@ class Station:
             asyncio.create_task(self.engine.keep(self._engine_said, self._engine_ended)),
             asyncio.create_task(self._keep_source()),
             asyncio.create_task(self._number()),
+            asyncio.create_task(self._keeper.run()),
         ]
         for task in tasks:
             task.add_done_callback(self._end_if_failed)
@@ -119,15 +128,15 @@ class Station:
             results = await asyncio.gather(*tasks, return_exceptions=True)
             for part in (*self._waiting, *([self._asked] if self._asked else [])):
                 _disarm(part)
+            self._keeper.give_up()
             os.close(self._ring)
         for error in (self.refused, *results):
             if isinstance(error, Exception):
                 raise error
 
     def stop_source(self) -> None:
-        """Take no more parts; ``run`` ends when those that are here have their verdicts."""
+        """Take no more parts; ``run`` ends when those that are here have their verdicts, and their frames are kept."""
         self._source_over = True
-        self.source.stop()
         self._look_whether_over()
 
     def stop(self) -> None:
@@ -152,6 +161,8 @@ class Station:
             "ring": self._ring,
             "slot_bytes": settings.max_frame_bytes,
             "free": sorted(self._free),
+            "state": str(self._state),
+            "keep": self._keeper.asked,
         }
 
     def _first_for_engine(self) -> dict[str, Any]:
@@ -166,9 +177,11 @@ class Station:
     def _source_said(self, message: dict[str, Any]) -> None:
         if "refused" in message:
             self._refuse(message["refused"], self.source)
+        elif "kept" in message:
+            self._keeper.said(message)
         elif "end" in message:
             self.stop_source()
-        else:
+        elif not self._source_over:
             self._worked.add(self.source)
             message["arrived_ns"] = self._clock.monotonic_ns()
             self._after = message["item"]
@@ -297,6 +310,7 @@ class Station:
     def _late(self, part: _Part) -> None:
         if not part.done:
             self.account.late += 1
+            part.late = True
             self._record(
                 part, self._without_engine(f"no verdict within {self.settings.deadline_ms} ms"), {"late": True}
             )
@@ -312,9 +326,9 @@ class Station:
 
     def _record(self, part: _Part, verdict: Mapping[str, Any], more: Mapping[str, object]) -> None:
         _disarm(part)
-        part.done = True
+        part.done, part.decision = True, str(verdict["decision"])
         milliseconds = (self._clock.monotonic_ns() - part.arrived_ns) / 1e6
-        self.account.decisions[verdict["decision"]] += 1
+        self.account.decisions[part.decision] += 1
         self.account.latencies_ms.append(milliseconds)
         body = {
             "item": part.item,
@@ -323,16 +337,23 @@ class Station:
             "ms": round(milliseconds, 3),
             **more,
         }
-        self._journal.put(
-            Entry(Kind.VERDICT, body, part.number, self.settings.name, str(verdict["decision"]), part.item)
-        )
+        self._journal.put(Entry(Kind.VERDICT, body, part.number, self.settings.name, part.decision, part.item))
 
     def _give_back(self, part: _Part) -> None:
-        self._free.add(part.slot)
-        self.source.send({"free": part.slot})
+        evidence = self.settings.evidence
+        if evidence and not part.fault and evidence.wants(part.number, part.decision, part.late):
+            self._keeper.keep(Kept(part.number, part.item, part.slot, tuple(part.shape)))
+        else:
+            self._free_slot(part.slot)
+
+    def _free_slot(self, slot: int) -> None:
+        self._free.add(slot)
+        self.source.send({"free": slot})
+        self._look_whether_over()
 
     def _look_whether_over(self) -> None:
-        if self._source_over and not self._arrivals and not self._waiting and self._asked is None:
+        under_way = self._arrivals or self._waiting or self._asked is not None or self._keeper.busy
+        if self._source_over and not under_way:
             self._ended.set()
 
 

@@ -1,9 +1,10 @@
-"""Takes parts from a source into the frame ring, as fast as slots come free."""
+"""Takes parts from a source into the frame ring, as fast as slots come free; writes the frames that are to be kept."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from edgemill_agent.frame_ring import FrameRing
@@ -11,29 +12,53 @@ from edgemill_agent.processes.channel import Channel
 from edgemill_agent.processes.child_main import child_main
 from edgemill_agent.sources import Source, source_class
 from edgemill_agent.sources.base import Arrival
+from edgemill_core.durable import sha256_bytes, write_bytes
+from edgemill_core.errors import InputError
 
 
 def work(channel: Channel, first: Mapping[str, Any]) -> None:
-    """Until the source ends or the line process is gone.
+    """Until the line process is gone.
 
-    First message: ``kind``, ``settings``, ``after``, ``ring`` (descriptor), ``slot_bytes``, ``free`` (slots). Sends
-    ``{"item", "slot", "shape", "context"}``, or ``"fault"`` instead of ``"shape"``, and ``{"end": true}``; gets
-    ``{"free": slot}``.
+    First message: ``kind``, ``settings``, ``after``, ``ring`` (descriptor), ``slot_bytes``, ``free`` (slots), ``state``
+    (folder), ``keep`` (a frame that an earlier worker was to keep, or ``None``). Sends ``{"item", "slot", "shape",
+    "context"}``, or ``"fault"`` instead of the shape, and ``{"end": true}``; gets ``{"free": slot}``, and ``{"keep":
+    slot, "shape", "file"}``, which it answers with ``{"kept": file, "sha256", "bytes"}`` or ``{"kept", "fault"}``.
     """
     source: Source = source_class(first["kind"])(first["settings"], first["after"])
     ring = FrameRing(first["ring"], first["slot_bytes"])
     free: deque[int] = deque(first["free"])
+
+    def obey(message: Mapping[str, Any]) -> None:
+        if "keep" in message:
+            channel.send(_kept(message, ring, Path(first["state"])))
+        else:
+            free.append(message["free"])
+
+    if first["keep"] is not None:
+        obey(first["keep"])
     for arrival in source.parts():
         while channel.waiting() or not free:
             message = channel.receive()
             if message is None:
                 return
-            free.append(message["free"])
+            obey(message)
         if arrival is not None:
             channel.send(_told(arrival, ring, free))
     channel.send({"end": True})
-    while channel.receive() is not None:
-        pass
+    while (message := channel.receive()) is not None:
+        obey(message)
+
+
+def _kept(asked: Mapping[str, Any], ring: FrameRing, state: Path) -> dict[str, Any]:
+    from edgemill_runtimes.frames import encode_png  # a source without pictures needs no OpenCV
+
+    told: dict[str, Any] = {"kept": asked["file"]}
+    try:
+        content = encode_png(ring.read(asked["keep"], tuple(asked["shape"])))
+        write_bytes(state / asked["file"], content)
+    except (OSError, InputError) as error:
+        return {**told, "fault": str(error)}
+    return {**told, "sha256": sha256_bytes(content), "bytes": len(content)}
 
 
 def _told(arrival: Arrival, ring: FrameRing, free: deque[int]) -> dict[str, Any]:

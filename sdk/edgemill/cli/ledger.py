@@ -27,6 +27,8 @@ def stats(state: Path, json: bool) -> None:
         "declared_lost": account.lost,
         "void_numbers": account.void,
         "stations": account.stations,
+        "trimmed_up_to": view.first()[0],
+        "held_bytes": view.held(),
     }
     if json:
         print_json(found)
@@ -35,6 +37,10 @@ def stats(state: Path, json: bool) -> None:
     print_line(f"{account.delivered} verdicts, {account.lost} declared lost, {account.void} numbers void")
     for name, count in account.stations.items():
         print_line(f"  {name}: {count} verdicts")
+    if found["trimmed_up_to"]:
+        print_line(f"records up to {found['trimmed_up_to']} were trimmed; a signed anchor stands for them")
+    for kind, held in view.held().items():
+        print_line(f"  {kind}: {held:,} bytes of payloads{' and frames' if kind == 'evidence' else ''}")
 
 
 def verify(state: Path, json: bool) -> None:

@@ -3,7 +3,23 @@
 from __future__ import annotations
 
 from edgemill_core.ledger.account import Account, Ranges
+from edgemill_core.ledger.anchor import Anchor
 from edgemill_core.ledger.chain import GENESIS, Fault, check_chain
 from edgemill_core.ledger.record import Header, Kind, Payload, Record
+from edgemill_core.ledger.retention import EVICTED_FIRST, Declared, evictions
 
-__all__ = ["GENESIS", "Account", "Fault", "Header", "Kind", "Payload", "Ranges", "Record", "check_chain"]
+__all__ = [
+    "EVICTED_FIRST",
+    "GENESIS",
+    "Account",
+    "Anchor",
+    "Declared",
+    "Fault",
+    "Header",
+    "Kind",
+    "Payload",
+    "Ranges",
+    "Record",
+    "check_chain",
+    "evictions",
+]

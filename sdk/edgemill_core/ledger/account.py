@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from edgemill_core.ledger.record import Kind, Record
+
+if TYPE_CHECKING:
+    from edgemill_core.ledger.anchor import Anchor
 
 
 class Ranges:
@@ -36,6 +40,14 @@ class Ranges:
             self._firsts.insert(place, number)
             self._lasts.insert(place, number)
         return True
+
+    def add_range(self, first: int, last: int) -> None:
+        """Add every number from ``first`` to ``last``, both included."""
+        left = bisect_left(self._lasts, first - 1)
+        right = bisect_right(self._firsts, last + 1)
+        if left < right:
+            first, last = min(first, self._firsts[left]), max(last, self._lasts[right - 1])
+        self._firsts[left:right], self._lasts[left:right] = [first], [last]
 
     def __contains__(self, number: int) -> bool:
         place = bisect_right(self._firsts, number)
@@ -71,6 +83,7 @@ class Account:
         lost: verdicts that the box declared lost.
         void: numbers that the box declared to stand for no verdict.
         stations: verdicts per station.
+        trimmed: verdicts that only a signed anchor tells of; ``delivered`` counts them.
     """
 
     verdicts: Ranges = field(default_factory=Ranges)
@@ -78,6 +91,14 @@ class Account:
     lost: int = 0
     void: int = 0
     stations: dict[str, int] = field(default_factory=dict)
+    trimmed: int = 0
+
+    @classmethod
+    def of_anchor(cls, anchor: Anchor | None) -> Account:
+        """The account of the records that ``anchor`` stands for."""
+        if anchor is None:
+            return cls()
+        return cls(lost=anchor.lost, void=anchor.void, stations=dict(anchor.stations), trimmed=anchor.verdicts)
 
     def add(self, record: Record) -> None:
         """Take one record into the account."""
@@ -94,7 +115,7 @@ class Account:
     @property
     def delivered(self) -> int:
         """Distinct numbers of verdicts."""
-        return len(self.verdicts)
+        return len(self.verdicts) + self.trimmed
 
     def as_dict(self) -> dict[str, object]:
         """JSON-ready form."""

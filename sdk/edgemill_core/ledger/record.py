@@ -24,6 +24,12 @@ class Kind(str, Enum):
     """Verdicts that were given and could not be recorded; the payload counts them."""
     CLOCK = "clock"
     """The wall clock jumped against the monotonic one; the payload says by how much."""
+    METRICS = "metrics"
+    """What the box counted and measured since the last such record."""
+    EVIDENCE = "evidence"
+    """A frame was kept; the payload names its part, its file and the file's SHA-256."""
+    EVICTED = "evicted"
+    """Payloads or frames that were removed for want of room, or because they were older than was asked for."""
 
 
 @dataclass(frozen=True)

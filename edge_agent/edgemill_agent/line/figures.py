@@ -1,0 +1,36 @@
+"""What the agent counts of itself, for its account and its metrics."""
+
+from __future__ import annotations
+
+import os
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from edgemill_agent.line.station import Station
+
+
+def station_figures(station: Station) -> dict[str, Any]:
+    """Counts since the agent was started, and milliseconds from arrival to verdict of the last 10,000 parts."""
+    account = station.account
+    ordered = sorted(account.latencies_ms)
+
+    def percentile(share: float) -> float | None:
+        return round(ordered[ceil(share * len(ordered)) - 1], 3) if ordered else None
+
+    return {
+        "verdicts": sum(account.decisions.values()),
+        "decisions": dict(account.decisions),
+        "late": account.late,
+        "safe": account.safe,
+        "p50": percentile(0.50),
+        "p99": percentile(0.99),
+        "engine_restarts": station.engine.restarts,
+        "source_restarts": station.source.restarts,
+    }
+
+
+def resident_megabytes() -> float:
+    """Resident memory of this process, MB of 2^20 bytes."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return round(pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20), 1)

@@ -1,0 +1,84 @@
+"""Frames that are kept, by the real processes."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import numpy as np
+from agent_box import Box, wait_until
+
+from edgemill_agent.ledger import LedgerView
+from edgemill_core.ledger import Kind
+from edgemill_runtimes.frames import read_picture
+
+
+def evidence(box: Box) -> list[dict[str, Any]]:
+    view = LedgerView.open(box.state)
+    assert view.verify() is None
+    return [r.payload.content() for r in view.records() if r.header.kind is Kind.EVIDENCE and r.payload]
+
+
+def test_rejects_are_kept_pixel_by_pixel_and_recorded(box: Box) -> None:
+    box.settings["stations"][0]["evidence"] = {"keep": ["reject"]}
+    box.run()
+    rejected = {record.header.number for record in box.verdicts() if record.header.decision == "reject"}
+    found = evidence(box)
+    assert rejected
+    assert {told["number"] for told in found} == rejected
+    for told in found:
+        kept = read_picture(box.state / told["file"])
+        assert np.array_equal(kept, read_picture(box.folder / "pictures" / told["item"]))
+
+
+def test_a_picture_that_cannot_be_read_is_rejected_without_a_frame(box: Box) -> None:
+    (box.folder / "pictures" / "0000.png").write_bytes(b"no picture")
+    box.settings["stations"][0]["evidence"] = {"keep": ["100%"]}
+    box.run()
+    assert len(evidence(box)) == 59
+
+
+def test_every_frame_is_kept_although_the_source_is_killed(box: Box) -> None:
+    box.add_pictures()
+    box.settings["stations"][0]["evidence"] = {"keep": ["100%"]}
+    agent = box.start()
+    for _ in range(3):
+        before = box.recorded()
+        wait_until(lambda before=before: box.recorded() > before + 30, "verdicts")
+        box.kill("cell/source")
+    box.end(agent)
+    found = evidence(box)
+    assert sorted(told["number"] for told in found) == sorted(r.header.number for r in box.verdicts())
+    assert all((box.state / told["file"]).is_file() for told in found)
+
+
+def test_a_stop_in_order_keeps_the_frames_that_are_here(box: Box) -> None:
+    box.add_pictures()
+    box.settings["stations"][0]["evidence"] = {"keep": ["100%"]}
+    agent = box.start()
+    wait_until(lambda: box.recorded() > 20, "verdicts")
+    agent.send_signal(signal.SIGTERM)
+    box.end(agent)
+    found = evidence(box)
+    assert len(found) == len(box.verdicts())
+    assert all("file" in told for told in found)
+
+
+def test_a_folder_that_cannot_be_written_costs_no_verdict(box: Box) -> None:
+    box.state.mkdir()
+    (box.state / "evidence").write_text("in the way")
+    box.settings["stations"][0]["evidence"] = {"keep": ["100%"]}
+    assert box.run()["stations"]["cell"]["verdicts"] == 60
+    assert len(evidence(box)) == 60
+    assert all("not_kept" in told for told in evidence(box))
+
+
+def test_metrics_are_recorded(box: Box) -> None:
+    box.add_pictures()
+    box.settings["metrics_s"] = 1
+    box.run()
+    view = LedgerView.open(box.state)
+    found = [r.payload.content() for r in view.records() if r.header.kind is Kind.METRICS and r.payload]
+    assert found
+    assert found[-1]["stations"]["cell"]["verdicts"] > 0
+    assert 10 < found[-1]["line_mb"] < 100
