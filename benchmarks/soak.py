@@ -1,8 +1,9 @@
 """Kill everything, again and again, and hold the account against the generator's own count.
 
-``--faults N`` (default 60), ``--seed S`` and ``--every SECONDS`` between faults. Faults: kill -9 of engine, source, link and line process, broker
-(mosquitto with its default limits where installed, else the embedded one) and consumer; network cuts; and, as
-root, a full disk (a small tmpfs). Whatever ends is started again, as systemd would.
+``--faults N`` (default 60), ``--seed S`` and ``--every SECONDS`` between faults. Faults: kill -9 of engine, source,
+link and line process, broker (mosquitto with its default limits where installed, else the embedded one) and consumer;
+an engine that hangs; network cuts; and, as root, a full disk (a small tmpfs). Whatever ends is started again, as systemd
+would.
 """
 
 from __future__ import annotations
@@ -214,7 +215,7 @@ class Plant:
                     "hang_ms": 2000,
                     "start_ms": 8000,
                     "source": source,
-                    "evidence": {"keep": ["reject"]},
+                    "evidence": {"keep": ["5%"]},
                 }
             ],
         }
