@@ -4,8 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 MINOR   = $(shell $(PYTHON) -c 'import sys; print(f"py{sys.version_info.major}{sys.version_info.minor}")')
 PINS    = constraints/$(MINOR).txt
-# ships the demo's model; its own dependencies are not needed, only its file
-MODELS := rapidocr==3.10.0
+# ship the demo's model and returns; their own dependencies are not needed, only their files
+FILES := rapidocr==3.10.0 arch==8.0.0
 
 .PHONY: demo test lint bench clean
 .DELETE_ON_ERROR:
@@ -15,7 +15,7 @@ $(VENV)/ready: pyproject.toml $(wildcard constraints/*.txt)
 	@test -f $(PINS) || { echo "no pinned versions for $(MINOR); there are: $$(ls constraints). Say: make PYTHON=python3.11 …"; exit 3; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(PINS) --editable '.[dev]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(MODELS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(FILES)
 	@touch $@
 
 demo: $(VENV)/ready

@@ -5,24 +5,20 @@ With mosquitto if that is installed, else with the embedded broker; the case say
 
 from __future__ import annotations
 
-import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from form import Row, at_least, at_most, main
+from parts import MOSQUITTO, running_broker
 
 from edgemill_agent.clock import Clock
 from edgemill_agent.ledger import Entry, Ledger, LedgerView, open_ledger
 from edgemill_core.ledger import Kind
 from edgemill_link.broker_settings import BrokerSettings
-from edgemill_link.embedded_broker import EmbeddedBroker
 from edgemill_link.publisher import Publisher
 
 VERDICTS, GROUP, RUNS = 20_000, 20, 3
@@ -30,7 +26,6 @@ VERDICTS, GROUP, RUNS = 20_000, 20, 3
 BODY = {"item": "part-00000.png", "context": {"expected": "L7K42B 2027-05"}, "ms": 25.0, "engine_ms": 20.0} | {
     "verdict": {"decision": "pass", "reasons": [], "confidence": 0.99, "reading": {"text": "L7K42B 2027-05"}}
 }
-MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin")
 LINE = """
 import asyncio, sys
 from pathlib import Path
@@ -54,26 +49,6 @@ asyncio.run(run())
 """
 
 
-@contextmanager
-def broker(folder: Path) -> Iterator[str]:
-    """URL of a running broker."""
-    if MOSQUITTO is None:
-        with EmbeddedBroker() as embedded:
-            yield embedded.url
-        return
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    (folder / "mosquitto.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
-    process = subprocess.Popen([MOSQUITTO, "-c", folder / "mosquitto.conf"], stderr=subprocess.DEVNULL)
-    time.sleep(1)
-    try:
-        yield f"mqtt://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
-
-
 def write(ledger: Ledger) -> None:
     for start in range(1, VERDICTS + 1, GROUP):
         ledger.append([Entry(Kind.VERDICT, BODY, n, "s", "pass", f"{n:07d}") for n in range(start, start + GROUP)])
@@ -83,7 +58,7 @@ def acknowledged_a_second() -> float:
     """From the first verdict to the acknowledgement of the last one; writer and publisher here, consumer beside us."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        with broker(folder) as url:
+        with running_broker(folder) as url:
             consume = ["ledger", "consume", "--broker", url, "--store", str(folder / "consumer.db")]
             consumer = subprocess.Popen([sys.executable, "-m", "edgemill", *consume], stdout=subprocess.DEVNULL)
             ledger, _ = open_ledger(folder / "state", Clock())

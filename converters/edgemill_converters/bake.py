@@ -9,15 +9,17 @@ import numpy as np
 import onnx
 
 from edgemill_converters.importers import ImportedModel
+from edgemill_converters.importers.base import Native
 from edgemill_converters.passes.bake_input import BakeInput
-from edgemill_converters.passes.base import Pass, Sequential
+from edgemill_converters.passes.base import Pass, Sequential, copy_of
 from edgemill_converters.passes.fix_shape import FixShape, picture_input
 from edgemill_converters.passes.fold import Fold
 from edgemill_converters.passes.select_classes import SelectClasses, text_classes
 from edgemill_converters.passes.upgrade_opset import UpgradeOpset
 from edgemill_core.errors import ModelError
 from edgemill_core.picture_input import Colour, Layout, PictureInput
-from edgemill_core.tasks import Task, TextRecognition
+from edgemill_core.row_input import RowInput
+from edgemill_core.tasks import MarketRisk, Task, TextRecognition
 from edgemill_core.tensors import Array
 
 
@@ -61,31 +63,62 @@ class BakedModel:
     """The FP32 graph with everything baked in, and what is needed to run the untouched model beside it.
 
     Attributes:
-        graph: takes ``picture: uint8[1, height, width, channels]``, gives the task's output.
+        graph: takes ``picture: uint8[1, height, width, channels]`` or ``row: float64[1, features]``, gives the task's
+            output.
         reference: the imported model with its input shape fixed and nothing else changed.
         classes: see ``TaskOutput``.
         steps: names of the passes that made ``graph``.
+        native: the model's own library, which is the reference where there is one.
     """
 
     graph: onnx.ModelProto
     reference: onnx.ModelProto
     classes: tuple[int, ...] | None
     steps: str
+    native: Native | None = None
 
 
-def bake(model: ImportedModel, declared: PictureInput, task: Task) -> BakedModel:
+def bake(model: ImportedModel, declared: PictureInput | RowInput, task: Task) -> BakedModel:
     """Fix the shape, upgrade the opset, select the task's output, bake the input, fold.
 
     Raises:
         ModelError: the recipe does not fit the model.
         PassError: a pass failed.
     """
+    if isinstance(declared, RowInput):
+        return _bake_rows(model, task)
+    if task.name not in OUTPUTS:
+        raise ModelError(
+            f"task {task.name!r} takes no pictures",
+            expected="features: under input:",
+            got="size: under input:",
+            fix="mend input: or task: in the recipe",
+        )
     reference = FixShape(declared)(model.proto)
     output = OUTPUTS[task.name](task, model, reference)
     chain = Sequential([UpgradeOpset(), *output.passes, BakeInput(declared), Fold()])
     graph = chain(reference)
     graph.ClearField("metadata_props")
     return BakedModel(graph, reference, output.classes, f"fix-shape → {chain.name}")
+
+
+def _bake_rows(model: ImportedModel, task: Task) -> BakedModel:
+    """Nothing is baked in: the graph takes the numbers as they are. Its output gets the task's name."""
+    levels = len(task.levels) if isinstance(task, MarketRisk) else 0
+    outputs = model.proto.graph.output[0].type.tensor_type.shape.dim[-1].dim_value
+    if outputs != levels:
+        raise ModelError(
+            f"the model does not give what task {task.name!r} reads",
+            expected=f"{levels} outputs, one a level" if levels else "a model that takes pictures",
+            got=f"{outputs} outputs",
+            fix="name one model file per level, in the order of levels:",
+        )
+    graph = copy_of(model.proto)
+    old = graph.graph.output[0].name
+    graph.graph.output[0].name = task.output
+    for node in graph.graph.node:
+        node.output[:] = [task.output if name == old else name for name in node.output]
+    return BakedModel(graph, model.proto, None, "trees in float64", model.native)
 
 
 def reference_feeds(baked: BakedModel, prepared: Array, declared: PictureInput) -> dict[str, Array]:

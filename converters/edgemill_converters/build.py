@@ -59,7 +59,7 @@ class _Clock:
 
 @dataclass(frozen=True)
 class _JudgeSet:
-    """The judge's pictures, prepared once for all candidates."""
+    """The judge's samples, prepared once for all candidates."""
 
     samples: list[Sample]
     truths: list[Truth]
@@ -128,7 +128,8 @@ def _build(recipe: Recipe, folder: Path, scratch: Path, clock: _Clock, extra: Se
     for target in recipe.targets:
         engine_class(target.runtime)
     with clock.step("read"):
-        calibration = read_set(recipe, "calibration", recipe.data.calibration)
+        source = recipe.data.calibration
+        calibration = read_set(recipe, "calibration", source) if source is not None else []
         samples = read_set(recipe, "judge", recipe.data.judge)
         truths = judging.truths_of(samples)
         check_disjoint({"calibration": calibration, "judge": samples})
@@ -186,10 +187,10 @@ def _outputs(
     judged: _JudgeSet,
     progress: Progress,
 ) -> dict[str, Array]:
-    """Each candidate's output for every picture of the judge, one candidate after the other."""
+    """Each candidate's output for every sample of the judge, one candidate after the other."""
     outputs = {}
     for candidate in entrants:
-        progress(f"judging {candidate.name} on {len(judged.samples)} pictures")
+        progress(f"judging {candidate.name} on {len(judged.samples)} samples")
         graph = scratch / "all" / graphs[candidate.name][0]
         with EngineChild(candidate.target.runtime, graph, candidate.target.device) as child:
             into = scratch / f"{candidate.name}.npy"

@@ -20,7 +20,7 @@ class Candidate:
 
     Attributes:
         name: e.g. ``onnxruntime-cpu-int8``.
-        precision: what the graph computes in, fp32 or int8.
+        precision: what the graph computes in, fp64, fp32 or int8.
         graph: the graph in its runtime's dialect.
         steps: how it was made, for the report.
     """
@@ -61,8 +61,8 @@ def candidates(
     """
     for target in recipe.targets:
         for precision in target.precisions:
-            if precision == "fp32":
-                yield Candidate(f"{target.name}-fp32", target, "fp32", baked.graph, baked.steps)
+            if precision in ("fp32", "fp64"):
+                yield Candidate(f"{target.name}-{precision}", target, precision, baked.graph, baked.steps)
             elif plan is not None:
                 yield _int8(target, "int8", baked, plan)
     for variant in extra:

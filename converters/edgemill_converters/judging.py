@@ -11,8 +11,9 @@ import onnx
 
 from edgemill_converters.bake import BakedModel, reference_feeds, reference_output
 from edgemill_converters.measuring import EngineChild
-from edgemill_core.errors import DataError
+from edgemill_core.errors import DataError, InputError
 from edgemill_core.picture_input import PictureInput
+from edgemill_core.row_input import RowInput
 from edgemill_core.samples import Sample, Truth
 from edgemill_core.tasks import Task
 from edgemill_core.tensors import Array
@@ -21,9 +22,27 @@ from edgemill_runtimes.engines import load
 from edgemill_runtimes.frames import prepare, read_picture
 
 
-def prepare_set(samples: Sequence[Sample], declared: PictureInput) -> Array:
-    """All pictures of a set as engine inputs, ``uint8[samples, height, width, channels]``."""
+def prepare_set(samples: Sequence[Sample], declared: PictureInput | RowInput) -> Array:
+    """All samples of a set as engine inputs.
+
+    Returns:
+        ``uint8[samples, height, width, channels]``, or ``float64[samples, features]``.
+    """
+    if isinstance(declared, RowInput):
+        return np.concatenate([_row(sample, declared) for sample in samples])
     return np.concatenate([prepare(read_picture(sample.picture), declared) for sample in samples])
+
+
+def _row(sample: Sample, declared: RowInput) -> Array:
+    try:
+        return declared.prepare(sample.fields)
+    except InputError as error:
+        raise DataError(
+            f"row {sample.id!r} of {sample.picture}: {error.what}",
+            expected=error.expected,
+            got=error.got,
+            fix=error.fix,
+        ) from error
 
 
 def truths_of(samples: Sequence[Sample]) -> list[Truth]:
@@ -37,7 +56,7 @@ def truths_of(samples: Sequence[Sample]) -> list[Truth]:
         raise DataError(
             "the judge needs labels",
             expected="data: judge: {labels: …}",
-            got=f"{len(samples) - len(truths)} of {len(samples)} pictures without a label",
+            got=f"{len(samples) - len(truths)} of {len(samples)} samples without a label",
             fix="label the pictures, or name a labelled set in the recipe",
         )
     return truths
@@ -45,13 +64,17 @@ def truths_of(samples: Sequence[Sample]) -> list[Truth]:
 
 def reference_verdicts(
     baked: BakedModel,
-    declared: PictureInput,
+    declared: PictureInput | RowInput,
     task: Task,
     prepared: Array,
     samples: Sequence[Sample],
     progress: Callable[[str], None],
 ) -> list[Verdict]:
-    """Verdicts of the untouched model, normalised on the host."""
+    """Verdicts of the untouched model: by its own library, or normalised on the host."""
+    if baked.native is not None:
+        return verdicts_of(baked.native(prepared), task, samples)
+    if isinstance(declared, RowInput):
+        raise TypeError("a model that takes rows is judged by its own library")
     verdicts = []
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder, "reference.onnx")

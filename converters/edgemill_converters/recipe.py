@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from edgemill_core.budget import Budget, budgets_by_metric
 from edgemill_core.errors import DataError, RecipeError
+from edgemill_core.metrics import metric_named
 from edgemill_core.picture_input import PictureInput
+from edgemill_core.row_input import RowInput
 from edgemill_core.tasks import Task, task_from
 from edgemill_core.validation import first_complaint
 from edgemill_core.yaml_lines import Lines, line_of, read_yaml
@@ -33,14 +35,25 @@ class ModelSource(Strict):
     """Where the trained model lies.
 
     Attributes:
-        file: path, relative to the recipe, or to ``package`` if that is given.
+        file: path, relative to the recipe, or to ``package`` if that is given. Several files of one kind make one
+            model with one output column each, in this order.
         package: an installed Python package that ships the file; it is located, never imported.
         classes: key of the model's own metadata that lists its classes, one a line.
+        scaled_by: a feature that the outputs are multiplied by, where the model was trained on targets divided by it.
     """
 
-    file: str
+    file: str | Annotated[tuple[str, ...], Field(min_length=1)]
     package: str | None = None
     classes: str | None = None
+    scaled_by: str | None = None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All of them."""
+        return (self.file,) if isinstance(self.file, str) else self.file
+
+
+_READERS = ("labels", "pictures", "rows")
 
 
 class DataSource(Strict):
@@ -49,29 +62,31 @@ class DataSource(Strict):
     Attributes:
         labels: a CSV file, or a folder with ``labels.csv``.
         pictures: a folder of pictures without labels.
+        rows: a CSV file with the model's features, and ``outcome``.
         take: use only the first so many, in the order of the file.
     """
 
     labels: str | None = None
     pictures: str | None = None
+    rows: str | None = None
     take: Annotated[int, Field(gt=0)] | None = None
 
     @model_validator(mode="after")
     def _one_reader(self) -> DataSource:
-        if (self.labels is None) == (self.pictures is None):
-            raise ValueError("name exactly one of: labels, pictures")
+        if sum(getattr(self, name) is not None for name in _READERS) != 1:
+            raise ValueError(f"name exactly one of: {', '.join(_READERS)}")
         return self
 
     @property
     def reader(self) -> tuple[str, str]:
         """Name of the reader and the path it reads."""
-        return ("labels", self.labels) if self.labels is not None else ("pictures", str(self.pictures))
+        return next((name, str(getattr(self, name))) for name in _READERS if getattr(self, name) is not None)
 
 
 class DataSets(Strict):
-    """The sets, which must not share a picture."""
+    """The sets, which must not share a sample. Only INT8 needs a calibration set."""
 
-    calibration: DataSource
+    calibration: DataSource | None = None
     judge: DataSource
 
 
@@ -85,9 +100,9 @@ class Target(Strict):
     @field_validator("precisions")
     @classmethod
     def _known(cls, precisions: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = set(precisions) - {"fp32", "int8"}
+        unknown = set(precisions) - {"fp64", "fp32", "int8"}
         if unknown:
-            raise ValueError(f"fp32 | int8, not {', '.join(sorted(unknown))}")
+            raise ValueError(f"fp64 | fp32 | int8, not {', '.join(sorted(unknown))}")
         return precisions
 
     @property
@@ -104,7 +119,7 @@ class Recipe(Strict):
     version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
     task: dict[str, Any]
     model: ModelSource
-    input: PictureInput
+    input: PictureInput | RowInput
     data: DataSets
     budget: Annotated[tuple[Budget, ...], Field(min_length=1)]
     targets: Annotated[tuple[Target, ...], Field(min_length=1)]
@@ -123,8 +138,9 @@ class Recipe(Strict):
 
     @field_validator("input")
     @classmethod
-    def _normalise_fits(cls, declared: PictureInput) -> PictureInput:
-        for key in ("mean", "std"):
+    def _normalise_fits(cls, declared: PictureInput | RowInput) -> PictureInput | RowInput:
+        for key in ("mean", "std") if isinstance(declared, PictureInput) else ():
+            assert isinstance(declared, PictureInput)
             numbers = len(getattr(declared.normalise, key))
             if numbers not in (1, declared.channels):
                 fit = "1 number" if declared.channels == 1 else f"1 or {declared.channels} numbers"
@@ -139,6 +155,20 @@ class Recipe(Strict):
         if doubled:
             raise ValueError(f"each variant once; asked for twice: {', '.join(doubled)}")
         return targets
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Recipe:
+        rows = isinstance(self.input, RowInput)
+        for target in self.targets:
+            fitting = {"fp64"} if rows else {"fp32", "int8"}
+            if set(target.precisions) - fitting:
+                kind = "a model that takes numbers" if rows else "a model that takes pictures"
+                raise ValueError(f"precisions of {kind}: {', '.join(sorted(fitting))}; write them under targets:")
+        if (self.data.judge.rows is not None) != rows:
+            raise ValueError("rows: under data: goes with features: under input:, pictures with size:")
+        if any("int8" in target.precisions for target in self.targets) and self.data.calibration is None:
+            raise ValueError("INT8 needs data: calibration:")
+        return self
 
     def make_task(self) -> Task:
         """The task, with its settings checked."""
@@ -205,6 +235,14 @@ def _check_budget(recipe: Recipe, task: Task) -> None:
             expected=" | ".join(task.metrics),
             got=", ".join(unknown),
             fix="name metrics of this task under budget:",
+        )
+    floored = [b.metric for b in recipe.budget if b.floor is not None and metric_named(b.metric).is_loss]
+    if floored:
+        raise RecipeError(
+            "the budget sets a floor for a loss",
+            expected="a floor only for a rate, which is a share of samples",
+            got=", ".join(floored),
+            fix="remove floor: there; max_drop: is the share by which the loss may grow",
         )
     pair = {"escape_rate", "overkill_rate"}
     if len(pair & set(table)) == 1:

@@ -7,7 +7,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from edgemill_agent.ledger import Ages
 from edgemill_agent.ledger.store import LEAST_QUOTA, QUOTA
@@ -55,22 +64,35 @@ class SourceSettings(Strict):
 
     Attributes:
         folder: pictures, taken in the order of their names, once each; new ones are seen as they come.
+        rows: a CSV file of requests, taken in its order, once each; the first column names the request and rises.
         labels: CSV with the columns file and expected: the code that each picture should carry.
         once: end when every picture that is there was taken.
         slots: frames that may wait.
         max_frame_bytes: of a decoded picture (height x width x 3).
     """
 
-    folder: Path
+    folder: Path | None = None
+    rows: Path | None = None
     labels: Path | None = None
     once: bool = False
     slots: Annotated[int, Field(ge=1, le=64)] = 4
     max_frame_bytes: Annotated[int, Field(ge=1024, le=256 << 20)] = 8 << 20
 
+    @model_validator(mode="after")
+    def _one_kind(self) -> SourceSettings:
+        if sum(getattr(self, name) is not None for name in SOURCES) != 1:
+            raise ValueError(f"name exactly one of: {', '.join(SOURCES)}")
+        return self
+
     @property
     def kind(self) -> str:
         """Its name in the table of sources."""
         return next(name for name in SOURCES if getattr(self, name, None) is not None)
+
+    @property
+    def gives(self) -> str:
+        """What its parts are: ``numbers`` or ``pictures``."""
+        return "numbers" if self.rows is not None else "pictures"
 
 
 class EvidenceSettings(Strict):
@@ -215,5 +237,5 @@ def _absolute(settings: AgentSettings, folder: Path) -> AgentSettings:
 
 
 def _absolute_source(source: SourceSettings, folder: Path) -> SourceSettings:
-    labels = folder / source.labels if source.labels else None
-    return source.model_copy(update={"folder": folder / source.folder, "labels": labels})
+    named = {name: getattr(source, name) for name in ("folder", "rows", "labels")}
+    return source.model_copy(update={name: folder / path for name, path in named.items() if path is not None})

@@ -1,4 +1,4 @@
-"""Bundle + picture → verdict."""
+"""Bundle + picture or numbers → verdict."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 
 from edgemill_core.bundle import Bundle, VariantEntry
-from edgemill_core.errors import EdgemillError, EngineError, MissingPartError
+from edgemill_core.errors import EdgemillError, EngineError, InputError, MissingPartError
 from edgemill_core.picture_input import PictureInput
+from edgemill_core.row_input import RowInput
 from edgemill_core.tasks import Task
 from edgemill_core.tensors import Array
 from edgemill_core.verdict import Verdict
@@ -21,27 +22,40 @@ NOTHING_KNOWN: Mapping[str, str] = MappingProxyType({})
 class Pipeline:
     """An engine with the pre-processing and the task that belong to it. Use it as a context manager."""
 
-    def __init__(self, engine: Engine, declared: PictureInput, task: Task) -> None:
+    def __init__(self, engine: Engine, declared: PictureInput | RowInput, task: Task) -> None:
         self.engine = engine
         self.declared = declared
         self.task = task
         self._input = engine.inputs[0].name
 
-    def __call__(self, picture: Frame | Path | str, context: Mapping[str, str] = NOTHING_KNOWN) -> Verdict:
-        """Decide on one picture.
+    def __call__(
+        self, part: Frame | Path | str | Mapping[str, object], context: Mapping[str, str] = NOTHING_KNOWN
+    ) -> Verdict:
+        """Decide on one part.
 
         Args:
-            picture: a frame (``uint8[height, width, 3]``, blue-green-red) or a file.
+            part: a frame (``uint8[height, width, 3]``, blue-green-red) or a picture's file; for a model that takes
+                numbers, the numbers by name.
             context: what the line knows of this part, e.g. ``{"expected": "L7K42B"}``.
 
         Raises:
-            InputError: the picture cannot be read or is too small.
+            InputError: the picture cannot be read or is too small; the numbers are not those that the model takes; or
+                the model takes the one and got the other.
         """
-        frame = read_picture(Path(picture)) if isinstance(picture, (str, Path)) else picture
-        return self.decide(prepare(frame, self.declared), context)
+        return self.decide(self._prepared(part), context)
+
+    def _prepared(self, part: Frame | Path | str | Mapping[str, object]) -> Array:
+        if isinstance(part, Mapping):
+            if isinstance(self.declared, RowInput):
+                return self.declared.prepare(part)
+            raise _wrong_kind("a picture", "numbers")
+        if isinstance(self.declared, RowInput):
+            raise _wrong_kind(f"numbers: {', '.join(self.declared.names)}", "a picture")
+        frame = read_picture(Path(part)) if isinstance(part, (str, Path)) else part
+        return prepare(frame, self.declared)
 
     def decide(self, prepared: Array, context: Mapping[str, str] = NOTHING_KNOWN) -> Verdict:
-        """Decide on an input that is prepared already, ``uint8[1, height, width, channels]``."""
+        """Decide on a prepared input, ``uint8[1, height, width, channels]`` or ``float64[1, features]``."""
         return self.task.verdict(self.outputs(prepared), context)
 
     def outputs(self, prepared: Array) -> dict[str, Array]:
@@ -63,6 +77,15 @@ class Pipeline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _wrong_kind(expected: str, got: str) -> InputError:
+    return InputError(
+        "the bundle's model takes something else",
+        expected=expected,
+        got=got,
+        fix="use a bundle whose task fits, or another source",
+    )
 
 
 def open_pipeline(bundle: Bundle, runtime: str | None = None, settings: EngineSettings | None = None) -> Pipeline:

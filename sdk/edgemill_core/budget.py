@@ -13,6 +13,7 @@ from enum import Enum
 from math import ceil, log
 from typing import Annotated
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from edgemill_core.errors import DataError
@@ -24,6 +25,8 @@ from edgemill_core.statistics import (
     drop_upper_bound,
     lower_bound,
     non_inferiority_p_value,
+    relative_increase,
+    relative_increase_upper_bound,
     samples_needed,
 )
 from edgemill_core.verdict import Verdict
@@ -34,7 +37,8 @@ class Budget(BaseModel):
 
     Attributes:
         metric: name of a metric of the task.
-        max_drop: largest tolerated worsening, in parts of 1 (0.01 is one point).
+        max_drop: largest tolerated worsening, in parts of 1: points of a rate (0.01 is one point), or the share by
+            which a mean loss may grow.
         confidence: one-sided, e.g. 0.95.
         floor: share of samples (in parts of 1) that must be right whatever the reference does, shown at the same
             confidence; for an error rate this is 1 minus the rate.
@@ -65,8 +69,9 @@ class Judgement:
         why: one sentence for people.
         needs: about how many samples of the population would decide an undecided case.
         counts: the paired comparison.
-        reference: the metric of the reference, in parts of 1.
-        variant: the metric of the variant, in parts of 1.
+        reference: the metric of the reference, in parts of 1, or its mean loss.
+        variant: the metric of the variant, in parts of 1, or its mean loss.
+        drop: the worsening that was seen, in parts of 1.
         drop_upper_bound: upper confidence bound of the worsening, in parts of 1.
     """
 
@@ -77,6 +82,7 @@ class Judgement:
     counts: PairedCounts
     reference: float
     variant: float
+    drop: float
     drop_upper_bound: float
 
     def as_dict(self) -> dict[str, object]:
@@ -145,7 +151,7 @@ def judge(
 
 def _gates(reference: Sequence[Verdict], variant: Sequence[Verdict]) -> list[str]:
     gates = []
-    broken = sum(v.confidence != v.confidence for v in variant)
+    broken = sum(v.broken for v in variant)
     if broken:
         gates.append(f"{broken} of {len(variant)} outputs hold values that are not numbers")
     told_apart = {(r.decision, str(r.reading)) for r in reference}
@@ -159,6 +165,8 @@ def _judge_metric(
     budget: Budget, truths: Sequence[Truth], reference: Sequence[Verdict], variant: Sequence[Verdict]
 ) -> Judgement:
     metric = metric_named(budget.metric)
+    if metric.is_loss:
+        return _judge_loss(budget, metric, truths, reference, variant)
     pairs = [
         (bool(metric.wrong(truth, before)), _wrong(metric, truth, after))
         for truth, before, after in zip(truths, reference, variant, strict=True)
@@ -175,7 +183,7 @@ def _judge_metric(
 
 def _wrong(metric: Metric, truth: Truth, verdict: Verdict) -> bool:
     # A verdict without a number is never right, even where "reject" happens to be the right word.
-    return verdict.confidence != verdict.confidence or bool(metric.wrong(truth, verdict))
+    return verdict.broken or bool(metric.wrong(truth, verdict))
 
 
 def _decide(budget: Budget, metric: Metric, counts: PairedCounts, errors: tuple[int, int]) -> Judgement:
@@ -197,7 +205,37 @@ def _decide(budget: Budget, metric: Metric, counts: PairedCounts, errors: tuple[
         shown = lower_bound(n - errors[1], n, budget.confidence)
         if shown < budget.floor:
             outcome, why = Outcome.FAIL, f"{metric.title}: shown right {shown:.2%}, floor {budget.floor:.2%} ({n})"
-    return Judgement(budget, outcome, why, needs, counts, rates[0], rates[1], bound)
+    return Judgement(budget, outcome, why, needs, counts, rates[0], rates[1], counts.drop if n else 0.0, bound)
+
+
+def _judge_loss(
+    budget: Budget, metric: Metric, truths: Sequence[Truth], reference: Sequence[Verdict], variant: Sequence[Verdict]
+) -> Judgement:
+    pairs = [
+        (lost, loses)
+        for truth, was, now in zip(truths, reference, variant, strict=True)
+        if (lost := metric.score(truth, was)) is not None and (loses := metric.score(truth, now)) is not None
+    ]
+    before, after = np.array(pairs, np.float64).reshape(-1, 2).T
+    counts = PairedCounts(len(pairs), worse=int((after > before).sum()), better=int((after < before).sum()))
+    means = (float(before.mean()), float(after.mean())) if pairs else (float("nan"), float("nan"))
+    drop = relative_increase(before, after) if pairs else float("nan")
+    bound = relative_increase_upper_bound(before, after, budget.confidence)
+    why = (
+        f"{metric.title}: {means[0]:.6g} → {means[1]:.6g} on {len(pairs)}, worse by at most {bound:.2%}; "
+        f"allowed {budget.max_drop:.2%} at {budget.confidence:.0%}"
+    )
+    needs = None
+    if bound <= budget.max_drop:
+        outcome = Outcome.PASS
+    elif drop < budget.max_drop:
+        # The width of the bound shrinks with the root of the number of samples.
+        room = (bound - drop) / (budget.max_drop - drop)
+        outcome, needs = Outcome.UNDECIDED, ceil(max(2, len(pairs)) * room**2) if room < 1e3 else 10**6
+        why = f"{why}; too few samples to tell: needs about {needs}"
+    else:
+        outcome = Outcome.FAIL
+    return Judgement(budget, outcome, why, needs, counts, means[0], means[1], drop, bound)
 
 
 def budgets_by_metric(budgets: Sequence[Budget]) -> Mapping[str, Budget]:

@@ -6,7 +6,7 @@ only on a good one. A sample outside the population scores ``None``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edgemill_core.errors import RecipeError
@@ -22,13 +22,15 @@ class Metric:
         name: as written in recipes.
         title: for people, e.g. "escapes (bad parts passed)".
         higher_is_better: the direction.
-        score: truth and verdict to 0 or 1, or ``None`` outside the population.
+        score: truth and verdict to 0 or 1, or to a loss; ``None`` outside the population.
+        is_loss: the score is a loss of any size, compared by its mean; else it is 0 or 1, and errors are counted.
     """
 
     name: str
     title: str
     higher_is_better: bool
     score: Callable[[Truth, Verdict], float | None]
+    is_loss: bool = False
 
     def wrong(self, truth: Truth, verdict: Verdict) -> bool | None:
         """Whether the verdict counts against the variant; ``None`` outside the population."""
@@ -50,12 +52,24 @@ def _exact(truth: Truth, verdict: Verdict) -> float | None:
     return float(verdict.reading.get("text") == truth.text)
 
 
+def _pinball(truth: Truth, verdict: Verdict) -> float | None:
+    """Mean over the levels (Koenker and Bassett 1978, "Regression Quantiles")."""
+    quantiles = verdict.reading.get("quantiles")
+    if truth.outcome is None:
+        return None
+    if not isinstance(quantiles, Mapping) or not quantiles:
+        return float("inf")
+    misses = [(float(level), truth.outcome - float(value)) for level, value in quantiles.items()]
+    return sum(max(level * miss, (level - 1) * miss) for level, miss in misses) / len(misses)
+
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric("escape_rate", "escapes (bad parts passed)", higher_is_better=False, score=_escape),
         Metric("overkill_rate", "overkill (good parts not passed)", higher_is_better=False, score=_overkill),
         Metric("exact_rate", "readable codes read exactly", higher_is_better=True, score=_exact),
+        Metric("pinball_loss", "pinball loss", higher_is_better=False, score=_pinball, is_loss=True),
     )
 }
 

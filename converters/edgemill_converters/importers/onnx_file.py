@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
 
+from edgemill_converters.importers.base import Imported
+from edgemill_converters.recipe import Recipe
 from edgemill_core.errors import ModelError
+from edgemill_core.picture_input import PictureInput
 
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 OLDEST_OPSET = 7
@@ -16,12 +20,20 @@ NEWEST_OPSET = 23
 """Newest opset that every pinned runtime reads."""
 
 
-def import_onnx(path: Path) -> onnx.ModelProto:
+def import_onnx(paths: Sequence[Path], recipe: Recipe) -> Imported:
     """Read an ONNX file.
 
     Raises:
         ModelError: not ONNX, cut off, of an opset or operator domain that the runtimes do not read, or invalid.
     """
+    if len(paths) != 1 or not isinstance(recipe.input, PictureInput):
+        raise ModelError(
+            "an ONNX model is one file that takes a picture",
+            expected="one file under model:, and size: under input:",
+            got=f"{len(paths)} files, input: {'size' if isinstance(recipe.input, PictureInput) else 'features'}",
+            fix="mend the recipe",
+        )
+    (path,) = paths
     try:
         model = onnx.load(path)
     except (DecodeError, onnx.checker.ValidationError, OSError, ValueError, RuntimeError) as error:
@@ -39,7 +51,7 @@ def import_onnx(path: Path) -> onnx.ModelProto:
             got=str(error).strip()[:400],
             fix="export the model again",
         ) from error
-    return model
+    return Imported(model)
 
 
 def _not_onnx(path: Path, got: str) -> ModelError:

@@ -7,14 +7,16 @@ from pathlib import Path
 
 from edgemill_converters.readers.labels import read_labels
 from edgemill_converters.readers.pictures import read_pictures
+from edgemill_converters.readers.rows import read_rows
 from edgemill_converters.recipe import DataSource, Recipe
-from edgemill_core.durable import sha256_file
+from edgemill_core.durable import canonical_json, sha256_bytes, sha256_file
 from edgemill_core.errors import DataError
 from edgemill_core.samples import Sample
 
 READERS: dict[str, Callable[[Path], list[Sample]]] = {
     "labels": read_labels,
     "pictures": read_pictures,
+    "rows": read_rows,
 }
 
 
@@ -29,9 +31,9 @@ def read_set(recipe: Recipe, role: str, source: DataSource) -> list[Sample]:
     if not samples:
         raise DataError(
             f"the {role} set is empty",
-            expected="at least one picture",
+            expected="at least one sample",
             got=f"none in {recipe.path(where)}",
-            fix=f"put pictures there, or mend data: {role}: in the recipe",
+            fix=f"put some there, or mend data: {role}: in the recipe",
         )
     for sample in samples:
         if not sample.picture.is_file():
@@ -45,7 +47,7 @@ def read_set(recipe: Recipe, role: str, source: DataSource) -> list[Sample]:
 
 
 def check_disjoint(sets: Mapping[str, list[Sample]]) -> None:
-    """Refuse sets that share a picture, by content.
+    """Refuse sets that share a picture or a row, by content.
 
     Raises:
         DataError: naming both sets and both files.
@@ -53,12 +55,18 @@ def check_disjoint(sets: Mapping[str, list[Sample]]) -> None:
     seen: dict[str, tuple[str, Path]] = {}
     for role, samples in sets.items():
         for sample in samples:
-            digest = sha256_file(sample.picture)
+            digest = _content(sample)
             other = seen.setdefault(digest, (role, sample.picture))
             if other[0] != role:
                 raise DataError(
-                    f"the {other[0]} and {role} sets share a picture",
-                    expected="disjoint sets: a variant tuned on the judge's pictures proves nothing",
+                    f"the {other[0]} and {role} sets share a sample",
+                    expected="disjoint sets: a variant tuned on the judge's samples proves nothing",
                     got=f"{other[1]} and {sample.picture} are the same",
                     fix="remove it from one of the sets",
                 )
+
+
+def _content(sample: Sample) -> str:
+    if sample.fields:
+        return sha256_bytes(canonical_json([dict(sample.fields), sample.truth.outcome if sample.truth else None]))
+    return sha256_file(sample.picture)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLOURS = {"fp32": "#0072b2", "int8": "#c75000"}
+_COLOURS = {"fp64": "#0072b2", "fp32": "#0072b2", "int8": "#c75000"}
 _OTHER, _SOFT = "#5b4b8a", "#56646f"
 _SHAPES = {Outcome.PASS: "o", Outcome.FAIL: "X", Outcome.UNDECIDED: "^"}
 _TICKS = 400

@@ -76,4 +76,4 @@ def _change(metric: Metric, truth: Truth, before: Verdict, after: Verdict) -> in
     if was is None:
         return 0
     # As the judge has it: a verdict without a number is never right.
-    return int(bool(metric.wrong(truth, after)) or after.confidence != after.confidence) - int(was)
+    return int(bool(metric.wrong(truth, after)) or after.broken) - int(was)

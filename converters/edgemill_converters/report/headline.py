@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from edgemill_converters.report.wording import (
+    UNQUANTIZED,
     fp32_of,
     objective_ms,
     objective_name,
@@ -40,7 +41,7 @@ def headline(result: BuildResult) -> Headline:
         return _nothing(result)
     shipped = [result.variant(name) for name in result.choice.shipped]
     sentence = "; ".join(_clause(result, variant) for variant in shipped) + "."
-    gained = any(variant.precision != "fp32" for variant in shipped)
+    gained = any(variant.precision not in UNQUANTIZED for variant in shipped)
     return Headline(Tone.GOOD if gained else Tone.PLAIN, sentence)
 
 
@@ -56,7 +57,7 @@ def _nothing(result: BuildResult) -> Headline:
 
 def _clause(result: BuildResult, variant: VariantResult) -> str:
     ships = f"{variant.precision.upper()} ships for {place(variant)}"
-    if variant.precision == "fp32":
+    if variant.precision in UNQUANTIZED:
         return f"{ships}, {_why_no_int8(result, variant)}"
     fp32 = fp32_of(result, variant)
     if fp32 is None:
@@ -69,7 +70,7 @@ def _clause(result: BuildResult, variant: VariantResult) -> str:
 
 
 def _why_no_int8(result: BuildResult, fp32: VariantResult) -> str:
-    rivals = [v for v in result.variants if v.precision != "fp32" and target_of(v) == target_of(fp32)]
+    rivals = [v for v in result.variants if v.precision not in UNQUANTIZED and target_of(v) == target_of(fp32)]
     if not rivals:
         return "the only precision asked for there"
     order = [Outcome.PASS, Outcome.UNDECIDED, Outcome.FAIL]

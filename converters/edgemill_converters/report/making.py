@@ -7,7 +7,14 @@ from collections.abc import Mapping, Sequence
 from edgemill_converters.report.markup import Markup, element, joined
 from edgemill_converters.report.wording import NOT_AVAILABLE, confidence, objective_name, percent
 from edgemill_converters.result import BuildResult
+from edgemill_core.metrics import metric_named
+from edgemill_core.picture_input import PictureInput
+from edgemill_core.row_input import RowInput
 
+_LOSS_NOTE = (
+    "A loss is compared by its mean. The bound is a bootstrap over blocks of neighbouring samples, in pairs, and grows "
+    "true with the number of samples; the test described below is for rates."
+)
 Facts = Sequence[tuple[str, str]]
 
 
@@ -19,7 +26,7 @@ def making_section(result: BuildResult) -> Markup:
         ("Quantization plan", _plan(result)),
         ("Time", _seconds(result)),
         ("Machine", _facts(_environment(result.environment))),
-        ("What the confidence means", _notes()),
+        ("What the confidence means", _notes(any(metric_named(b.metric).is_loss for b in result.recipe.budget))),
     )
     return joined(joined((element("h3", title), content)) for title, content in parts)
 
@@ -34,9 +41,7 @@ def _code(text: object) -> Markup:
 
 
 def _identity(result: BuildResult) -> list[tuple[str, str]]:
-    recipe, declared = result.recipe, result.recipe.input
-    region = declared.region
-    looked_at = f"{region.width} × {region.height} at ({region.x}, {region.y})" if region else "the whole picture"
+    recipe = result.recipe
     budget = (
         f"{b.metric} worse by at most {percent(b.max_drop)} at {confidence(b.confidence)}"
         + (f", floor {percent(b.floor)}" if b.floor is not None else "")
@@ -47,11 +52,19 @@ def _identity(result: BuildResult) -> list[tuple[str, str]]:
         ("targets", "; ".join(f"{t.runtime} on {t.device} ({', '.join(t.precisions)})" for t in recipe.targets)),
         ("objective", f"smallest {objective_name(result)} inside the budget"),
         ("budget", "; ".join(budget)),
-        ("input", f"{looked_at}, brought to {declared.size[0]} × {declared.size[1]} ({declared.resize.method.value})"),
-        ("judge set", f"{len(result.samples):,} labelled pictures"),
+        ("input", _input(recipe.input)),
+        ("judge set", f"{len(result.samples):,} labelled samples"),
         *((f"model {key}", _code(value)) for key, value in result.model.items()),
         ("content digest of the bundle", _digest(result)),
     ]
+
+
+def _input(declared: PictureInput | RowInput) -> str:
+    if isinstance(declared, RowInput):
+        return f"{len(declared.features)} numbers: {', '.join(declared.names)}"
+    region = declared.region
+    looked_at = f"{region.width} × {region.height} at ({region.x}, {region.y})" if region else "the whole picture"
+    return f"{looked_at}, brought to {declared.size[0]} × {declared.size[1]} ({declared.resize.method.value})"
 
 
 def _digest(result: BuildResult) -> str:
@@ -129,10 +142,11 @@ def _plain(value: object) -> str:
     return str(value)
 
 
-def _notes() -> Markup:
+def _notes(losses: bool) -> Markup:
     notes = (
-        "Reference and variant see the same pictures, and only samples on which exactly one of them is wrong count "
-        "for or against the variant. The reference is the trained model as its author left it, in FP32.",
+        *((_LOSS_NOTE,) if losses else ()),
+        "Reference and variant see the same samples, and only samples on which exactly one of them is wrong count "
+        "for or against the variant. The reference is the trained model as its author left it.",
         "Each bound is per variant and metric: an exact unconditional paired test, ordered by likelihood ratio, "
         "one-sided at the confidence that the budget names. It holds for every number of samples.",
         "A variant must keep every budget, so judging several metrics makes no error likelier. Judging several "

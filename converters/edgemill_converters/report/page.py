@@ -16,11 +16,13 @@ from edgemill_converters.report.tables import budget_table, variants_table
 from edgemill_converters.report.tiles import tiles
 from edgemill_converters.result import BuildResult
 from edgemill_core.durable import write_bytes
+from edgemill_core.row_input import RowInput
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """What the browser is told to load: nothing. A second lock beside escaping."""
 
-_SECTIONS: tuple[tuple[str, str, str, Callable[[BuildResult], Markup]], ...] = (
+_Section = tuple[str, str, str, Callable[[BuildResult], Markup]]
+_SECTIONS: tuple[_Section, ...] = (
     ("variants", "Variants", "What was built for each target, and why it ships or not.", variants_table),
     ("budget", "Budget", "Reference against variant on the same parts of the judge set.", budget_table),
     ("plots", "Plots", "", plots_section),
@@ -53,10 +55,10 @@ def page(result: BuildResult) -> str:
     """The whole page as text."""
     sections = (
         element("section", element("h2", title, id=anchor), _lead(lead), content(result))
-        for anchor, title, lead, content in _SECTIONS
+        for anchor, title, lead, content in _sections(result)
     )
     footer = element("footer", f"Edgemill build report of {result.recipe.name} {result.recipe.version}. ")
-    body = element("body", _header(result), _contents(), element("main", joined(sections)), footer)
+    body = element("body", _header(result), _contents(result), element("main", joined(sections)), footer)
     return "<!DOCTYPE html>\n" + element("html", _head(result), body, lang="en") + "\n"
 
 
@@ -83,8 +85,14 @@ def _header(result: BuildResult) -> Markup:
     )
 
 
-def _contents() -> Markup:
-    links = (element("li", element("a", title, href=f"#{anchor}")) for anchor, title, _, _ in _SECTIONS)
+def _sections(result: BuildResult) -> list[_Section]:
+    """Where verdicts are figures, no decision can flip."""
+    figures = isinstance(result.recipe.input, RowInput)
+    return [section for section in _SECTIONS if not (figures and section[0] in ("flips", "confusion"))]
+
+
+def _contents(result: BuildResult) -> Markup:
+    links = (element("li", element("a", title, href=f"#{anchor}")) for anchor, title, _, _ in _sections(result))
     return element("nav", element("ul", joined(links)), aria_label="Contents")
 
 

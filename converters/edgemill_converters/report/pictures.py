@@ -13,7 +13,7 @@ from edgemill_converters.report.markup import Markup, element, empty_element, jo
 from edgemill_converters.report.wording import chip, metric_word
 from edgemill_converters.result import BuildResult, VariantResult
 from edgemill_core.errors import InputError
-from edgemill_core.picture_input import Region
+from edgemill_core.picture_input import PictureInput, Region
 from edgemill_core.samples import Sample, Truth
 from edgemill_core.verdict import Verdict
 from edgemill_runtimes.frames import Frame, read_picture
@@ -39,7 +39,9 @@ def _of_variant(result: BuildResult, variant: VariantResult) -> Markup:
     title = element("h3", variant.name)
     if not found:
         return joined((title, element("p", f"No flips: all {len(result.samples):,} verdicts as the reference's.")))
-    cards = (_card(flip, result.recipe.input.region) for flip in found[:SHOWN])
+    declared = result.recipe.input
+    region = declared.region if isinstance(declared, PictureInput) else None
+    cards = (_card(flip, region) for flip in found[:SHOWN])
     return joined((title, _account(found, len(result.samples)), element("div", joined(cards), class_="flips")))
 
 

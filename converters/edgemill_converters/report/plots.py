@@ -65,7 +65,7 @@ def _budget(result: BuildResult, marks: list[drawing.Mark]) -> Markup:
 def _intervals(variants: tuple[VariantResult, ...], metric: str) -> tuple[tuple[float, float] | None, ...]:
     """Per variant the drop that was seen and its upper bound."""
     found = ([j for j in v.ruling.judgements if j.budget.metric == metric] for v in variants)
-    return tuple((js[0].counts.drop if js[0].counts.n else 0.0, js[0].drop_upper_bound) if js else None for js in found)
+    return tuple((js[0].drop, js[0].drop_upper_bound) if js else None for js in found)
 
 
 def _bounds(variant: VariantResult) -> str:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _BUDGET = "#b02a1c"
+_LEAST_SHARE = 0.02
+"""Where a share of nothing is drawn: a logarithmic scale has no zero."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ def tradeoff(marks: Sequence[Mark], points: Sequence[tuple[float, float]]) -> Fi
     figure = figure_of(6.4, 3.9)
     axes = figure.add_subplot()
     shares = [y for _, y in points if np.isfinite(y)]
+    shares = [max(share, _LEAST_SHARE) for share in shares]
     low, high = min([0.3, *shares]) / 1.5, max([3.0, *shares]) * 1.5
     right = 1.12 * max(x for x, _ in points)
     axes.set(yscale="log", ylim=(low, high), xlim=(0, right), xlabel="p50, milliseconds")
@@ -45,7 +48,7 @@ def tradeoff(marks: Sequence[Mark], points: Sequence[tuple[float, float]]) -> Fi
     )
     axes.grid(visible=True)
     for mark, (x, y) in zip(marks, points, strict=True):
-        y = min(y, high)
+        y = min(max(y, _LEAST_SHARE), high)
         if mark.ships:
             axes.plot([x], [y], "o", markersize=17, markerfacecolor="none", markeredgecolor=mark.colour)
         axes.plot([x], [y], mark.shape, color=mark.colour, markersize=9, markeredgecolor="white")

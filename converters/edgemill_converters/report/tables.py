@@ -10,6 +10,7 @@ from edgemill_converters.report.wording import (
     fp32_of,
     megabytes,
     metric_title,
+    metric_value,
     percent,
     reason,
     ships,
@@ -114,7 +115,7 @@ def _judgement_cells(judgement: Judgement, floors: bool) -> list[Markup]:
     needs = f" needs about {judgement.needs:,} samples" if judgement.needs is not None else ""
     return [
         element("td", metric_title(budget.metric)),
-        number(f"{percent(judgement.reference)} → {percent(judgement.variant)}"),
+        number(" → ".join(metric_value(budget.metric, value) for value in (judgement.reference, judgement.variant))),
         number(f"{counts.worse:,}"),
         number(f"{counts.better:,}"),
         number(f"{counts.n:,}"),

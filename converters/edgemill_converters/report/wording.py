@@ -12,12 +12,20 @@ from edgemill_core.metrics import METRICS
 from edgemill_core.verdict import Decision
 
 NOT_AVAILABLE = "n/a"
+UNQUANTIZED = ("fp32", "fp64")
 _MARKS = {"pass": "✓", "fail": "✗", "undecided": "?", "reject": "✗", "uncertain": "?"}
 
 
 def percent(share: float) -> str:
     """A part of 1 in percent; ``n/a`` where there was nothing to count."""
     return f"{share:.2%}" if isfinite(share) else NOT_AVAILABLE
+
+
+def metric_value(name: str, value: float) -> str:
+    """A rate in percent, a mean loss as the number that it is."""
+    if name in METRICS and METRICS[name].is_loss:
+        return f"{value:.5g}" if isfinite(value) else NOT_AVAILABLE
+    return percent(value)
 
 
 def megabytes(size_bytes: int) -> str:
@@ -67,8 +75,8 @@ def objective_name(result: BuildResult) -> str:
 
 
 def fp32_of(result: BuildResult, variant: VariantResult) -> VariantResult | None:
-    """FP32 on the variant's own target, if the recipe asked for it."""
-    same = [v for v in result.variants if v.precision == "fp32" and target_of(v) == target_of(variant)]
+    """The unquantized variant on the variant's own target, if the recipe asked for it; FP64 for trees."""
+    same = [v for v in result.variants if v.precision in UNQUANTIZED and target_of(v) == target_of(variant)]
     return same[0] if same else None
 
 

@@ -32,6 +32,7 @@ class _Part:
     arrived_ns: int
     slot: int
     shape: list[int]
+    fields: Mapping[str, float] | None
     fault: str
     decision: str = ""
     late: bool = False
@@ -170,6 +171,7 @@ class Station:
         return {
             "bundle": str(self.settings.bundle),
             "runtime": self.settings.runtime,
+            "gives": self.settings.source.gives,
             "ring": self._ring,
             "slot_bytes": self.settings.source.max_frame_bytes,
         }
@@ -207,6 +209,7 @@ class Station:
                     told["arrived_ns"],
                     told["slot"],
                     told.get("shape", []),
+                    told.get("fields"),
                     told.get("fault", ""),
                 )
                 self._arm(part)
@@ -241,7 +244,8 @@ class Station:
         self._asked = part
         part.tries += 1
         self._watch(self.settings.hang_ms, "gave no answer")
-        self.engine.send({"number": part.number, "slot": part.slot, "shape": part.shape, "context": dict(part.context)})
+        what = {"slot": part.slot, "shape": part.shape} if part.fields is None else {"fields": part.fields}
+        self.engine.send({"number": part.number, **what, "context": dict(part.context)})
 
     def _watch(self, milliseconds: int, what: str) -> None:
         """Kill the engine unless it says something in time."""
@@ -333,6 +337,7 @@ class Station:
         body = {
             "item": part.item,
             "context": dict(part.context),
+            **({} if part.fields is None else {"fields": part.fields}),
             "verdict": verdict,
             "ms": round(milliseconds, 3),
             **more,
@@ -341,7 +346,7 @@ class Station:
 
     def _give_back(self, part: _Part) -> None:
         evidence = self.settings.evidence
-        if evidence and not part.fault and evidence.wants(part.number, part.decision, part.late):
+        if evidence and part.shape and evidence.wants(part.number, part.decision, part.late):
             self._keeper.keep(Kept(part.number, part.item, part.slot, tuple(part.shape)))
         else:
             self._free_slot(part.slot)

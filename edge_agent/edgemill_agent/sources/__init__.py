@@ -8,6 +8,7 @@ from edgemill_agent.sources.base import Source
 
 SOURCES: dict[str, str] = {
     "folder": "edgemill_agent.sources.folder:FolderSource",
+    "rows": "edgemill_agent.sources.rows:RowsSource",
 }
 """Key under ``source:`` in the settings → ``module:Class``."""
 

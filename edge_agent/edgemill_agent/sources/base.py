@@ -23,12 +23,14 @@ class Arrival:
         frame: ``uint8[height, width, 3]``, blue-green-red; ``None`` if there is no usable picture.
         context: what the line knows of the part.
         fault: why there is no frame, in words.
+        fields: the numbers of a request; ``None`` for a part that comes as a picture.
     """
 
     item: str
     frame: Pixels | None = None
     context: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     fault: str = ""
+    fields: Mapping[str, float] | None = None
 
 
 class Source(ABC):

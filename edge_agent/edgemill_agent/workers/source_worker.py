@@ -21,8 +21,9 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
 
     First message: ``kind``, ``settings``, ``after``, ``ring`` (descriptor), ``slot_bytes``, ``free`` (slots), ``state``
     (folder), ``keep`` (a frame that an earlier worker was to keep, or ``None``). Sends ``{"item", "slot", "shape",
-    "context"}``, or ``"fault"`` instead of the shape, and ``{"end": true}``; gets ``{"free": slot}``, and ``{"keep":
-    slot, "shape", "file"}``, which it answers with ``{"kept": file, "sha256", "bytes"}`` or ``{"kept", "fault"}``.
+    "context"}``, with ``"fields"`` or ``"fault"`` instead of the shape where there is no frame, and ``{"end": true}``;
+    gets ``{"free": slot}``, and ``{"keep": slot, "shape", "file"}``, which it answers with ``{"kept": file, "sha256",
+    "bytes"}`` or ``{"kept", "fault"}``.
     """
     source: Source = source_class(first["kind"])(first["settings"], first["after"])
     ring = FrameRing(first["ring"], first["slot_bytes"])
@@ -66,6 +67,8 @@ def _told(arrival: Arrival, ring: FrameRing, free: deque[int]) -> dict[str, Any]
     slot = free.popleft()
     told: dict[str, Any] = {"item": arrival.item, "context": dict(arrival.context), "slot": slot}
     frame = arrival.frame
+    if arrival.fields is not None:
+        return {**told, "fields": dict(arrival.fields)}
     if frame is None:
         return {**told, "fault": arrival.fault}
     if frame.nbytes > ring.slot_bytes:

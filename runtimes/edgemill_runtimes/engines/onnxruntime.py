@@ -119,12 +119,14 @@ def _new_session(graph: Path, options: ort.SessionOptions, provider: str) -> ort
 
 def _computes(event: dict[str, Any]) -> bool:
     name = event.get("args", {}).get("op_name", "")
-    heavy = any(word in name for word in ("Conv", "MatMul", "Gemm", *_QUANTIZED))
+    heavy = any(word in name for word in ("Conv", "MatMul", "Gemm", "TreeEnsemble", *_QUANTIZED))
     return bool(event.get("name", "").endswith("_kernel_time")) and heavy
 
 
 def _precision(event: dict[str, Any]) -> str:
-    return "int8" if any(word in event["args"]["op_name"] for word in _QUANTIZED) else "fp32"
+    if any(word in event["args"]["op_name"] for word in _QUANTIZED):
+        return "int8"
+    return "fp64" if "double" in str(event["args"].get("output_type_shape", "")) else "fp32"
 
 
 def _spec(node: Any) -> TensorSpec:

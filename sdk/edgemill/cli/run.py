@@ -1,7 +1,8 @@
-"""``edgemill run``: verdicts on pictures."""
+"""``edgemill run``: verdicts on pictures, or on the rows of tables."""
 
 from __future__ import annotations
 
+import csv
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -10,9 +11,12 @@ from itertools import count
 from pathlib import Path
 
 from edgemill.cli.output import print_json, print_line
-from edgemill_core.bundle import Bundle, open_bundle
+from edgemill_core.bundle import open_bundle
 from edgemill_core.codes import read_codes
 from edgemill_core.errors import EdgemillError, InputError
+from edgemill_core.picture_input import PictureInput
+from edgemill_core.row_input import RowInput
+from edgemill_core.row_table import OUTCOME, Row, read_table
 from edgemill_core.verdict import Verdict
 from edgemill_runtimes.frames import read_picture
 from edgemill_runtimes.frames.annotate import annotate
@@ -35,27 +39,24 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class _Row:
-    picture: Path
+    part: str
+    kind: str
     verdict: Verdict | None
     error: EdgemillError | None
     milliseconds: float
 
     def as_dict(self) -> dict[str, object]:
         said = self.verdict.as_dict() if self.verdict else self.error.as_dict() if self.error else {}
-        return {"picture": str(self.picture), **said, "ms": round(self.milliseconds, 3)}
+        return {self.kind: self.part, **said, "ms": round(self.milliseconds, 3)}
 
 
 def run(settings: RunSettings) -> None:
-    """A verdict for every picture; one that cannot be read is reported, the others go on, and the exit code is 2."""
+    """A verdict for every part; one that cannot be read is reported, the others go on, and the exit code is 2."""
     bundle = open_bundle(settings.bundle)
-    codes = read_codes(settings.labels) if settings.labels else {}
-    pictures = list(_pictures(settings.pictures))
+    of_tables = isinstance(bundle.model.input, RowInput)
     rows = []
-    targets = _targets(settings.save, pictures) if settings.save else {}
     with open_pipeline(bundle, settings.runtime) as pipeline:
-        for picture in pictures:
-            expected = codes.get(picture.name, settings.expect)
-            row = _one(pipeline, bundle, picture, {"expected": expected} if expected else {}, targets.get(picture))
+        for row in (_on_tables if of_tables else _on_pictures)(pipeline, settings):
             rows.append(row)
             if not settings.json:
                 _print_row(row)
@@ -66,25 +67,64 @@ def run(settings: RunSettings) -> None:
         sys.exit(InputError.exit_code)
 
 
-def _one(pipeline: Pipeline, bundle: Bundle, picture: Path, context: dict[str, str], target: Path | None) -> _Row:
+def _on_pictures(pipeline: Pipeline, settings: RunSettings) -> Iterator[_Row]:
+    codes = read_codes(settings.labels) if settings.labels else {}
+    pictures = list(_pictures(settings.pictures))
+    targets = _targets(settings.save, pictures) if settings.save else {}
+    for picture in pictures:
+        expected = codes.get(picture.name, settings.expect)
+        yield _one(pipeline, picture, {"expected": expected} if expected else {}, targets.get(picture))
+
+
+def _one(pipeline: Pipeline, picture: Path, context: dict[str, str], target: Path | None) -> _Row:
     start = time.perf_counter()
     try:
         frame = read_picture(picture)
         verdict = pipeline(frame, context)
     except InputError as error:
-        return _Row(picture, None, error, (time.perf_counter() - start) * 1e3)
+        return _Row(str(picture), "picture", None, error, (time.perf_counter() - start) * 1e3)
     elapsed = (time.perf_counter() - start) * 1e3
-    if target is not None:
-        annotate(frame, bundle.model.input.region, verdict, target)
-    return _Row(picture, verdict, None, elapsed)
+    if target is not None and isinstance(pipeline.declared, PictureInput):
+        annotate(frame, pipeline.declared.region, verdict, target)
+    return _Row(str(picture), "picture", verdict, None, elapsed)
+
+
+def _on_tables(pipeline: Pipeline, settings: RunSettings) -> Iterator[_Row]:
+    if settings.save or settings.labels or settings.expect:
+        raise InputError(
+            "this bundle's model takes numbers",
+            expected="tables (CSV), and no --labels, --expect or --save",
+            got="an option for pictures",
+            fix="leave the option out",
+        )
+    for table in settings.pictures:
+        try:
+            yield from (_row(pipeline, table, row) for row in read_table(table))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise InputError(
+                f"{table} cannot be read", expected="a CSV file in UTF-8", got=str(error), fix="name another file"
+            ) from error
+
+
+def _row(pipeline: Pipeline, table: Path, row: Row) -> _Row:
+    part, start = f"{table}:{row.line} {row.item}", time.perf_counter()
+    try:
+        if row.fault:
+            raise InputError(row.fault, expected="finite numbers", got=f"line {row.line}", fix="mend the line")
+        verdict = pipeline({name: row.fields[name] for name in row.fields if name != OUTCOME})
+    except InputError as error:
+        return _Row(part, "row", None, error, (time.perf_counter() - start) * 1e3)
+    return _Row(part, "row", verdict, None, (time.perf_counter() - start) * 1e3)
 
 
 def _print_row(row: _Row) -> None:
     if row.verdict is None:
-        print_line(f"error      {row.picture}\n{row.error}")
+        print_line(f"error      {row.part}\n{row.error}")
         return
-    said = "; ".join(row.verdict.reasons) or str(dict(row.verdict.reading).get("text", ""))
-    print_line(f"{row.verdict.decision.value:<10} {row.picture}  {said}  ({row.milliseconds:.1f} ms)")
+    reading = dict(row.verdict.reading)
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in reading.items() if isinstance(value, float))
+    said = "; ".join(row.verdict.reasons) or figures or str(reading.get("text", ""))
+    print_line(f"{row.verdict.decision.value:<10} {row.part}  {said}  ({row.milliseconds:.1f} ms)")
 
 
 def _pictures(given: tuple[Path, ...]) -> Iterator[Path]:

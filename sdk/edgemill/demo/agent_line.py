@@ -17,7 +17,9 @@ from typing import Any
 
 import yaml
 
+from edgemill.demo import market_risk
 from edgemill.demo.line import Part
+from edgemill.demo.market_risk import Day
 from edgemill_core.bundle import Bundle
 from edgemill_core.errors import EngineError
 from edgemill_core.ledger import Account, Kind, Record
@@ -38,8 +40,9 @@ class AgentLine:
     """What came of the line, as the consumer at the other end of the wire saw it.
 
     Attributes:
-        produced: parts, by the generator's own count.
-        parts: verdicts that arrived, each with its sample.
+        produced: parts and requests, by the generators' own count.
+        parts: verdicts on parts that arrived, each with its sample.
+        risk: readings of the market-risk station that arrived, by the day they were made at.
         account: of the ledger, at the consumer.
         stations: the agent's own figures per station.
         worker_kills: engine workers that were killed.
@@ -48,6 +51,7 @@ class AgentLine:
 
     produced: int
     parts: list[Part] = field(default_factory=list)
+    risk: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     account: Account = field(default_factory=Account)
     stations: Mapping[str, Any] = field(default_factory=dict)
     worker_kills: int = 0
@@ -63,7 +67,7 @@ class AgentLine:
         """Verdicts that the box declared lost."""
         return self.account.lost
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
         return {
             "worker_kills": self.worker_kills,
@@ -81,17 +85,20 @@ class AgentLine:
 
 def run_agent_line(
     out: Path,
-    bundle: Bundle,
+    bundles: Sequence[Bundle],
     samples: Sequence[Sample],
+    days: Sequence[Day],
     broker: BrokerSettings | None,
     seen: Callable[[Part], None],
 ) -> AgentLine:
-    """Let an agent judge every part, kill its engine worker and the broker on the way, and take what arrives.
+    """Let an agent judge every part and answer every request, kill an engine worker and the broker on the way, and
+    take what arrives.
 
     Args:
-        out: the demo's folder; the parts lie in ``line``.
-        bundle: what the station runs.
+        out: the demo's folder; the parts lie in ``line``, the requests in ``risk``.
+        bundles: what the two stations run, that of the lot codes first.
         samples: the parts.
+        days: the requests.
         broker: an own one, which is not killed; ``None`` starts and kills an embedded one.
         seen: told of each part when its verdict arrives.
 
@@ -99,13 +106,18 @@ def run_agent_line(
         EngineError: the agent ended otherwise than by itself.
     """
     device = f"demo-{secrets.token_hex(4)}"
-    line = AgentLine(len(samples))
+    line = AgentLine(len(samples) + len(days))
     by_name = {sample.picture.name: sample for sample in samples}
 
     def taken(_: str, record: Record) -> None:
         line.account.add(record)
-        if record.header.kind is Kind.VERDICT and record.payload is not None:
-            line.parts.append(_part(by_name, record.payload.content()))
+        if record.header.kind is not Kind.VERDICT or record.payload is None:
+            return
+        content = record.payload.content()
+        if record.header.station == market_risk.STATION:
+            line.risk[content["item"]] = content["verdict"]["reading"]
+        else:
+            line.parts.append(_part(by_name, content))
             seen(line.parts[-1])
 
     with ExitStack() as stack:
@@ -116,32 +128,32 @@ def run_agent_line(
         stack.callback(store.close)
         consumer = Consumer(store, at, _ignore, taken, f"{device}-consumer", device)
         stack.callback(consumer.stop)
-        settings = _write_settings(out, bundle, device, at)
+        settings = _write_settings(out, bundles, device, at)
         log = stack.enter_context((out / "agent.log").open("w"))
         command = [sys.executable, "-m", "edgemill", "agent", "run", str(settings), "--json"]
         agent = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         stack.callback(_end, agent)
         while agent.poll() is None:
             consumer.step()
-            _kill_something(line, out, embedded)
+            _kill_something(line, len(samples), out, embedded)
         line.stations = _account(agent, out / "agent.log")
     return line
 
 
-def _kill_something(line: AgentLine, out: Path, broker: EmbeddedBroker | None) -> None:
+def _kill_something(line: AgentLine, parts: int, out: Path, broker: EmbeddedBroker | None) -> None:
     """The engine worker after a third of the parts, the broker after two thirds."""
-    if not line.worker_kills and line.delivered >= line.produced // 3:
+    if not line.worker_kills and len(line.parts) >= parts // 3:
         with suppress(OSError, ValueError, KeyError, TypeError):  # it is being started just now; next time then
             os.kill(json.loads((out / "state" / "processes.json").read_text())[f"{STATION}/engine"], signal.SIGKILL)
             line.worker_kills += 1
-    if broker is not None and not line.broker_kills and line.delivered >= line.produced * 2 // 3:
+    if broker is not None and not line.broker_kills and len(line.parts) >= parts * 2 // 3:
         broker.kill()
         line.broker_kills += 1
         time.sleep(_BROKER_DOWN_S)
         broker.start()
 
 
-def _write_settings(out: Path, bundle: Bundle, device: str, broker: BrokerSettings) -> Path:
+def _write_settings(out: Path, bundles: Sequence[Bundle], device: str, broker: BrokerSettings) -> Path:
     settings = {
         "device": {"id": device, "site": "demo"},
         "state": "state",
@@ -150,10 +162,17 @@ def _write_settings(out: Path, bundle: Bundle, device: str, broker: BrokerSettin
         "stations": [
             {
                 "name": STATION,
-                "bundle": bundle.folder.name,
+                "bundle": bundles[0].folder.name,
                 # One slot: a part comes when the one before has its verdict, so its time is that of the work alone.
                 "source": {"folder": "line", "labels": "line/labels.csv", "once": True, "slots": 1},
-            }
+                "evidence": {"keep": ["reject", "uncertain", "late"]},
+            },
+            {
+                "name": market_risk.STATION,
+                "bundle": bundles[1].folder.name,
+                "source": {"rows": "risk/requests.csv", "once": True, "slots": 1},
+                "late": "uncertain",
+            },
         ],
     }
     path = out / "agent.yaml"

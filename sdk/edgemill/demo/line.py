@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def count(parts: Sequence[Part], fate: Fate) -> int:
     return sum(part.fate is fate for part in parts)
 
 
-def line_summary(parts: Sequence[Part]) -> dict[str, object]:
+def line_summary(parts: Sequence[Part]) -> dict[str, Any]:
     """JSON-ready account of the line: counts of parts, and milliseconds from a part's arrival to its verdict."""
     latencies = [part.milliseconds for part in parts]
     return {

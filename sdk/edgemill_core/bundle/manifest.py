@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from edgemill_core.durable import canonical_json, sha256_bytes
 from edgemill_core.errors import BundleError
 from edgemill_core.picture_input import PictureInput
+from edgemill_core.row_input import RowInput
 from edgemill_core.validation import first_complaint
 
 SCHEMA_MAJOR, SCHEMA_MINOR = 1, 0
@@ -61,7 +62,7 @@ class VariantEntry(Strict):
     Attributes:
         name: e.g. ``onnxruntime-cpu-int8``.
         graph: ONNX file; its weights lie in ``weights`` as external data.
-        precision: fp32 or int8, as written into the graph.
+        precision: fp64, fp32 or int8, as written into the graph.
         cpu: instruction family that the INT8 arithmetic was measured on; ``None`` where it does not matter.
     """
 
@@ -79,10 +80,10 @@ class GoldenInputs(Strict):
     """The golden samples: engine inputs, and whole frames that prove the pre-processing.
 
     Attributes:
-        inputs: ``.npy`` file, ``uint8[samples, height, width, channels]``.
+        inputs: ``.npy`` file, ``uint8[samples, height, width, channels]`` or ``float64[samples, features]``.
         contexts: per sample, what the line knew.
         reference: the reference's decision per sample.
-        frames: picture files, whole frames.
+        frames: picture files, whole frames; none for a model that takes numbers.
         prepared: per frame, SHA-256 of the bytes that crop and resize must give.
     """
 
@@ -98,7 +99,7 @@ class ModelEntry(Strict):
 
     name: str
     task: dict[str, Any]
-    input: PictureInput
+    input: PictureInput | RowInput
     golden: GoldenInputs
     variants: Annotated[tuple[VariantEntry, ...], Field(min_length=1)]
 

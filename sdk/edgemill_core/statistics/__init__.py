@@ -1,7 +1,8 @@
-"""Exact small-sample statistics on numpy alone: binomial bounds and paired non-inferiority."""
+"""Statistics on numpy alone: exact binomial bounds and paired non-inferiority; bootstrap bounds of paired means."""
 
 from __future__ import annotations
 
+from edgemill_core.statistics.backtest import kupiec_p_value
 from edgemill_core.statistics.binomial import lower_bound, upper_bound
 from edgemill_core.statistics.noninferiority import (
     PairedCounts,
@@ -10,13 +11,17 @@ from edgemill_core.statistics.noninferiority import (
     non_inferiority_p_value,
     samples_needed,
 )
+from edgemill_core.statistics.paired_mean import relative_increase, relative_increase_upper_bound
 
 __all__ = [
     "PairedCounts",
     "drop_lower_bound",
     "drop_upper_bound",
+    "kupiec_p_value",
     "lower_bound",
     "non_inferiority_p_value",
+    "relative_increase",
+    "relative_increase_upper_bound",
     "samples_needed",
     "upper_bound",
 ]

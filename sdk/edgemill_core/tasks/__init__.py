@@ -8,14 +8,16 @@ from pydantic import ValidationError
 
 from edgemill_core.errors import RecipeError
 from edgemill_core.tasks.base import Task
+from edgemill_core.tasks.market_risk import MarketRisk
 from edgemill_core.tasks.text_recognition import TextRecognition
 from edgemill_core.validation import first_complaint
 
 TASKS: dict[str, type[Task]] = {
+    "market-risk": MarketRisk,
     "text-recognition": TextRecognition,
 }
 
-__all__ = ["TASKS", "Task", "TextRecognition", "task_from"]
+__all__ = ["TASKS", "MarketRisk", "Task", "TextRecognition", "task_from"]
 
 
 def task_from(settings: Mapping[str, object]) -> Task:
