@@ -21,6 +21,8 @@ if not (found["worker_kills"] and found["broker_kills"]):
 ledger = found["ledger"]
 if ledger["produced"] != ledger["delivered"] + ledger["declared_lost"]:
     wrong.append(f"the account does not add up: {ledger}")
+risk = found["stations"].get("market-risk", {})
+wrong += [key for key in ("verdicts", "p50", "p99", "days", "exceptions", "expected", "kupiec_p") if key not in risk]
 if bundle["verdict"] != "pass" or found["parts"] != 40:
     wrong.append(f"verdict {bundle['verdict']}, {found['parts']} parts")
 sys.exit(f"the demo's JSON is not as promised: {wrong}" if wrong else 0)

@@ -92,11 +92,11 @@ def line_megabytes(records: int) -> float:
 def measure() -> list[Row]:
     name = "mosquitto" if MOSQUITTO else "embedded broker"
     rates = sorted(acknowledged_a_second() for _ in range(RUNS))
-    few, many = line_megabytes(1_000), line_megabytes(100_000)
+    few, many = line_megabytes(1_000), line_megabytes(1_000_000)
     return [
         at_least(f"agent, {name}", "durable verdicts a second, acknowledged", "1/s", rates[RUNS // 2], 2000, RUNS),
-        at_most("agent", "line process, peak memory after 100,000 records", "MB", many, 60, 1),
-        at_most("agent", "growth from 1,000 to 100,000 records", "MB", many - few, 2, 1),
+        at_most("agent", "line process, peak memory after 1,000,000 records", "MB", many, 60, 1),
+        at_most("agent", "growth from 1,000 to 1,000,000 records", "MB", many - few, 2, 1),
     ]
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from edgemill_core.budget import Budget, budgets_by_metric
+from edgemill_core.engine_input import EngineInput
 from edgemill_core.errors import DataError, RecipeError
 from edgemill_core.metrics import metric_named
 from edgemill_core.picture_input import PictureInput
@@ -119,7 +120,7 @@ class Recipe(Strict):
     version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
     task: dict[str, Any]
     model: ModelSource
-    input: PictureInput | RowInput
+    input: EngineInput
     data: DataSets
     budget: Annotated[tuple[Budget, ...], Field(min_length=1)]
     targets: Annotated[tuple[Target, ...], Field(min_length=1)]
@@ -216,14 +217,17 @@ def _wrong(path: Path, lines: Lines, where: str, expected: str, got: str) -> Rec
 
 def _known_keys(parent: str) -> list[str]:
     """Keys that may stand under the dotted key ``parent``, or none if that is no mapping of ours."""
-    model: type[BaseModel] | None = Recipe
+    models: list[type[BaseModel]] = [Recipe]
     for part in filter(None, parent.split(".")):
-        if part.isdigit() or model is None:
-            continue
-        field = model.model_fields.get(part)
-        kinds = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
-        model = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
-    return [name for name in model.model_fields if name != "folder"] if model else []
+        if not part.isdigit():
+            fields = [model.model_fields[part] for model in models if part in model.model_fields]
+            models = [model for field in fields for model in _models_in(field.annotation)]
+    return [name for model in models for name in model.model_fields if name != "folder"]
+
+
+def _models_in(annotation: object) -> list[type[BaseModel]]:
+    kinds = [annotation, *(getattr(kind, "__origin__", kind) for kind in getattr(annotation, "__args__", ()))]
+    return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
 
 
 def _check_budget(recipe: Recipe, task: Task) -> None:

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 def first_complaint(error: ValidationError) -> tuple[str, str, str]:
     """Where (dotted path), what was expected, and what was got, of the first thing that is wrong."""
     first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "(top)"
+    # A part in brackets is pydantic's name for one of several forms; nobody wrote it.
+    where = ".".join(str(part) for part in first["loc"] if not str(part).startswith("(")) or "(top)"
     if first["type"] == "extra_forbidden":
         return where, "no such key here", f"{where}: {first['input']!r}"
     if first["type"] == "missing":

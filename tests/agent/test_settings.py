@@ -38,6 +38,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
 
 STATION = GOOD["stations"][0]
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "two sources in one": ({"stations": [{**STATION, "source": {"folder": "f", "rows": "r"}}]}, "exactly one of"),
     "an age without a unit": ({"retention": {"metrics": "90"}}, "retention.metrics"),
     "a quota too small to work with": ({"retention": {"quota": "1MiB"}}, "retention.quota"),
     "evidence of what is none": ({"stations": [{**STATION, "evidence": {"keep": ["all"]}}]}, "evidence.keep"),
@@ -46,7 +47,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "the same name twice": ({"stations": [STATION, STATION]}, "twice: s"),
     "a slash in the device": ({"device": {"id": "a/b"}}, "device.id"),
     "a wildcard in the device": ({"device": {"id": "+"}}, "device.id"),
-    "no source": ({"stations": [{"name": "s", "bundle": "b", "source": {}}]}, "stations.0.source.folder"),
+    "no source": ({"stations": [{"name": "s", "bundle": "b", "source": {}}]}, "exactly one of: folder, rows"),
     "a deadline of nothing": ({"stations": [{**STATION, "deadline_ms": 0}]}, "stations.0.deadline_ms"),
     "a late verdict that passes": ({"stations": [{**STATION, "late": "pass"}]}, "stations.0.late"),
     "no broker": ({"mqtt": {"url": "http://x"}}, "mqtt.url"),

@@ -101,7 +101,7 @@ def test_a_short_recipe_may_name_model_and_task_alone(workshop: Workshop) -> Non
 def test_an_empty_calibration_set_is_refused(workshop: Workshop) -> None:
     recipe = workshop(judge=2)
     (recipe.parent / "calibration" / "labels.csv").write_text("file,good\n")
-    refused(DataError, recipe, "the calibration set is empty", "at least one picture")
+    refused(DataError, recipe, "the calibration set is empty", "at least one sample")
 
 
 def test_labels_that_excel_saved_are_read(workshop: Workshop) -> None:
@@ -120,7 +120,7 @@ def test_an_unlabelled_set_must_exist_and_hold_pictures(workshop: Workshop, fold
 
 def test_the_judge_asks_for_labels(workshop: Workshop) -> None:
     data = {"calibration": {"labels": "calibration"}, "judge": {"pictures": "judge"}}
-    refused(DataError, workshop(judge=2, data=data), "the judge needs labels", "2 of 2 pictures")
+    refused(DataError, workshop(judge=2, data=data), "the judge needs labels", "2 of 2 samples")
 
 
 @pytest.mark.parametrize(

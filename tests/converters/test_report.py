@@ -72,7 +72,8 @@ def verdicts_on(samples: Sequence[Sample], **texts: str) -> tuple[Verdict, ...]:
 def make_judgement(budget: Budget, outcome: Outcome, bound: float, worse: int = 0) -> Judgement:
     needs = 650 if outcome is Outcome.UNDECIDED else None
     why = f"{budget.metric} worse by at most {bound:.2%}"
-    return Judgement(budget, outcome, why, needs, PairedCounts(400, worse, 0), 0.01, 0.01 + worse / 400, bound)
+    counts = PairedCounts(400, worse, 0)
+    return Judgement(budget, outcome, why, needs, counts, 0.01, 0.01 + worse / 400, counts.drop, bound)
 
 
 def make_variant(

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from edgemill.demo.market_risk import read_days
 from edgemill_agent.ledger import LedgerView
 from edgemill_core.bundle import open_bundle
+from edgemill_core.statistics import kupiec_p_value
 from edgemill_runtimes.frames import read_picture
 
 Demo = tuple[Path, dict[str, Any]]
@@ -33,8 +35,11 @@ def test_every_verdict_is_accounted_for_although_things_were_killed(demo: Demo) 
     found = demo[1]
     assert found["worker_kills"] == found["broker_kills"] == 1
     ledger = found["ledger"]
-    assert ledger["produced"] == 60 == ledger["delivered"] + ledger["declared_lost"]
+    days = found["stations"]["market-risk"]["days"]
+    assert days > 2000
+    assert ledger["produced"] == 60 + days == ledger["delivered"] + ledger["declared_lost"]
     assert found["stations"]["lot-code"]["verdicts"] == 60
+    assert found["stations"]["market-risk"]["verdicts"] == days
     assert set(found["stations"]["lot-code"]) == {"verdicts", "p50", "p99"}
     assert LedgerView.open(demo[0] / "demo-out" / "state").verify() is None
 
@@ -67,8 +72,41 @@ def test_each_variant_ships_or_says_why_not(demo: Demo) -> None:
     assert not set(refused) & set(bundle["shipped"])
 
 
-def test_it_leaves_a_bundle_a_report_and_a_contact_sheet(demo: Demo) -> None:
+def test_market_risk_is_replayed_and_its_exceptions_are_counted(demo: Demo) -> None:
+    found = demo[1]["stations"]["market-risk"]
+    assert set(found) == {"verdicts", "p50", "p99", "days", "exceptions", "expected", "kupiec_p"}
+    assert found["expected"] == pytest.approx(0.01 * found["days"], abs=0.01)
+    assert found["kupiec_p"] == pytest.approx(kupiec_p_value(found["exceptions"], found["days"], 0.01), abs=1e-6)
+    assert 0.3 * found["expected"] < found["exceptions"] < 3 * found["expected"]
+
+
+def test_the_exceptions_are_those_that_an_own_count_finds(demo: Demo) -> None:
+    outcomes = {day.day.isoformat(): day.outcome for day in read_days()}
+    view = LedgerView.open(demo[0] / "demo-out" / "state")
+    told = [
+        r.payload.content()
+        for r in view.records()
+        if r.header.station == "market-risk" and r.header.number and r.payload
+    ]
+    missed = sum(outcomes[one["item"]] < -one["verdict"]["reading"]["var_99"] for one in told)
+    assert missed == demo[1]["stations"]["market-risk"]["exceptions"]
+
+
+def test_the_risk_bundle_gives_the_models_own_figures(demo: Demo) -> None:
+    risk = demo[1]["bundles"][1]
+    assert (risk["name"], risk["task"], risk["verdict"]) == ("market-risk", "market-risk", "pass")
+    assert risk["drop_upper_bound"] == {"pinball_loss": 0.0}
+
+
+def test_rejected_parts_are_kept_as_evidence(demo: Demo) -> None:
+    kept = list((demo[0] / "demo-out" / "state" / "evidence" / "lot-code").iterdir())
+    assert demo[1]["parts"] - demo[1]["readable"] <= len(kept) < demo[1]["parts"]
+
+
+def test_it_leaves_bundles_reports_and_pictures(demo: Demo) -> None:
     folder, found = demo
+    assert "<svg" in (folder / found["risk_report"]).read_text()
+    assert read_picture(folder / found["backtest"]).shape[1] > 1000
     assert open_bundle(folder / found["bundles"][0]["bundle"]).manifest.name == "lot-code"
     assert "<svg" in (folder / found["report"]).read_text()
     assert read_picture(folder / found["contact_sheet"]).shape[1] == 1400

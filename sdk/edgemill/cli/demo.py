@@ -97,7 +97,7 @@ def _print_summary(summary: dict[str, Any], line: AgentLine, found: Backtest) ->
         f"{line.produced} produced = {line.delivered} delivered + {line.declared_lost} declared lost"
     )
     print_line(
-        f"{found.days} days of market risk replayed: {found.exceptions} lost more than the value at risk at 99 %, "
+        f"{found.days:,} days of market risk replayed: {found.exceptions} lost more than the value at risk at 99 %, "
         f"{found.expected:.1f} expected (Kupiec p {found.kupiec_p:.2g})"
     )
 

@@ -33,7 +33,7 @@ def write_backtest(
     axes.plot(when[missed], returns[missed], "o", color=_MISS, markersize=5, label="exception")
     axes.set_ylabel("percent")
     axes.set_title(
-        f"S&P 500, {found.days} held-out days: {found.exceptions} exceptions, {found.expected:.1f} expected "
+        f"S&P 500, {found.days:,} held-out days: {found.exceptions} exceptions, {found.expected:.1f} expected "
         f"(Kupiec p {found.kupiec_p:.2g})",
         loc="left",
     )

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from edgemill_core.durable import canonical_json, sha256_bytes
+from edgemill_core.engine_input import EngineInput
 from edgemill_core.errors import BundleError
-from edgemill_core.picture_input import PictureInput
-from edgemill_core.row_input import RowInput
 from edgemill_core.validation import first_complaint
 
 SCHEMA_MAJOR, SCHEMA_MINOR = 1, 0
@@ -99,7 +98,7 @@ class ModelEntry(Strict):
 
     name: str
     task: dict[str, Any]
-    input: PictureInput | RowInput
+    input: EngineInput
     golden: GoldenInputs
     variants: Annotated[tuple[VariantEntry, ...], Field(min_length=1)]
 
