@@ -181,6 +181,7 @@ class AgentSettings(Strict):
         drain_s: seconds that a stop may take to finish parts and deliver records.
         retention: for how long what is kept, and on how much disk.
         metrics_s: seconds from one record of metrics to the next.
+        silent_s: a source worker or link process that shows no sign of life for longer than this is started again.
     """
 
     device: DeviceSettings
@@ -190,6 +191,7 @@ class AgentSettings(Strict):
     drain_s: Annotated[float, Field(ge=0, le=3600)] = 10.0
     retention: RetentionSettings = RetentionSettings()
     metrics_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
+    silent_s: Annotated[float, Field(ge=5, le=3600)] = 15.0
 
     @field_validator("stations")
     @classmethod

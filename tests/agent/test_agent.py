@@ -150,6 +150,21 @@ def test_sigterm_drains_and_closes_in_order(box: Box) -> None:
     assert box.items() == sorted(expected_decisions(box))
 
 
+@pytest.mark.parametrize("name", ["cell/source", "link"])
+def test_a_process_that_hangs_is_found_by_its_silence(box: Box, name: str) -> None:
+    box.settings |= {"silent_s": 5, "drain_s": 0.5, "mqtt": {"url": "mqtt://127.0.0.1:9"}}
+    box.settings["stations"][0]["source"]["once"] = False
+    agent = box.start()
+    wait_until(lambda: box.recorded() == 60, "verdicts")
+    frozen = box.kill(name, signal.SIGSTOP)
+    wait_until(lambda: box.processes().get(name, frozen) != frozen, "another one")
+    assert not alive(frozen)
+    (box.folder / "pictures" / "9999.png").write_bytes((box.folder / "pictures" / "0000.png").read_bytes())
+    wait_until(lambda: box.recorded() == 61, "the line to go on")
+    agent.terminate()
+    box.end(agent)
+
+
 def test_a_hanging_engine_is_killed_and_its_part_tried_again(box: Box) -> None:
     box.add_pictures()
     box.settings["stations"][0]["hang_ms"] = 500

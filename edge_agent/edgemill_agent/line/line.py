@@ -19,7 +19,7 @@ from edgemill_agent.line.journal import Journal
 from edgemill_agent.line.station import Station
 from edgemill_agent.processes.child import Child
 from edgemill_agent.processes.orphans import end_orphans
-from edgemill_agent.settings import AgentSettings
+from edgemill_agent.settings import AgentSettings, StationSettings
 from edgemill_core.durable import write_bytes
 from edgemill_core.errors import LedgerError
 from edgemill_core.ledger import Kind
@@ -87,6 +87,7 @@ class Line:
             asyncio.create_task(self._note_metrics()),
         ]
         try:
+            self._link = self._make_link()
             link = asyncio.create_task(self._keep_link())
             try:
                 await self._run_stations(opened.cursors)
@@ -135,20 +136,28 @@ class Line:
     async def _run_stations(self, cursors: Mapping[str, str]) -> None:
         for settings in self._settings.stations:
             after = cursors.get(settings.name, "")
-            self._stations.append(
-                Station(settings, after, self._settings.state, self._journal, self._clock, _log.warning)
-            )
+            self._stations.append(self._station(settings, after))
         tasks = [asyncio.create_task(station.run()) for station in self._stations]
         stopper = asyncio.create_task(self._stop_in_order())
-        teller = asyncio.create_task(self._tell_of_processes())
         try:
             await asyncio.gather(*tasks)
         finally:
-            for task in (stopper, teller):
-                task.cancel()
+            stopper.cancel()
             for station in self._stations:
                 station.stop()
-            await asyncio.gather(*tasks, stopper, teller, return_exceptions=True)
+            await asyncio.gather(*tasks, stopper, return_exceptions=True)
+
+    def _station(self, settings: StationSettings, after: str) -> Station:
+        return Station(
+            settings,
+            after,
+            self._settings.state,
+            self._journal,
+            self._clock,
+            _log.warning,
+            self._settings.silent_s,
+            self._tell_processes,
+        )
 
     async def _stop_in_order(self) -> None:
         await self._stop.wait()
@@ -159,11 +168,18 @@ class Line:
         for station in self._stations:
             station.stop()
 
-    async def _keep_link(self) -> None:
+    def _make_link(self) -> Child | None:
         if self._settings.mqtt is None:
-            return
-        self._link = Child("link", "edgemill_agent.link_process", self._first_for_link)
-        await self._link.keep(self._link_said, lambda: None)
+            return None
+        module, silent_s = "edgemill_agent.link_process", self._settings.silent_s
+        return Child("link", module, self._first_for_link, (), silent_s, self._tell_processes)
+
+    async def _keep_link(self) -> None:
+        if self._link is not None:
+            await self._link.keep(self._link_said, self._link_ended)
+
+    def _link_ended(self) -> None:
+        self._delivery.connected = False
 
     def _first_for_link(self) -> dict[str, Any]:
         assert self._settings.mqtt is not None
@@ -216,15 +232,6 @@ class Line:
         if self._link is not None:
             with suppress(BlockingIOError):  # it has wakes enough to read
                 self._link.nudge({"wake": True})
-
-    async def _tell_of_processes(self) -> None:
-        told: object = None
-        while True:
-            found = self._processes()
-            if found != told:
-                self._tell_processes()
-                told = found
-            await asyncio.sleep(0.1)
 
     def _processes(self) -> dict[str, int | None]:
         children = [child for station in self._stations for child in (station.source, station.engine)]

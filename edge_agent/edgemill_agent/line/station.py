@@ -73,6 +73,8 @@ class Station:
         journal: Journal,
         clock: Clock,
         tell: Callable[[str], None],
+        silent_s: float,
+        changed: Callable[[], None],
     ) -> None:
         self.settings = settings
         self.account = StationAccount()
@@ -96,13 +98,14 @@ class Station:
         source = settings.source
         self._free = set(range(source.slots))
         self._ring = create_ring(source.slots, source.max_frame_bytes)
+        workers, name = "edgemill_agent.workers", settings.name
         self.source = Child(
-            f"{settings.name}/source", "edgemill_agent.workers.source_worker", self._first_for_source, [self._ring]
+            f"{name}/source", f"{workers}.source_worker", self._first_for_source, [self._ring], silent_s, changed
         )
+        # Loading may hold the interpreter for long: the engine has limits of its own, start_ms and hang_ms.
         self.engine = Child(
-            f"{settings.name}/engine", "edgemill_agent.workers.engine_worker", self._first_for_engine, [self._ring]
+            f"{name}/engine", f"{workers}.engine_worker", self._first_for_engine, [self._ring], None, changed
         )
-
         self._keeper = Keeper(settings.name, journal, self.source, self._free_slot)
 
     async def run(self) -> None:
@@ -193,7 +196,7 @@ class Station:
 
     def _source_ended(self) -> None:
         if not self._source_over and not self._ended.is_set():
-            self._tell(f"{self.source.name} ended; it is started again")
+            self._tell(f"{self.source.name} ended or hung; it is started again")
 
     async def _number(self) -> None:
         while True:

@@ -31,10 +31,19 @@ class Child:
         module: run as ``python -m module``.
         first: makes the first message, anew at each start.
         descriptors: files that the process inherits.
+        silent_s: a process that says nothing for longer than this, not even that it is alive, is killed; ``None`` for
+            one whose answers somebody else waits for.
+        changed: told whenever the process was started or has ended.
     """
 
     def __init__(
-        self, name: str, module: str, first: Callable[[], Mapping[str, Any]], descriptors: Sequence[int] = ()
+        self,
+        name: str,
+        module: str,
+        first: Callable[[], Mapping[str, Any]],
+        descriptors: Sequence[int] = (),
+        silent_s: float | None = None,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self.restarts = 0
@@ -44,6 +53,10 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._stopping = False
+        self._silent_s = silent_s
+        self._changed = changed
+        self.hung = 0
+        """Times that it was killed because it was silent."""
 
     @property
     def pid(self) -> int | None:
@@ -116,24 +129,32 @@ class Child:
             )
         self._socket = ours
         self.send(self._first())
+        self._changed()
 
     async def _listen(self, message: Callable[[dict[str, Any]], None]) -> None:
         assert self._socket is not None
         loop = asyncio.get_running_loop()
         while True:
             try:
-                received = await loop.sock_recv(self._socket, MESSAGE_BYTES)
+                received = await asyncio.wait_for(loop.sock_recv(self._socket, MESSAGE_BYTES), self._silent_s)
             except ConnectionResetError:
+                return
+            except asyncio.TimeoutError:
+                self.hung += 1
+                self.kill()
                 return
             if not received:
                 return
-            message(json.loads(received))
+            told = json.loads(received)
+            if "alive" not in told:
+                message(told)
 
     def _reap(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
+            self._changed()
         if self._socket is not None:
             self._socket.close()
             self._socket = None

@@ -6,19 +6,24 @@ import ctypes
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from edgemill_agent.processes.channel import Channel
 from edgemill_core.errors import EdgemillError
 
 _PR_SET_PDEATHSIG = 1
+HEARTBEAT_S = 2.0
 
 
 def child_main(work: Callable[[Channel, Mapping[str, Any]], None]) -> None:
     """Run ``work`` with the channel whose descriptor the command line names and the first message on it.
 
-    An ``EdgemillError`` is told to the parent as ``{"refused": …}`` before the process ends.
+    ``{"alive": true}`` goes to the parent every ``HEARTBEAT_S``. An ``EdgemillError`` is told to it as
+    ``{"refused": …}`` before the process ends.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the line process, which ends us in order
     descriptor, parent = int(sys.argv[1]), int(sys.argv[2])
@@ -29,6 +34,7 @@ def child_main(work: Callable[[Channel, Mapping[str, Any]], None]) -> None:
     first = channel.receive()
     if first is None:
         return
+    threading.Thread(target=_beat, args=[channel], daemon=True).start()
     try:
         work(channel, first)
     except EdgemillError as error:
@@ -36,3 +42,10 @@ def child_main(work: Callable[[Channel, Mapping[str, Any]], None]) -> None:
         sys.exit(error.exit_code)
     except (BrokenPipeError, ConnectionResetError):
         return  # the parent is gone
+
+
+def _beat(channel: Channel) -> None:
+    with suppress(OSError):
+        while True:
+            time.sleep(HEARTBEAT_S)
+            channel.send({"alive": True})
