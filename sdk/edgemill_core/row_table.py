@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from math import isfinite
 from pathlib import Path
 
@@ -29,15 +30,20 @@ class Row:
     fault: str = ""
 
 
-def read_table(path: Path) -> Iterator[Row]:
+def read_table(path: Path, growing: bool = False) -> Iterator[Row]:
     """Every line of ``path``.
+
+    Args:
+        path: a CSV file.
+        growing: somebody may be writing: a last line without its end is left for the next time.
 
     Raises:
         OSError: it cannot be read.
         UnicodeDecodeError, csv.Error: it is no CSV in UTF-8.
     """
     with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file, strict=True)
+        lines = takewhile(lambda line: line.endswith("\n"), file) if growing else file
+        reader = csv.reader(lines, strict=True)
         names = next(reader, [])
         for cells in reader:
             if cells:

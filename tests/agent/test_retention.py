@@ -86,6 +86,17 @@ def test_without_anything_to_evict_it_says_what_to_do_and_goes_on_when_there_is_
     assert LedgerView.open(tmp_path).verify() is None
 
 
+def test_frames_that_were_not_kept_do_not_stand_in_the_way_of_eviction(tmp_path: Path) -> None:
+    ledger, _ = open_ledger(tmp_path, Clock(), QUOTA)
+    for turn in range(150):
+        ledger.append(verdicts(20 * turn + 1, 20))
+        ledger.append([Entry(Kind.EVIDENCE, {"number": turn, "not_kept": "x" * 2000}, station="s")])
+    view = LedgerView.open(tmp_path)
+    assert view.verify() is None
+    assert view.held().get("evidence", 0) < 20 * 2100
+    assert view.account().delivered == 3000
+
+
 def test_ages_count_the_time_that_the_agent_ran(tmp_path: Path) -> None:
     ledger, _ = open_ledger(tmp_path, Clock(), QUOTA)
     ages = Ages({Kind.METRICS: 5000, Kind.EVIDENCE: 9000, Kind.VERDICT: 1e12}, 1e12)
@@ -127,6 +138,7 @@ def test_trimming_leaves_a_signed_anchor_that_carries_the_account(tmp_path: Path
     account = view.account()
     assert (account.delivered, account.lost, account.stations) == (40, 3, {"s": 40})
     assert (tmp_path / "box.key").stat().st_mode & 0o777 == 0o600
+    assert view.held() == {"verdict": sum(len(r.payload.body) + 48 for r in view.records() if r.payload)}
 
 
 @pytest.mark.parametrize("altered", ["verdicts", "link", "signature"])

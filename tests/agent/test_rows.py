@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from edgemill_core.ledger import Kind
 from edgemill_runtimes.pipeline import open_pipeline
 
 ROWS = 300
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
@@ -89,10 +91,24 @@ def test_lines_that_are_added_are_answered(risk_box: Box) -> None:
     agent = risk_box.start()
     wait_until(lambda: risk_box.recorded() == 100, "the first hundred")
     with path.open("a") as file:
-        file.writelines(lines[101:])
+        file.write(lines[101][:9])  # a line that is being written is no request yet
+        file.flush()
+        time.sleep(0.6)
+        file.write(lines[101][9:])
+        file.writelines(lines[102:])
     wait_until(lambda: risk_box.recorded() == ROWS, "the others")
     agent.terminate()
     risk_box.end(agent)
+    assert {told["verdict"]["decision"] for told in contents(risk_box)} == {"score"}
+
+
+def test_names_that_do_not_rise_end_the_agent(risk_box: Box, edgemill_command: Command) -> None:
+    path = risk_box.folder / "requests.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], lines[2], lines[1]]))
+    done = edgemill_command("agent", "run", risk_box.write())
+    assert done.returncode == 2
+    assert "line 3: '00000' after '00001'" in done.stderr
 
 
 def test_both_kinds_of_station_run_on_one_box(box: Box, risk_box: Box, built: Any) -> None:
@@ -103,9 +119,6 @@ def test_both_kinds_of_station_run_on_one_box(box: Box, risk_box: Box, built: An
     view = LedgerView.open(box.state)
     assert view.account().stations == {"risk": ROWS, "cell": 60}
     assert sum(record.header.kind is Kind.START for record in view.records()) == 2
-
-
-Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def test_a_bundle_of_another_task_ends_the_agent(

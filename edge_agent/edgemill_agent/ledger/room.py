@@ -110,6 +110,16 @@ class Room:
             self._connection.execute("DELETE FROM evidence WHERE position BETWEEN ? AND ?", span)
         self.add(oldest.kind, -oldest.bytes)
 
+    def cut(self, until: int) -> tuple[str, ...]:
+        """Remove everything up to position ``until``, headers too; returns the frames' files, which go afterwards."""
+        for kind, size in self._connection.execute(_SIZES, (until,)).fetchall():
+            self.add(Kind(kind), -size)
+        frames = self._connection.execute("SELECT file, bytes FROM evidence WHERE position <= ?", (until,)).fetchall()
+        self.add(Kind.EVIDENCE, -sum(size for _, size in frames))
+        for table in ("payload", "header", "evidence", "age"):
+            self._connection.execute(f"DELETE FROM {table} WHERE position <= ?", (until,))  # noqa: S608 (constants)
+        return tuple(file for file, _ in frames)
+
     def shrink(self) -> None:
         """Give free pages back to the file system."""
         # execute() would step this pragma once, which frees one page
@@ -126,11 +136,13 @@ DELETE FROM payload WHERE position BETWEEN ? AND ?
 AND position IN (SELECT position FROM header WHERE kind = ? AND position BETWEEN ? AND ?)
 """
 _SIZE = f"length(salt) + length(body) + {ROW_BYTES}"
+_SIZES = f"SELECT kind, sum({_SIZE}) FROM payload JOIN header USING(position) WHERE position <= ? GROUP BY kind"  # noqa: S608
 _OLDEST = {
     Kind.METRICS: f"SELECT position, {_SIZE}, '' FROM header h JOIN payload USING(position)"  # noqa: S608 (constants)
     " WHERE h.kind = 'metrics' AND position <= ? ORDER BY position",
-    Kind.EVIDENCE: f"SELECT position, bytes + {_SIZE}, file FROM evidence JOIN payload USING(position)"  # noqa: S608
-    " WHERE position <= ? ORDER BY position",
+    Kind.EVIDENCE: f"SELECT position, coalesce(bytes, 0) + {_SIZE}, coalesce(file, '')"  # noqa: S608
+    " FROM header h JOIN payload USING(position) LEFT JOIN evidence USING(position)"
+    " WHERE h.kind = 'evidence' AND position <= ? ORDER BY position",
     Kind.VERDICT: f"SELECT position, {_SIZE}, '' FROM payload JOIN header h USING(position)"  # noqa: S608
     " WHERE h.kind = 'verdict' AND position <= ? ORDER BY position",
 }

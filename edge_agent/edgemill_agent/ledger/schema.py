@@ -36,6 +36,7 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         "CREATE TABLE age(position INTEGER PRIMARY KEY, seconds REAL NOT NULL)",
         "CREATE TABLE anchor(only INTEGER PRIMARY KEY CHECK (only = 1), body TEXT NOT NULL)",
         "CREATE INDEX metrics ON header(position) WHERE kind = 'metrics'",
+        "CREATE INDEX kept ON header(position) WHERE kind = 'evidence'",
         "CREATE INDEX evicted ON header(position) WHERE kind = 'evicted'",
     ),
 )

@@ -218,13 +218,10 @@ class Ledger:
             link = record.link
         before = self._view.anchor() or Anchor(self._view.id, 0, GENESIS, 0)
         anchor = sign(before.with_trimmed(trimmed, until, link, self._clock.utc_ns()), self.folder)
-        gone = [self._room.oldest(kind, self._room.quota, until) for kind in EVICTED_FIRST]
+        files: list[str] = []
 
         def replace() -> None:
-            for oldest in filter(None, gone):
-                self._room.remove(oldest)
-            for table in ("payload", "header", "age"):
-                self._connection.execute(f"DELETE FROM {table} WHERE position <= ?", (until,))  # noqa: S608
+            files.extend(self._room.cut(until))
             self._connection.execute(
                 "INSERT INTO anchor VALUES (1, ?) ON CONFLICT(only) DO UPDATE SET body = excluded.body",
                 (json.dumps(anchor.as_dict()),),
@@ -232,24 +229,21 @@ class Ledger:
 
         self._commit(replace)
         self._room.shrink()
-        for oldest in filter(None, gone):
-            self._unlink(oldest.files)
+        self._unlink(files)
 
     def _make_room(self, coming: int) -> None:
-        need = self._room.short_of(coming)
-        if need <= 0:
-            return
-        for kind, share in evictions(self._room.held, max(need, self._room.chunk)).items():
-            oldest = self._room.oldest(kind, share, self._position)
-            if oldest is not None:
+        while (need := self._room.short_of(coming)) > 0:
+            plan = evictions(self._room.held, max(need, self._room.chunk))
+            found = [self._room.oldest(kind, share, self._position) for kind, share in plan.items()]
+            if not any(found):
+                raise LedgerError(
+                    f"the quota of the ledger in {self.folder} is used up",
+                    expected=f"at most {self._room.quota} bytes with {coming} more",
+                    got=f"{self._room.used()} bytes, and nothing is left that may be evicted within the retention",
+                    fix="raise `quota:` under `retention:` in the settings, or shorten `headers:` there",
+                )
+            for oldest in filter(None, found):
                 self._evict(oldest, "quota")
-        if self._room.short_of(coming) > 0:
-            raise LedgerError(
-                f"the quota of the ledger in {self.folder} is used up",
-                expected=f"at most {self._room.quota} bytes with {coming} more",
-                got=f"{self._room.used()} bytes, and nothing is left that may be evicted within the retention",
-                fix="raise `quota:` under `retention:` in the settings, or shorten `headers:` there",
-            )
 
     def _evict(self, oldest: Oldest, why: str) -> None:
         told = {"what": oldest.kind.value, "first": oldest.first, "last": oldest.last, "count": oldest.count}
@@ -407,9 +401,9 @@ def _unrecorded(connection: sqlite3.Connection) -> list[tuple[int, int]]:
 
 def _sweep(folder: Path, connection: sqlite3.Connection) -> None:
     """Remove frames that no record is about: their line process was killed before it recorded, or after it evicted."""
-    known = {file for (file,) in connection.execute("SELECT file FROM evidence")}
     for path in (folder / EVIDENCE).glob("*/*"):
-        if str(path.relative_to(folder)) not in known:
+        name = str(path.relative_to(folder))
+        if connection.execute("SELECT 1 FROM evidence WHERE file = ?", (name,)).fetchone() is None:
             path.unlink(missing_ok=True)
 
 

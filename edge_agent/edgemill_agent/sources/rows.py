@@ -19,24 +19,42 @@ class RowsSource(Source):
 
     def parts(self) -> Iterator[Arrival | None]:
         """Requests behind the last one taken; one with a field that is no number comes with its fault."""
-        path = Path(self.settings["rows"])
+        path, once, seen = Path(self.settings["rows"]), bool(self.settings.get("once")), (-1, -1)
         while True:
             try:
-                for row in read_table(path):
-                    if row.item > self.after:
-                        self.after = row.item
-                        yield _arrival(row)
+                now = path.stat()
+                if (now.st_mtime_ns, now.st_size) != seen:
+                    seen = (now.st_mtime_ns, now.st_size)
+                    yield from self._new(path, growing=not once)
             except (OSError, UnicodeDecodeError, csv.Error) as error:
-                raise InputError(
-                    f"the source's table {path} cannot be read",
-                    expected="a CSV file in UTF-8: names in the first line, the first column names the request",
-                    got=str(error),
-                    fix="mend `rows:` under the station's `source:`, or the file",
+                raise _unusable(
+                    path, "names in the first line, the first column names the request", str(error)
                 ) from error
-            if self.settings.get("once"):
+            if once:
                 return
             yield None
             time.sleep(_LOOK_S)
+
+    def _new(self, path: Path, growing: bool) -> Iterator[Arrival]:
+        before = ""
+        for row in read_table(path, growing):  # all of it before the first request: half a table must not be answered
+            if row.item <= before:
+                got = f"line {row.line}: {row.item!r} after {before!r}"
+                raise _unusable(path, "names that rise from line to line", got)
+            before = row.item
+        for row in read_table(path, growing):
+            if row.item > self.after:
+                self.after = row.item
+                yield _arrival(row)
+
+
+def _unusable(path: Path, expected: str, got: str) -> InputError:
+    return InputError(
+        f"the source's table {path} cannot be read",
+        expected=f"a CSV file in UTF-8: {expected}",
+        got=got,
+        fix="mend `rows:` under the station's `source:`, or the file",
+    )
 
 
 def _arrival(row: Row) -> Arrival:
