@@ -55,8 +55,7 @@ class Child:
         self._stopping = False
         self._silent_s = silent_s
         self._changed = changed
-        self.hung = 0
-        """Times that it was killed because it was silent."""
+        self._heard = 0.0
 
     @property
     def pid(self) -> int | None:
@@ -74,9 +73,11 @@ class Child:
         while not self._stopping:
             born = loop.time()
             self._start()
+            watch = asyncio.create_task(self._watch_silence())
             try:
                 await self._listen(message)
             finally:
+                watch.cancel()
                 self._reap()
                 ended()
             if self._stopping:
@@ -131,20 +132,26 @@ class Child:
         self.send(self._first())
         self._changed()
 
+    async def _watch_silence(self) -> None:
+        if self._silent_s is None:
+            return
+        loop = asyncio.get_running_loop()
+        self._heard = loop.time()
+        while loop.time() - self._heard < self._silent_s:
+            await asyncio.sleep(self._silent_s / 10)
+        self.kill()
+
     async def _listen(self, message: Callable[[dict[str, Any]], None]) -> None:
         assert self._socket is not None
         loop = asyncio.get_running_loop()
         while True:
             try:
-                received = await asyncio.wait_for(loop.sock_recv(self._socket, MESSAGE_BYTES), self._silent_s)
+                received = await loop.sock_recv(self._socket, MESSAGE_BYTES)
             except ConnectionResetError:
-                return
-            except asyncio.TimeoutError:
-                self.hung += 1
-                self.kill()
                 return
             if not received:
                 return
+            self._heard = loop.time()
             told = json.loads(received)
             if "alive" not in told:
                 message(told)
