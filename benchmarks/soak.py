@@ -2,7 +2,7 @@
 
 ``--faults N`` (default 60), ``--seed S`` and ``--every SECONDS`` between faults. Faults: kill -9 of engine, source,
 link and line process, broker (mosquitto with its default limits where installed, else the embedded one) and consumer;
-an engine that hangs; network cuts; and, as root, a full disk (a small tmpfs). Whatever ends is started again, as
+engine, source or link process that hangs; network cuts; and, as root, a full disk (a small tmpfs). Whatever ends is started again, as
 systemd would.
 """
 
@@ -208,6 +208,7 @@ class Plant:
             "drain_s": 30,
             "retention": {"quota": QUOTA},
             "metrics_s": 1,
+            "silent_s": 5,
             "stations": [
                 {
                     "name": STATION,
@@ -234,7 +235,9 @@ class Plant:
         return {
             **workers,
             "engine hangs": lambda _: self._signal(f"{STATION}/engine", signal.SIGSTOP),
+            "source hangs": lambda _: self._signal(f"{STATION}/source", signal.SIGSTOP),
             "link": lambda _: self._signal("link"),
+            "link hangs": lambda _: self._signal("link", signal.SIGSTOP),
             "line": lambda _: self.agent.kill(),
             "broker": self._kill_broker,
             "consumer": lambda _: self.consumer.kill(),

@@ -26,6 +26,7 @@ app.add_typer(agent, name="agent")
 app.add_typer(ledger, name="ledger")
 
 _EXTRAS = {
+    "cryptography": "agent",
     "cv2": "frames",
     "iotcore": "agent",
     "paho": "agent",
@@ -53,14 +54,16 @@ def build(
 @app.command()
 def run(
     bundle: BundleFolder,
-    pictures: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Pictures, or folders of pictures.")],
+    pictures: Annotated[
+        list[Path], typer.Argument(metavar="INPUT...", help="Pictures or folders of them; tables (CSV).")
+    ],
     runtime: Annotated[str | None, typer.Option("--runtime", help="Which variant; the best one if not said.")] = None,
     expect: Annotated[str | None, typer.Option("--expect", help="The code that every part should carry.")] = None,
     labels: Annotated[Path | None, typer.Option("--labels", help="CSV: file, expected (a code per part).")] = None,
     save: Annotated[Path | None, typer.Option("--save", help="Folder for annotated pictures.")] = None,
     json: Json = False,
 ) -> None:
-    """Give a verdict on each picture."""
+    """Give a verdict on each picture, or each row of a table."""
     from edgemill.cli.run import RunSettings
     from edgemill.cli.run import run as start
 
