@@ -2,8 +2,8 @@
 
 ``--faults N`` (default 60), ``--seed S`` and ``--every SECONDS`` between faults. Faults: kill -9 of engine, source,
 link and line process, broker (mosquitto with its default limits where installed, else the embedded one) and consumer;
-engine, source or link process that hangs; network cuts; and, as root, a full disk (a small tmpfs). Whatever ends is started again, as
-systemd would.
+engine, source or link process that hangs; network cuts; and, as root, a full disk (a small tmpfs). Whatever ends is
+started again, as systemd would.
 """
 
 from __future__ import annotations

@@ -54,9 +54,7 @@ def build(
 @app.command()
 def run(
     bundle: BundleFolder,
-    pictures: Annotated[
-        list[Path], typer.Argument(metavar="INPUT...", help="Pictures or folders of them; tables (CSV).")
-    ],
+    pictures: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Pictures, folders, or tables (CSV).")],
     runtime: Annotated[str | None, typer.Option("--runtime", help="Which variant; the best one if not said.")] = None,
     expect: Annotated[str | None, typer.Option("--expect", help="The code that every part should carry.")] = None,
     labels: Annotated[Path | None, typer.Option("--labels", help="CSV: file, expected (a code per part).")] = None,

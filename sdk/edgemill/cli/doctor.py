@@ -15,8 +15,10 @@ _TOOLS: Mapping[str, tuple[str, str]] = {
     "pictures (OpenCV)": ("cv2", "frames"),
     "MQTT (paho)": ("paho", "agent"),
     "broker to try out (iotcore)": ("iotcore", "agent"),
+    "signatures (cryptography)": ("cryptography", "agent"),
     "conversion (onnx)": ("onnx", "convert"),
     "reports (Matplotlib)": ("matplotlib", "convert"),
+    "tree models (LightGBM)": ("lightgbm", "trees"),
 }
 
 
