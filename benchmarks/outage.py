@@ -74,7 +74,7 @@ def live(ledger: Ledger, clock: MovedClock) -> tuple[int, int]:
         if number // FRAME_EVERY > (number - GROUP) // FRAME_EVERY:
             keep_frame(ledger, number, rng)
         if quarter % 4 == 0:
-            ledger.keep_house(3600, AGES, delivered=True)
+            ledger.keep_house(3600, AGES, delivered=True, numbers_from=0)
         if quarter % 16 == 0:
             peak = max(peak, disk(ledger.folder))
             print(f"  day {quarter // 96}", file=sys.stderr) if quarter % 960 == 0 else None

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from edgemill_agent.clock import Clock
-from edgemill_agent.ledger import Entry, Ledger, LedgerView, open_ledger
+from edgemill_agent.ledger import Ages, Entry, Ledger, LedgerView, open_ledger
 from edgemill_agent.ledger.store import BLOCK
 from edgemill_agent.line.journal import Journal
-from edgemill_core.ledger import Kind
+from edgemill_core.ledger import EVICTED_FIRST, Kind
 
 
 def entry(number: int) -> Entry:
@@ -96,3 +96,35 @@ def test_numbers_without_a_verdict_are_void_at_the_close(tmp_path: Path) -> None
     asyncio.run(run())
     account = LedgerView.open(tmp_path).account()
     assert (account.delivered, account.void) == (3, 3)
+
+
+def test_a_long_run_forgets_blocks_whose_numbers_are_all_accounted_for(tmp_path: Path) -> None:
+    ledger, _ = open_ledger(tmp_path, Clock())
+    for_ever = dict.fromkeys(EVICTED_FIRST, 1e12)
+
+    async def house(journal: Journal, headers: float) -> int:
+        await journal.keep_house(3600, Ages(for_ever, headers), delivered=False)
+        return LedgerView.open(tmp_path).first()[0]
+
+    async def run() -> None:
+        journal = Journal(ledger, lambda _: None, print)
+        task = asyncio.create_task(journal.run())
+        await produce(journal, 100)
+        waiting = await journal.number()
+        await produce(journal, 3 * BLOCK)
+        await journal.flushed()
+        await house(journal, 1e12)
+        assert await house(journal, 60) == 0  # one number of the first block may still be recorded
+        journal.put(entry(waiting))
+        await produce(journal, 1)
+        await journal.flushed()
+        assert await house(journal, 60) == 3 * BLOCK - 1  # the one that came late is recorded behind them
+        await journal.close(task)
+
+    asyncio.run(run())
+    view = LedgerView.open(tmp_path)
+    assert view.verify() is None
+    assert view.account().delivered == 100 + 1 + 3 * BLOCK + 1
+    again, opened = open_ledger(tmp_path, Clock())
+    assert opened.void == ()
+    again.close()

@@ -166,15 +166,16 @@ class Ledger:
         """The frame was written, or will not be."""
         self._room.reserved -= size
 
-    def keep_house(self, ran_s: float, ages: Ages, delivered: bool) -> None:
+    def keep_house(self, ran_s: float, ages: Ages, delivered: bool, numbers_from: int) -> None:
         """Remove what is older than was asked for.
 
         Args:
             ran_s: seconds that the agent ran since this was called last.
             ages: what is kept for how long.
             delivered: trim only headers that the consumer acknowledged.
+            numbers_from: every number before it was recorded or declared.
         """
-        total = self._note_age(ran_s)
+        total = self._note_age(ran_s, numbers_from)
         for kind in EVICTED_FIRST:
             until = self._position_at(total - ages.payloads[kind])
             while until and (oldest := self._room.oldest(kind, self._room.chunk, until)):
@@ -183,13 +184,14 @@ class Ledger:
         while until > (begin := self._view.first()[0]):
             self._trim(min(until, begin + TRIM_MOST))
 
-    def _note_age(self, ran_s: float) -> float:
+    def _note_age(self, ran_s: float, numbers_from: int) -> float:
         """Count the time on, and note where the ledger is at about every hour; returns the seconds so far."""
         total = self._view.ran_s() + ran_s
         (noted,) = self._connection.execute("SELECT coalesce(max(seconds), -1e9) FROM age").fetchone()
 
         def note() -> None:
             self._set_state("ran_s", str(total))
+            self._connection.execute("UPDATE block SET open = 0 WHERE last < ?", (numbers_from,))
             if total - noted >= AGE_STEP_S:
                 self._connection.execute(
                     "INSERT INTO age VALUES (?, ?) ON CONFLICT(position) DO NOTHING", (self._position, total)

@@ -51,6 +51,7 @@ class Journal:
         self._acknowledged = self._acknowledged_durably = 0
         self._work = asyncio.Event()
         self._changed = asyncio.Condition()
+        self._one_at_a_time = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, "ledger")
         self._closing = False
         self._broken = False
@@ -90,7 +91,10 @@ class Journal:
         Raises:
             LedgerError: the disk fails.
         """
-        await self._in_thread(lambda: self._ledger.keep_house(ran_s, ages, delivered))
+        async with self._one_at_a_time:
+            pending = [*self._given, *(first for first, _ in self._lost), *list(self._numbers)[:1]]
+            numbers_from = min(pending, default=0)
+            await self._in_thread(lambda: self._ledger.keep_house(ran_s, ages, delivered, numbers_from))
         self._committed(self._ledger.position)
 
     async def flushed(self) -> None:
@@ -104,7 +108,8 @@ class Journal:
             await self._work.wait()
             self._work.clear()
             try:
-                await self._round()
+                async with self._one_at_a_time:
+                    await self._round()
             except LedgerError as error:
                 if not self._broken:
                     self._broken = True
