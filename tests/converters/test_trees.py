@@ -82,6 +82,7 @@ def test_a_tree_that_is_a_single_leaf_is_exact_too(tmp_path: Path) -> None:
 
 
 REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
+    "a function behind the sum": ({"objective": "regression", "reg_sqrt": True}, 3, "regression sqrt"),
     "more trees than are added in order": ({}, 81, "at most 80 trees"),
     "a random forest": ({"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5}, 3, "averaged"),
     "a linear model in each leaf": ({"linear_tree": True, "objective": "regression"}, 3, "linear model"),

@@ -23,6 +23,8 @@ from edgemill_core.tensors import Array
 
 INPUT, OUTPUT = "row", "scores"
 _LEQ = 0
+_PLAIN = ("quantile", "regression", "regression_l1", "huber", "fair", "mape")
+"""Objectives whose raw scores are what they forecast; others put a function behind the sum."""
 _TREES_MOST = 80
 """Up to so many trees ONNX Runtime adds one row's leaves in their order; beyond it splits the sum among threads."""
 
@@ -179,6 +181,10 @@ def _graph(
 ) -> onnx.ModelProto:
     nodes, columns = [], []
     for number, (model, path) in enumerate(zip(models, paths, strict=True)):
+        words = str(model.get("objective", "")).split()
+        if not words or words[0] not in _PLAIN or "sqrt" in words:
+            fix = f"train with one of: {', '.join(_PLAIN)}"
+            raise _refused(path, "an objective whose scores are the forecasts", " ".join(words) or "none", fix)
         if model.get("average_output"):
             raise _refused(path, "trees whose leaves are added", "a random forest, whose leaves are averaged", "boost")
         ensemble = _Ensemble()
