@@ -8,10 +8,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from form import Row, at_most, main, stated
+from form import Row, at_least, at_most, main, stated
 
 COMMAND = str(Path(sys.executable).parent / "edgemill")
 SEEDS, PARTS = (1, 2, 3, 4, 5), 300
+
+
+def _unaccounted(ledger: dict[str, int]) -> int:
+    return abs(ledger["produced"] - ledger["delivered"] - ledger["declared_lost"])
 
 
 def measure() -> list[Row]:
@@ -32,7 +36,14 @@ def measure() -> list[Row]:
             at_most(case, "chosen slower than its FP32", "x", 1 / bundle["speedup_vs_fp32"], 1, 1),
             stated(case, f"speed-up of {bundle['chosen']['variant']}", "x", bundle["speedup_vs_fp32"], 1),
             stated(case, "verdict p50", "ms", found["verdict_ms"]["p50"], found["parts"]),
+            at_least(case, "kills of workers and broker", "kills", found["worker_kills"] + found["broker_kills"], 2, 1),
+            at_most(case, "verdicts without account", "verdicts", _unaccounted(found["ledger"]), 0, 1),
         ]
+    risk = found["stations"]["market-risk"]
+    rows += [
+        stated("demo", "market-risk, exceptions at 99 %", "days", risk["exceptions"], risk["days"], risk["expected"]),
+        stated("demo", "market-risk, Kupiec's p", "", risk["kupiec_p"], risk["days"]),
+    ]
     return rows
 
 
