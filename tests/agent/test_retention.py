@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import sqlite3
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +24,31 @@ from edgemill_link.consumer_store import ConsumerStore
 from edgemill_link.messages import Batch
 
 QUOTA = 3 << 20
+BUSY = """
+import hashlib, sys
+from pathlib import Path
+from edgemill_agent.clock import Clock
+from edgemill_agent.ledger import Ages, Entry, open_ledger
+from edgemill_core.ledger import EVICTED_FIRST, Kind
+folder = Path(sys.argv[1])
+ledger, _ = open_ledger(folder, Clock(), 3 << 20)
+ages = Ages(dict.fromkeys(EVICTED_FIRST, 40_000.0), 60_000.0)
+while True:
+    first, last = ledger.reserve()
+    for number in range(first, last + 1, 20):
+        group = range(number, number + 20)
+        ledger.append([Entry(Kind.VERDICT, {"x": "y" * 300}, n, "s", "pass", f"{n:08d}") for n in group])
+        ledger.append([Entry(Kind.METRICS, {"number": number})])
+        if ledger.reserve_room(30_000):
+            name, content = f"evidence/s/{number:012d}.png", number.to_bytes(4, "big") * 7_500
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+            ledger.release_room(30_000)
+            body = {"number": number, "file": name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": 30_000}
+            ledger.append([Entry(Kind.EVIDENCE, body, station="s", file=name, file_bytes=30_000)])
+        ledger.keep_house(600.0, ages, delivered=False, numbers_from=number)
+    print(last, flush=True)
+"""
 FOR_EVER = Ages(dict.fromkeys(EVICTED_FIRST, 1e12), 1e12)
 
 
@@ -95,6 +124,30 @@ def test_frames_that_were_not_kept_do_not_stand_in_the_way_of_eviction(tmp_path:
     assert view.verify() is None
     assert view.held().get("evidence", 0) < 20 * 2100
     assert view.account().delivered == 3000
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kill_9_amid_evictions_and_trims_leaves_a_whole_ledger(tmp_path: Path, seed: int) -> None:
+    rng, told = random.Random(seed), 0
+    for _ in range(4):
+        busy = subprocess.Popen([sys.executable, "-c", BUSY, tmp_path], stdout=subprocess.PIPE, text=True)
+        assert busy.stdout is not None
+        told = int(busy.stdout.readline())
+        time.sleep(rng.random())
+        busy.kill()
+        busy.communicate()
+        view = LedgerView.open(tmp_path)
+        assert view.verify() is None
+        view.close()
+    ledger, _ = open_ledger(tmp_path, Clock(), QUOTA)
+    view = LedgerView.open(tmp_path)
+    account = view.account()
+    assert view.first()[0] > 0
+    assert account.delivered + account.void >= told
+    assert account.delivered == account.stations["s"]
+    assert disk(tmp_path) <= QUOTA
+    files = {str(path.relative_to(tmp_path)) for path in (tmp_path / "evidence").glob("*/*")}
+    assert files == {file for (file,) in ledger._connection.execute("SELECT file FROM evidence")}
 
 
 def test_ages_count_the_time_that_the_agent_ran(tmp_path: Path) -> None:
