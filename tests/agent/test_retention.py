@@ -150,6 +150,24 @@ def test_kill_9_amid_evictions_and_trims_leaves_a_whole_ledger(tmp_path: Path, s
     assert files == {file for (file,) in ledger._connection.execute("SELECT file FROM evidence")}
 
 
+def test_a_ledger_is_whole_while_its_agent_writes_evicts_and_trims(tmp_path: Path) -> None:
+    busy = subprocess.Popen([sys.executable, "-c", BUSY, tmp_path], stdout=subprocess.PIPE, text=True)
+    assert busy.stdout is not None
+    looks = 0
+    try:
+        while int(busy.stdout.readline()) < 6000 or looks < 10:
+            view = LedgerView.open(tmp_path)
+            assert view.verify() is None
+            account = view.account()
+            assert account.delivered == account.stations["s"]
+            view.close()
+            looks += 1
+    finally:
+        busy.kill()
+        busy.communicate()
+    assert LedgerView.open(tmp_path).first()[0] > 0
+
+
 def test_ages_count_the_time_that_the_agent_ran(tmp_path: Path) -> None:
     ledger, _ = open_ledger(tmp_path, Clock(), QUOTA)
     ages = Ages({Kind.METRICS: 5000, Kind.EVIDENCE: 9000, Kind.VERDICT: 1e12}, 1e12)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from edgemill_agent.ledger.schema import MIGRATIONS
 from edgemill_core.durable import sha256_file
@@ -13,6 +14,7 @@ from edgemill_core.errors import LedgerError
 from edgemill_core.ledger import GENESIS, Account, Anchor, Declared, Fault, Record, check_chain
 from edgemill_link.signatures import holds
 
+T = TypeVar("T")
 _PAGE_QUERY = """
 SELECT h.position, number, kind, station, decision, utc_ns, boot, monotonic_ns, digest, link, salt, body
 FROM header h LEFT JOIN payload p USING(position) WHERE h.position > ? AND h.position <= ?
@@ -120,9 +122,14 @@ class LedgerView:
     def verify(self) -> Fault | None:
         """The first thing that was altered, put in or taken out; ``None`` if everything is whole.
 
+        The agent may be writing, evicting and trimming meanwhile.
+
         Raises:
             MissingPartError: the ledger was trimmed, and the library that checks the anchor is not installed.
         """
+        return self._undisturbed(self._verify)
+
+    def _verify(self) -> Fault | None:
         try:
             anchor = self.anchor()
             if anchor is not None and not holds(anchor):
@@ -136,10 +143,21 @@ class LedgerView:
 
     def account(self) -> Account:
         """Verdicts, losses and void numbers on this box, those that were trimmed included in the counts."""
+        return self._undisturbed(self._account)
+
+    def _account(self) -> Account:
         account = Account.of_anchor(self.anchor())
         for record in self.records():
             account.add(record)
         return account
+
+    def _undisturbed(self, look: Callable[[], T]) -> T:
+        """What ``look`` finds, looked at again if the ledger was trimmed under its eyes (which is at most hourly)."""
+        while True:
+            before = self.first()
+            found = look()
+            if self.first() == before:
+                return found
 
     def close(self) -> None:
         """Close the file."""
@@ -147,33 +165,50 @@ class LedgerView:
 
     def _not_evicted(self) -> Iterator[Record]:
         """Every record; one whose payload is missing for no declared reason ends the walk."""
-        rows = self._connection.execute(
-            "SELECT position FROM header WHERE kind = 'evicted' ORDER BY position"
-        ).fetchall()
-        declared = Declared(record for (position,) in rows for record in self.after(position - 1, 1))
+        declared, until = Declared(), 0
         for record in self.records():
             if record.payload is None and not declared.covers(record):
-                raise _GoneError(record.header.position)
+                # It may have been evicted since we looked: the declaration came in the same moment.
+                until = self._take_declarations(declared, until)
+                if not declared.covers(record):
+                    raise _GoneError(record.header.position)
             yield record
 
+    def _take_declarations(self, declared: Declared, after: int) -> int:
+        """Take in the declarations behind position ``after``; returns the position of the last one."""
+        query = "SELECT position FROM header WHERE kind = 'evicted' AND position > ? ORDER BY position"
+        for (position,) in self._connection.execute(query, (after,)).fetchall():
+            for record in self.after(position - 1, 1):
+                declared.add(record)
+            after = position
+        return after
+
     def _cut_off(self) -> Fault | None:
+        acknowledged = self.acknowledged()  # first: more may be recorded and acknowledged meanwhile
         last, _ = self.last()
-        if last < self.acknowledged():
-            return Fault(
-                last + 1, f"records are gone at the end: the consumer has {self.acknowledged()}, here are {last}"
-            )
+        if last < acknowledged:
+            return Fault(last + 1, f"records are gone at the end: the consumer has {acknowledged}, here are {last}")
         return None
 
     def _frames(self) -> Fault | None:
         """Kept frames against the digests that their records carry."""
-        for position, file in self._connection.execute("SELECT position, file FROM evidence ORDER BY position"):
-            record = self.after(position - 1, 1)[0]
-            path = self.folder / file
-            if record.payload is None or not path.is_file():
-                return Fault(position, f"the kept frame {file} is gone, and no eviction was declared")
-            if sha256_file(path) != record.payload.content().get("sha256"):
-                return Fault(position, f"the kept frame {file} does not match its digest: it was altered")
+        rows = self._connection.execute("SELECT position, file FROM evidence ORDER BY position").fetchall()
+        for position, file in rows:
+            what = self._wrong_with(position, file)
+            if what and self._connection.execute("SELECT 1 FROM evidence WHERE position = ?", (position,)).fetchone():
+                return Fault(position, f"the kept frame {file} {what}")  # and was not evicted meanwhile
         return None
+
+    def _wrong_with(self, position: int, file: str) -> str:
+        record = next(iter(self.after(position - 1, 1)), None)
+        path = self.folder / file
+        try:
+            digest = sha256_file(path)
+        except OSError:
+            return "is gone, and no eviction was declared"
+        if record is None or record.payload is None or digest != record.payload.content().get("sha256"):
+            return "does not match its digest: it was altered"
+        return ""
 
     def _state(self, name: str, otherwise: str) -> str:
         found = self._connection.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
