@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edgemill.demo.market_risk import Backtest
 
 _NEEDS = {
+    "arch": "demo",
     "cv2": "demo",
     "iotcore": "demo",
     "lightgbm": "demo",
