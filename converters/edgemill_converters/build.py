@@ -17,7 +17,7 @@ from edgemill_converters.bake import BakedModel, bake
 from edgemill_converters.candidates import Candidate, ExtraVariant, candidates
 from edgemill_converters.choosing import Choice, Entrant, choose
 from edgemill_converters.importers import ImportedModel, import_model
-from edgemill_converters.measuring import EngineChild, Measurement, Subject, measure
+from edgemill_converters.measuring import Measurement, Subject, measure
 from edgemill_converters.quantization.calibration import calibrate
 from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.readers import check_disjoint, read_set
@@ -32,7 +32,8 @@ from edgemill_core.samples import Sample, Truth
 from edgemill_core.tasks import Task
 from edgemill_core.tensors import Array
 from edgemill_core.verdict import Verdict
-from edgemill_runtimes.engines import engine_class
+from edgemill_runtimes.engines import EngineSettings, engine_class
+from edgemill_runtimes.isolation import EngineProcess
 from edgemill_runtimes.machine import this_machine
 
 Progress = Callable[[str], None]
@@ -192,7 +193,7 @@ def _outputs(
     for candidate in entrants:
         progress(f"judging {candidate.name} on {len(judged.samples)} samples")
         graph = scratch / "all" / graphs[candidate.name][0]
-        with EngineChild(candidate.target.runtime, graph, candidate.target.device) as child:
+        with EngineProcess(candidate.target.runtime, graph, EngineSettings(candidate.target.device)) as child:
             into = scratch / f"{candidate.name}.npy"
             outputs[candidate.name] = judging.outputs_of(child, task, judged.file, into)
     return outputs

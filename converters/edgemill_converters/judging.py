@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 
 from edgemill_converters.bake import BakedModel, reference_feeds, reference_output
-from edgemill_converters.measuring import EngineChild
 from edgemill_core.errors import DataError, InputError
 from edgemill_core.picture_input import PictureInput
 from edgemill_core.row_input import RowInput
@@ -20,6 +19,7 @@ from edgemill_core.tensors import Array
 from edgemill_core.verdict import Verdict
 from edgemill_runtimes.engines import load
 from edgemill_runtimes.frames import prepare, read_picture
+from edgemill_runtimes.isolation import EngineProcess
 
 
 def prepare_set(samples: Sequence[Sample], declared: PictureInput | RowInput) -> Array:
@@ -89,7 +89,7 @@ def reference_verdicts(
     return verdicts
 
 
-def outputs_of(child: EngineChild, task: Task, inputs: Path, into: Path) -> Array:
+def outputs_of(child: EngineProcess, task: Task, inputs: Path, into: Path) -> Array:
     """The task's output for every input, computed in the child, ``[samples, …]``."""
     child.ask({"command": "outputs", "inputs": str(inputs), "output": task.output, "into": str(into)})
     found: Array = np.load(into, allow_pickle=False)

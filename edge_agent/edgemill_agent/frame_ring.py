@@ -1,23 +1,18 @@
-"""Frames in memory that source worker and engine worker share; the line process only says whose turn a slot is.
-
-The memory has no name (``memfd_create(2)``): the kernel frees it when the last process that holds it is gone, so
-nothing leaks, whatever is killed.
-"""
+"""Frames in memory that source worker and engine worker share; the line process only says whose turn a slot is."""
 
 from __future__ import annotations
 
 import mmap
-import os
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemill_core.processes.shared_memory import create_memory
+
 
 def create_ring(slots: int, slot_bytes: int) -> int:
-    """Make the memory; returns a descriptor for children to inherit. Pages take room only once they are written."""
-    descriptor = os.memfd_create("edgemill-frames", os.MFD_CLOEXEC)
-    os.ftruncate(descriptor, slots * slot_bytes)
-    return descriptor
+    """Make the memory; returns a descriptor for children to inherit."""
+    return create_memory(slots * slot_bytes)
 
 
 class FrameRing:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from edgemill_agent.ledger.view import LedgerView
-from edgemill_agent.processes.channel import Channel
-from edgemill_agent.processes.child_main import child_main
+from edgemill_core.processes.channel import Channel
+from edgemill_core.processes.child_main import child_main
 from edgemill_link.broker_settings import BrokerSettings
 from edgemill_link.publisher import Publisher, Report
 

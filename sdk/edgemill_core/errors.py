@@ -80,6 +80,20 @@ class EngineError(EdgemillError):
     """An engine could not be loaded or run as asked."""
 
 
+class EngineCrashed(EngineError):  # noqa: N818 (as the field says it)
+    """An isolated engine's process ended, now or before; the caller lives. ``restart`` brings the engine back."""
+
+
+class EngineTimeout(EngineError):  # noqa: N818 (as the field says it)
+    """An isolated engine did not answer within its deadline and was ended. ``restart`` brings it back."""
+
+
+class RequirementError(EngineError):
+    """An engine runs, but not as it was required to: another device or precision, or layers left unfused."""
+
+    exit_code = 1
+
+
 class InputError(EdgemillError):
     """What was given for one run (a picture, a tensor, an option) cannot be used."""
 

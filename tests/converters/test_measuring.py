@@ -10,8 +10,10 @@ import onnx
 import pytest
 from tiny_text import tiny_model
 
-from edgemill_converters.measuring import EngineChild, Subject, measure
-from edgemill_core.errors import EngineError, MissingPartError, ModelError
+from edgemill_converters.measuring import Subject, measure
+from edgemill_core.errors import EngineCrashed, EngineTimeout, MissingPartError, ModelError
+from edgemill_runtimes.engines import EngineSettings
+from edgemill_runtimes.isolation import EngineProcess, Isolation
 
 
 def toy(folder: Path, order: str, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -29,19 +31,19 @@ def request(folder: Path) -> dict[str, object]:
     return {"command": "time", "inputs": str(folder / "inputs.npy"), "runs": 1, "warmup": 0}
 
 
-@pytest.mark.parametrize(("order", "part"), [("kill", "exit status -9"), ("segfault", "exit status -11")])
+@pytest.mark.parametrize(("order", "part"), [("kill", "SIGKILL"), ("segfault", "SIGSEGV")])
 def test_a_child_that_dies_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str, part: str) -> None:
-    with EngineChild("toy", toy(tmp_path, order, monkeypatch)) as child:
-        with pytest.raises(EngineError) as caught:
+    with EngineProcess("toy", toy(tmp_path, order, monkeypatch)) as child:
+        with pytest.raises(EngineCrashed) as caught:
             child.ask(request(tmp_path))
         assert part in str(caught.value)
-        with pytest.raises(EngineError, match="died"):
+        with pytest.raises(EngineCrashed, match="died"):
             child.ask(request(tmp_path))
 
 
 def test_a_child_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with EngineChild("toy", toy(tmp_path, "hang", monkeypatch), limit_s=3) as child:
-        with pytest.raises(EngineError, match="hung"):
+    with EngineProcess("toy", toy(tmp_path, "hang", monkeypatch), limits=Isolation(load_s=3)) as child:
+        with pytest.raises(EngineTimeout, match="hung"):
             child.ask(request(tmp_path))
         process = child._process
     assert process.returncode == -9
@@ -50,7 +52,7 @@ def test_a_child_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_child_that_works_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with EngineChild("toy", toy(tmp_path, "", monkeypatch)) as child:
+    with EngineProcess("toy", toy(tmp_path, "", monkeypatch)) as child:
         for _ in range(2):
             assert len(child.ask(request(tmp_path))["latencies"]) == 1
 
@@ -58,9 +60,9 @@ def test_a_child_that_works_is_asked_again(tmp_path: Path, monkeypatch: pytest.M
 def test_an_engine_that_refuses_is_heard(tmp_path: Path) -> None:
     (tmp_path / "bad.onnx").write_bytes(b"x")
     with pytest.raises(ModelError, match=r"cannot load bad\.onnx"):
-        EngineChild("onnxruntime", tmp_path / "bad.onnx")
+        EngineProcess("onnxruntime", tmp_path / "bad.onnx")
     with pytest.raises(MissingPartError, match="no device 'CUDA'"):
-        EngineChild("onnxruntime", tmp_path / "bad.onnx", "CUDA")
+        EngineProcess("onnxruntime", tmp_path / "bad.onnx", EngineSettings("CUDA"))
 
 
 def test_measuring_takes_turns_and_says_what_it_found(tmp_path: Path) -> None:

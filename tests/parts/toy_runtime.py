@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgemill_core.tensors import Array, TensorSpec
-from edgemill_runtimes.engines import Engine
+from edgemill_runtimes.engines import Compiled, Engine
 
 
 class ToyEngine(Engine):
@@ -31,10 +31,12 @@ class ToyEngine(Engine):
             ctypes.memset(0, 1, 1)
         if self._order == "hang":
             time.sleep(3600)
+        if self._order == "eat":
+            self._eaten = np.ones(10**9)
         return {"y": np.array(feeds["x"])}
 
-    def _facts(self) -> tuple[str, str, Mapping[str, int]]:
-        return "1.0", "CPU", {}
+    def _compiled(self) -> Compiled:
+        return Compiled("1.0", "CPU")
 
     def _close(self) -> None:
         del self._order

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +15,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tiny_text import tiny_model
 
-from edgemill_core.errors import EngineError, InputError, MissingPartError, ModelError
+from edgemill_core.errors import EngineCrashed, EngineError, InputError, MissingPartError, ModelError, RequirementError
+from edgemill_core.tensors import Limits
 from edgemill_runtimes.engines import Engine, EngineSettings, engine_class, load, runtime_names
+from edgemill_runtimes.isolation import IsolatedEngine
 
 
 def distribution(folder: Path, value: str) -> None:
@@ -43,6 +48,32 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("twins") / "twins.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
     return path
+
+
+def conv(path: Path, nodes: list[onnx.NodeProto], known: list[TensorProto], of: int = TensorProto.FLOAT) -> Path:
+    """A graph that takes ``x[1, 3, 16, 16]`` and gives ``y[1, 8, 14, 14]``."""
+    x, y = (helper.make_tensor_value_info(n, of, [1, c, s, s]) for n, c, s in (("x", 3, 16), ("y", 8, 14)))
+    graph = helper.make_graph(nodes, "g", [x], [y], known)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def float_outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """INT8 as OpenVINO fuses it, and ONNX Runtime does not: nothing quantizes what the convolution gives."""
+    known = [
+        numpy_helper.from_array(np.float32(0.02), "s"),
+        numpy_helper.from_array(np.uint8(0), "z"),
+        numpy_helper.from_array(np.int8(0), "n"),
+        numpy_helper.from_array(np.full((8, 3, 3, 3), 7, np.int8), "w"),
+    ]
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["a"]),
+        helper.make_node("DequantizeLinear", ["w", "s", "n"], ["b"]),
+        helper.make_node("Conv", ["a", "b"], ["y"], name="conv"),
+    ]
+    return conv(tmp_path_factory.mktemp("dialect") / "outside.onnx", nodes, known)
 
 
 class EngineContract:
@@ -100,6 +131,114 @@ class EngineContract:
         assert facts.device == "CPU"
         assert facts.build_seconds >= 0
 
+    def test_outputs_can_go_into_the_caller_s_own_buffers(self, engine: Engine) -> None:
+        expected = engine.run(self.feeds)
+        mine = {name: np.empty_like(value) for name, value in expected.items()}
+        for name, value in engine.run(self.feeds, into=mine).items():
+            assert value is mine[name]
+            assert value.tobytes() == expected[name].tobytes()
+        engine.run({name: np.zeros_like(value) for name, value in self.feeds.items()})
+        for name, value in mine.items():
+            assert value.tobytes() == expected[name].tobytes()
+
+    def test_buffers_that_do_not_fit_are_refused(self, engine: Engine) -> None:
+        name, value = next(iter(engine.run(self.feeds).items()))
+        frozen = np.empty_like(value)
+        frozen.setflags(write=False)
+        larger = np.empty((*value.shape[:-1], value.shape[-1] + 1), value.dtype)
+        for wrong in (frozen, value.astype(np.int16), larger, np.repeat(value, 2, -1)[..., ::2], [1]):
+            with pytest.raises(InputError, match="buffer"):
+                engine.run(self.feeds, into={name: wrong})
+        with pytest.raises(InputError, match="buffers are not those"):
+            engine.run(self.feeds, into={})
+
+    @pytest.mark.parametrize("depth", [None, 1, 2, 7])
+    def test_a_stream_gives_results_in_order(self, engine: Engine, depth: int | None) -> None:
+        name, value = next(iter(self.feeds.items()))
+        feeds = [{name: (value * 0 + turn).astype(value.dtype)} for turn in range(20)]
+        expected = [engine.run(one) for one in feeds]
+        for found, right in zip(engine.stream(iter(feeds), depth), expected, strict=True):
+            for output in right:
+                assert found[output].tobytes() == right[output].tobytes()
+
+    def test_a_stream_gives_what_came_before_a_bad_feed(self, engine: Engine) -> None:
+        found = engine.stream([self.feeds, self.feeds, {}, self.feeds], depth=3)
+        assert [len(next(found)), len(next(found))] == [len(engine.outputs)] * 2
+        with pytest.raises(InputError):
+            next(found)
+        engine.run(self.feeds)
+
+    def test_a_stream_may_be_left_in_the_middle(self, engine: Engine) -> None:
+        next(engine.stream([self.feeds] * 9, depth=4))
+        engine.run(self.feeds)
+        with pytest.raises(InputError, match="depth"):
+            engine.stream([], depth=0)
+
+    def test_threads_may_share_one_engine(self, engine: Engine) -> None:
+        name, value = next(iter(self.feeds.items()))
+
+        def ask(turn: int) -> bool:
+            feeds = {name: (value * 0 + turn % 8).astype(value.dtype)}
+            return all(right[turn % 8][key].tobytes() == got.tobytes() for key, got in engine.run(feeds).items())
+
+        right = [engine.run({name: (value * 0 + turn).astype(value.dtype)}) for turn in range(8)]
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(ask, range(400)))
+
+    def test_fixed_threads_give_the_same_bits_a_thousand_times(self, graph: Path) -> None:
+        with load(self.runtime, graph, EngineSettings(threads=1)) as engine:
+            bits = {b"".join(out.tobytes() for out in engine.run(self.feeds).values()) for _ in range(1000)}
+        assert len(bits) == 1
+
+    def test_sizes_outside_the_declared_limits_are_refused(self, graph: Path) -> None:
+        name, value = next(iter(self.feeds.items()))
+        width = value.shape[-1]
+        with load(self.runtime, graph) as engine:
+            sizes = zip(engine.inputs[0].shape, value.shape, strict=True)
+        limits = {name: tuple(None if size else (have, have + 2) for size, have in sizes)}
+        with load(self.runtime, graph, EngineSettings(limits=limits)) as engine:
+            engine.warm_up(2)
+            engine.run(self.feeds)
+            with pytest.raises(InputError, match=rf"{width}\.\.{width + 2}"):
+                engine.run({name: np.repeat(value, 2, -1)})
+
+    @pytest.mark.parametrize("wrong", [((1, 2),), (None, (3, 2)), ((1, 2), (1, 2), (1, 2), (1, 2), (1, 2))])
+    def test_limits_that_do_not_fit_the_graph_are_refused(self, graph: Path, wrong: Limits) -> None:
+        name = next(iter(self.feeds))
+        with pytest.raises(InputError, match="limits"):
+            load(self.runtime, graph, EngineSettings(limits={name: wrong}))
+        with pytest.raises(InputError, match="does not take"):
+            load(self.runtime, graph, EngineSettings(limits={"nothing": wrong}))
+
+    def test_in_a_process_of_its_own_it_is_the_same_engine(self, engine: Engine, graph: Path) -> None:
+        with load(self.runtime, graph, isolated=True) as isolated:
+            assert (isolated.inputs, isolated.outputs) == (engine.inputs, engine.outputs)
+            found, right = isolated.run(self.feeds), engine.run(self.feeds)
+            mine = {name: np.empty_like(value) for name, value in right.items()}
+            isolated.run(self.feeds, into=mine)
+            several = list(isolated.stream([self.feeds] * 40, depth=5))
+            for name in right:
+                assert {one[name].tobytes() for one in (found, mine, *several)} == {right[name].tobytes()}
+            there, here = isolated.facts(), engine.facts()
+            assert (there.runtime, there.layers, there.device) == (here.runtime, here.layers, here.device)
+            with pytest.raises(InputError):
+                isolated.run({})
+        with pytest.raises(EngineError, match="closed"):
+            isolated.run(self.feeds)
+
+    def test_killed_in_its_own_process_it_comes_back(self, graph: Path) -> None:
+        with load(self.runtime, graph, isolated=True) as engine:
+            assert isinstance(engine, IsolatedEngine)
+            right = engine.run(self.feeds)
+            os.kill(engine.pid, signal.SIGKILL)
+            for part in ("died", "down"):
+                with pytest.raises(EngineCrashed, match=part) as caught:
+                    engine.run(self.feeds)
+                assert "SIGKILL" in str(caught.value.got)
+            engine.restart()
+            for name, value in engine.run(self.feeds).items():
+                assert value.tobytes() == right[name].tobytes()
+
     def test_a_missing_graph_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=r"gone\.onnx"):
             load(self.runtime, tmp_path / "gone.onnx")
@@ -124,6 +263,54 @@ class NativeContract(EngineContract):
 
     def test_open_dimensions_take_any_size(self, engine: Engine) -> None:
         assert engine.run({"x": np.zeros((2, 3, 8, 16), np.float32)})["p"].shape == (2, 2, 3)
+
+    def test_numbers_that_are_not_finite_are_refused_if_asked(self, graph: Path) -> None:
+        bad = self.feeds["x"].copy()
+        bad[0, 1, 2, 3] = np.nan
+        with load(self.runtime, graph) as engine:
+            assert not np.isfinite(engine.run({"x": bad})["p"]).all()
+        with load(self.runtime, graph, EngineSettings(non_finite="refuse")) as engine:
+            engine.run(self.feeds)
+            with pytest.raises(InputError, match=r"(?s)not finite.*1 of 768, the first at \[0, 1, 2, 3\]"):
+                engine.run({"x": bad})
+
+    def test_throughput_mode_gives_the_same(self, graph: Path, engine: Engine) -> None:
+        with load(self.runtime, graph, EngineSettings(mode="throughput")) as many:
+            for found in many.stream([self.feeds] * 10):
+                np.testing.assert_allclose(found["p"], engine.run(self.feeds)["p"], rtol=1e-6)
+
+    @pytest.mark.parametrize("precision", ["fp16", "int8", "bf16"])
+    def test_a_precision_that_it_does_not_compute_in_is_an_error(self, engine: Engine, precision: str) -> None:
+        engine.require(precision="fp32", device="CPU", unfused=0)
+        with pytest.raises(RequirementError) as caught:
+            engine.require(precision=precision)
+        assert f"{precision} for 100% of the compute" in str(caught.value)
+        assert "fp32 100.0%" in str(caught.value)
+        assert caught.value.exit_code == 1
+
+    def test_a_device_that_it_does_not_run_on_is_an_error(self, engine: Engine) -> None:
+        with pytest.raises(RequirementError, match=r"(?s)everything on NPU.*got: +CPU"):
+            engine.require(device="NPU")
+
+    def test_fp16_asked_for_in_the_graph_is_not_taken_for_granted(self, tmp_path: Path) -> None:
+        weights = numpy_helper.from_array(np.full((8, 3, 3, 3), 0.1, np.float16), "w")
+        path = conv(
+            tmp_path / "half.onnx",
+            [helper.make_node("Conv", ["x", "w"], ["y"], name="conv")],
+            [weights],
+            TensorProto.FLOAT16,
+        )
+        with load(self.runtime, path) as engine:
+            engine.run({"x": np.ones((1, 3, 16, 16), np.float16)})
+            assert engine.facts().layers == {"fp32": 1}
+            with pytest.raises(RequirementError, match="fp16"):
+                engine.require(precision="fp16")
+
+    def test_work_is_counted_by_layer(self, tmp_path: Path) -> None:
+        weights = numpy_helper.from_array(np.full((8, 3, 3, 3), 0.1, np.float32), "w")
+        path = conv(tmp_path / "one.onnx", [helper.make_node("Conv", ["x", "w"], ["y"], name="conv")], [weights])
+        with load(self.runtime, path) as engine:
+            assert [layer.macs for layer in engine._compiled().layers] == [8 * 14 * 14 * 3 * 3 * 3]
 
     def test_a_broken_model_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "bad.onnx").write_bytes(b"\x00" * 100)
@@ -201,6 +388,12 @@ class NativeContract(EngineContract):
 class TestOnnxRuntime(NativeContract):
     runtime = "onnxruntime"
 
+    def test_a_graph_in_the_wrong_dialect_is_caught(self, float_outside: Path) -> None:
+        with load(self.runtime, float_outside) as engine:
+            assert engine.facts().layers == {"fp32": 1}
+            with pytest.raises(RequirementError, match=r"(?s)at most 0 unfused.*1: conv.*dialect of onnxruntime"):
+                engine.require(unfused=0)
+
     def test_facts_that_cannot_be_had_are_an_error_of_ours(self, tmp_path: Path) -> None:
         pairs = numpy_helper.from_array(np.array([-1, 8], np.int64), "pairs")
         x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", s]) for n, s in (("x", 4), ("y", 8)))
@@ -210,7 +403,7 @@ class TestOnnxRuntime(NativeContract):
         with load(self.runtime, path) as engine, pytest.raises(EngineError, match=r"failed on pairs\.onnx"):
             engine.facts()
 
-    @pytest.mark.parametrize("device", ["CUDA", "NPU", "GPU", ""])
+    @pytest.mark.parametrize("device", ["CUDA", "TENSORRT", "OPENVINO", "NPU", "GPU", ""])
     def test_another_device_is_never_swapped_for_the_cpu(self, graph: Path, device: str) -> None:
         with pytest.raises(MissingPartError) as caught:
             load(self.runtime, graph, EngineSettings(device))
@@ -221,7 +414,28 @@ class TestOnnxRuntime(NativeContract):
 class TestOpenVino(NativeContract):
     runtime = "openvino"
 
-    @pytest.mark.parametrize("device", ["NPU", "GPU", "AUTO"])
+    def test_a_graph_in_its_own_dialect_is_fused(self, float_outside: Path) -> None:
+        with load(self.runtime, float_outside) as engine:
+            engine.require(precision="int8", unfused=0)
+
+    def test_auto_is_there_if_asked_for_and_says_what_it_chose(self, graph: Path) -> None:
+        with load(self.runtime, graph, EngineSettings("AUTO")) as engine:
+            assert "CPU" in engine.facts().device
+
+    def test_a_compiled_graph_is_kept_where_asked(self, graph: Path, tmp_path: Path) -> None:
+        settings, found = EngineSettings(cache=tmp_path / "cache"), []
+        for _ in range(2):
+            with load(self.runtime, graph, settings) as engine:
+                found.append(engine.run(self.feeds)["p"].tobytes())
+        assert found[0] == found[1]
+        kept = list((tmp_path / "cache").rglob("*.blob"))
+        assert kept
+        for blob in kept:
+            blob.write_bytes(b"broken" * 100)
+        with load(self.runtime, graph, settings) as engine:
+            assert engine.run(self.feeds)["p"].tobytes() == found[0]
+
+    @pytest.mark.parametrize("device", ["NPU", "GPU", "AUTO:GPU", "MULTI:GPU,CPU", "HETERO:NPU,CPU"])
     def test_another_device_is_never_swapped_for_the_cpu(self, graph: Path, device: str) -> None:
         with pytest.raises(MissingPartError) as caught:
             load(self.runtime, graph, EngineSettings(device))

@@ -3,6 +3,5 @@
 from __future__ import annotations
 
 from edgemill_converters.measuring.bench import Measurement, Subject, measure
-from edgemill_converters.measuring.child import EngineChild
 
-__all__ = ["EngineChild", "Measurement", "Subject", "measure"]
+__all__ = ["Measurement", "Subject", "measure"]

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from edgemill_converters.measuring.child import EngineChild
+from edgemill_runtimes.engines import EngineSettings
+from edgemill_runtimes.isolation import EngineProcess
 
 ROUNDS, RUNS, WARMUP = 5, 30, 5
 
@@ -88,10 +89,10 @@ def measure(
     latencies: dict[str, list[float]] = {name: [] for name in subjects}
     peaks: dict[str, float] = {}
     with ExitStack() as stack:
-        children: dict[str, EngineChild] = {}
+        children: dict[str, EngineProcess] = {}
         facts = {}
         for name, subject in subjects.items():
-            child = stack.enter_context(EngineChild(subject.runtime, subject.graph, subject.device))
+            child = stack.enter_context(EngineProcess(subject.runtime, subject.graph, EngineSettings(subject.device)))
             peaks[name] = _turn(child, inputs, 3)["peak_mb"]
             children[name] = child
         for turn in range(rounds):
@@ -99,7 +100,7 @@ def measure(
             for name in list(children) if turn % 2 == 0 else reversed(list(children)):
                 latencies[name] += _turn(children[name], inputs, runs)["latencies"]
         for name, child in children.items():
-            facts[name] = child.ask({"command": "facts"})
+            facts[name] = child.ask({"command": "facts"})["facts"]
     return {
         name: Measurement(
             tuple(latencies[name]),
@@ -113,5 +114,5 @@ def measure(
     }
 
 
-def _turn(child: EngineChild, inputs: Path, runs: int) -> dict[str, Any]:
+def _turn(child: EngineProcess, inputs: Path, runs: int) -> dict[str, Any]:
     return child.ask({"command": "time", "inputs": str(inputs), "runs": runs, "warmup": WARMUP})

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from edgemill_agent.processes.channel import MESSAGE_BYTES, encode
+from edgemill_core.processes.channel import MESSAGE_BYTES, encode
 
 _BACK_OFF_FIRST, _BACK_OFF_MOST, _HEALTHY_S = 0.1, 30.0, 30.0
 

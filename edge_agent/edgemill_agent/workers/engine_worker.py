@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from edgemill_agent.frame_ring import FrameRing
-from edgemill_agent.processes.channel import Channel
-from edgemill_agent.processes.child_main import child_main
 from edgemill_core.bundle import Bundle, open_bundle
 from edgemill_core.errors import EngineError, InputError
+from edgemill_core.processes.channel import Channel
+from edgemill_core.processes.child_main import child_main
 from edgemill_core.row_input import RowInput
 from edgemill_runtimes.pipeline import Pipeline, open_pipeline
 

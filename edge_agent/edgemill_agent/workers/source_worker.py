@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from edgemill_agent.frame_ring import FrameRing
-from edgemill_agent.processes.channel import Channel
-from edgemill_agent.processes.child_main import child_main
 from edgemill_agent.sources import Source, source_class
 from edgemill_agent.sources.base import Arrival
 from edgemill_core.durable import sha256_bytes, write_bytes
 from edgemill_core.errors import InputError
+from edgemill_core.processes.channel import Channel
+from edgemill_core.processes.child_main import child_main
 
 
 def work(channel: Channel, first: Mapping[str, Any]) -> None:

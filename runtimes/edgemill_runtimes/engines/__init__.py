@@ -7,9 +7,15 @@ from __future__ import annotations
 
 from importlib import import_module, metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgemill_core.errors import EngineError, MissingPartError
-from edgemill_runtimes.engines.base import Engine, EngineFacts, EngineSettings
+from edgemill_runtimes.engines.base import Engine
+from edgemill_runtimes.engines.facts import Compiled, EngineFacts, Layer
+from edgemill_runtimes.engines.settings import EngineSettings
+
+if TYPE_CHECKING:
+    from edgemill_runtimes.isolation.process import Isolation
 
 RUNTIMES: dict[str, str] = {
     "onnxruntime": "edgemill_runtimes.engines.onnxruntime:OnnxRuntimeEngine",
@@ -17,7 +23,18 @@ RUNTIMES: dict[str, str] = {
 }
 EXTRAS = {"onnxruntime": "ort", "openvino": "openvino"}
 
-__all__ = ["EXTRAS", "RUNTIMES", "Engine", "EngineFacts", "EngineSettings", "engine_class", "load", "runtime_names"]
+__all__ = [
+    "EXTRAS",
+    "RUNTIMES",
+    "Compiled",
+    "Engine",
+    "EngineFacts",
+    "EngineSettings",
+    "Layer",
+    "engine_class",
+    "load",
+    "runtime_names",
+]
 
 
 def runtime_names() -> dict[str, str]:
@@ -62,6 +79,28 @@ def engine_class(runtime: str) -> type[Engine]:
     return found
 
 
-def load(runtime: str, graph: Path, settings: EngineSettings = EngineSettings()) -> Engine:  # noqa: B008 (frozen)
-    """Load ``graph`` with ``runtime``; close the engine when done, or use it in a ``with``."""
-    return engine_class(runtime)(graph, settings)
+def load(
+    runtime: str,
+    graph: Path,
+    settings: EngineSettings = EngineSettings(),  # noqa: B008 (frozen)
+    isolated: bool | Isolation = False,
+) -> Engine:
+    """Load ``graph`` with ``runtime``; close the engine when done, or use it in a ``with``.
+
+    Args:
+        runtime: a name of ``runtime_names``.
+        graph: ONNX file.
+        settings: device, threads and the like.
+        isolated: in a process of its own, with these limits or the usual ones. What kills or hangs the runtime is then
+            an ``EngineCrashed`` or ``EngineTimeout`` here, and ``IsolatedEngine.restart`` brings the engine back.
+
+    Raises:
+        EngineError: no such runtime.
+        MissingPartError: the runtime or the device is not to be had here.
+        ModelError: the runtime cannot read the graph.
+    """
+    if isolated is False:
+        return engine_class(runtime)(graph, settings)
+    from edgemill_runtimes.isolation import IsolatedEngine, Isolation
+
+    return IsolatedEngine(runtime, graph, settings, Isolation() if isolated is True else isolated)

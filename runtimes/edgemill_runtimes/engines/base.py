@@ -1,68 +1,50 @@
 """The Engine: a variant loaded by a runtime.
 
-The base class holds order, checks and messages. A runtime writes ``_open``, ``_run``, ``_facts`` and ``_close``.
+The base class holds order, checks and messages. A runtime writes ``_open``, ``_run``, ``_compiled`` and ``_close``; it
+may write ``_start`` and ``_finish`` if it has an asynchronous form of its own, and ``_run_into`` if it can write into
+a caller's buffers.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
-from edgemill_core.errors import EngineError, ModelError
-from edgemill_core.tensors import Array, TensorSpec, check_feeds
+import numpy as np
 
+from edgemill_core.errors import EdgemillError, EngineError, InputError, ModelError
+from edgemill_core.tensors import Array, TensorSpec, check_buffers, check_feeds, check_finite
+from edgemill_runtimes.engines import facts as engine_facts
+from edgemill_runtimes.engines.facts import Compiled, EngineFacts
+from edgemill_runtimes.engines.ordering import in_order
+from edgemill_runtimes.engines.settings import EngineSettings
 
-@dataclass(frozen=True)
-class EngineSettings:
-    """How an engine is to run.
-
-    Attributes:
-        device: the runtime's own name of the device; never "AUTO" unless asked for.
-        threads: threads inside one inference; ``None`` for the runtime's default.
-    """
-
-    device: str = "CPU"
-    threads: int | None = None
-
-
-@dataclass(frozen=True)
-class EngineFacts:
-    """What an engine really runs on.
-
-    Attributes:
-        runtime: name as in recipes.
-        version: the runtime's version.
-        device: the device in use, as the runtime reports it.
-        layers: how many layers of the *compiled* graph compute in each precision, where the runtime tells.
-        build_seconds: how long loading and compiling took.
-    """
-
-    runtime: str
-    version: str
-    device: str
-    layers: Mapping[str, int]
-    build_seconds: float
+Outputs = dict[str, Array]
 
 
 class Engine(ABC):
-    """A loaded variant. Use it as a context manager.
+    """A loaded variant. Use it as a context manager. Threads may share one.
 
     Args:
         graph: ONNX file; external weights lie beside it.
-        settings: device and threads.
+        settings: device, threads and the like.
 
     Raises:
         ModelError: the graph cannot be read by this runtime.
         MissingPartError: the runtime or the device is not to be had here.
+        InputError: the settings do not fit the graph.
     """
 
     runtime: str
 
-    def __init__(self, graph: Path, settings: EngineSettings = EngineSettings()) -> None:
+    def __init__(self, graph: Path, settings: EngineSettings = EngineSettings()) -> None:  # noqa: B008 (frozen)
         if not graph.is_file():
             raise ModelError(
                 f"there is no graph at {graph}",
@@ -73,43 +55,109 @@ class Engine(ABC):
         self.graph = graph
         self.settings = settings
         self._is_open = False
-        start = time.perf_counter()
-        self.inputs, self.outputs = self._open()
+        self._threads: ThreadPoolExecutor | None = None
+        self._facts: EngineFacts | None = None
+        before, start = resident_mb(), time.perf_counter()
+        inputs, self.outputs = self._open()
         self._build_seconds = time.perf_counter() - start
+        self._memory_mb = max(resident_mb() - before, 0.0)
         self._is_open = True
+        self.inputs = self._limited(inputs)
 
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, feeds: Mapping[str, Array], into: Mapping[str, Array] | None = None) -> Outputs:
         """One inference.
 
         Args:
             feeds: one array per input, as ``inputs`` describes.
+            into: one array per output to write the results to, of their exact shapes; new ones if not given.
 
         Returns:
             One array per output, owned by the caller.
 
         Raises:
-            InputError: the feeds do not fit.
-            EngineError: the engine is closed, or the runtime failed.
+            InputError: the feeds or buffers do not fit.
+            EngineError: the engine is closed, or the runtime failed; ``EngineCrashed`` or ``EngineTimeout`` where it is
+                isolated.
         """
-        if not self._is_open:
-            raise EngineError(
-                "the engine is closed",
-                expected="an open engine",
-                got=f"{self.runtime} engine of {self.graph.name}, closed",
-                fix="run inside the `with` block, or load it again",
+        self._check(feeds)
+        if into is not None:
+            check_buffers(self.outputs, into)
+        try:
+            return self._run(feeds) if into is None else self._run_into(feeds, into)
+        except EdgemillError:
+            raise
+        except Exception as error:  # native runtimes raise without a common root
+            raise self._failed(error) from error
+
+    def stream(self, feeds: Iterable[Mapping[str, Array]], depth: int | None = None) -> Iterator[Outputs]:
+        """Many inferences, ``depth`` of them at once; the results come in the order of ``feeds``.
+
+        Args:
+            feeds: taken one by one, as places come free; each stays untouched until its result is there.
+            depth: how many at once; the runtime's best if not given.
+
+        Raises:
+            InputError: feeds do not fit; raised when the results before them have been given.
+            EngineError: as for ``run``.
+        """
+        depth = self._best_depth() if depth is None else depth
+        if depth < 1:
+            raise InputError(
+                "a stream needs room for at least one run", expected="depth ≥ 1", got=str(depth), fix="give more"
             )
-        check_feeds(self.inputs, feeds)
-        return self._run(feeds)
+        return in_order(feeds, depth, self.start, self.finish)
+
+    def start(self, feeds: Mapping[str, Array]) -> Any:
+        """Begin one inference; ``finish`` takes what this gives. The feeds stay untouched until then.
+
+        Raises:
+            InputError: they do not fit.
+            EngineError: the engine is closed, or cannot begin.
+        """
+        self._check(feeds)
+        return self._start(feeds)
+
+    def finish(self, started: Any) -> Outputs:
+        """Wait for an inference that ``start`` began.
+
+        Raises:
+            EngineError: it failed.
+        """
+        try:
+            return self._finish(started)
+        except EdgemillError:
+            raise
+        except Exception as error:  # native runtimes raise without a common root
+            raise self._failed(error) from error
+
+    def warm_up(self, runs: int = 3) -> None:
+        """Run zeros of the least admitted shapes, so that the first part of a line waits for nothing."""
+        for _ in range(runs):
+            self.run({spec.name: spec.example() for spec in self.inputs})
 
     def facts(self) -> EngineFacts:
-        """What the engine really runs on, read back from the runtime."""
-        version, device, layers = self._facts()
-        return EngineFacts(self.runtime, version, device, layers, self._build_seconds)
+        """What the engine really runs on, read back from the compiled graph. The first call may take a while."""
+        if self._facts is None:
+            self._check_open()
+            self._facts = self._found(self._compiled())
+        return self._facts
+
+    def require(
+        self, precision: str | None = None, device: str | None = None, unfused: int | None = None, share: float = 1.0
+    ) -> None:
+        """Turn a surprise into an error, see ``facts.require``.
+
+        Raises:
+            RequirementError: naming each thing that is not as required.
+        """
+        engine_facts.require(self.facts(), precision, device, unfused, share)
 
     def close(self) -> None:
         """Free the native engine; closing twice is fine."""
         if self._is_open:
             self._is_open = False
+            if self._threads is not None:
+                self._threads.shutdown()
             self._close()
 
     def __enter__(self) -> Engine:
@@ -125,13 +173,109 @@ class Engine(ABC):
         """Load and compile; return inputs and outputs."""
 
     @abstractmethod
-    def _run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Call the runtime; the feeds are checked."""
+    def _run(self, feeds: Mapping[str, Array]) -> Outputs:
+        """Call the runtime; the feeds are checked. Several threads may call it."""
 
     @abstractmethod
-    def _facts(self) -> tuple[str, str, Mapping[str, int]]:
-        """Version, device and compiled layers by precision."""
+    def _compiled(self) -> Compiled:
+        """What the runtime tells of the graph that it compiled."""
 
     @abstractmethod
     def _close(self) -> None:
         """Drop every native handle."""
+
+    def _run_into(self, feeds: Mapping[str, Array], into: Mapping[str, Array]) -> Outputs:
+        found = self._run(feeds)
+        for name, array in found.items():
+            check_shape(name, into[name], array.shape)
+            np.copyto(into[name], array)
+        return dict(into)
+
+    def _start(self, feeds: Mapping[str, Array]) -> Any:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix=self.runtime)
+        return self._threads.submit(self._run, feeds)
+
+    def _finish(self, started: Any) -> Outputs:
+        found: Outputs = started.result()
+        return found
+
+    def _best_depth(self) -> int:
+        return len(os.sched_getaffinity(0)) + 1
+
+    def _check(self, feeds: Mapping[str, Array]) -> None:
+        self._check_open()
+        check_feeds(self.inputs, feeds)
+        if self.settings.non_finite == "refuse":
+            check_finite(feeds)
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise EngineError(
+                "the engine is closed",
+                expected="an open engine",
+                got=f"{self.runtime} engine of {self.graph.name}, closed",
+                fix="run inside the `with` block, or load it again",
+            )
+
+    def _failed(self, error: Exception) -> EngineError:
+        try:
+            self._check_open()
+        except EngineError as closed:
+            return closed  # by another thread, in the middle of this one's run
+        return EngineError(
+            f"{self.runtime} failed on {self.graph.name}",
+            expected="outputs",
+            got=str(error).strip()[-400:],
+            fix="run `edgemill check` on the bundle",
+        )
+
+    def _limited(self, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+        limits = self.settings.limits
+        unknown = sorted(set(limits) - {spec.name for spec in inputs})
+        try:
+            if unknown:
+                raise InputError(
+                    f"limits were declared for {', '.join(unknown)}, which the graph does not take",
+                    expected=", ".join(spec.name for spec in inputs),
+                    got=", ".join(unknown),
+                    fix="mend the limits in the engine's settings",
+                )
+            return tuple(spec.limited(limits[spec.name]) if spec.name in limits else spec for spec in inputs)
+        except InputError:
+            self.close()
+            raise
+
+    def _found(self, compiled: Compiled) -> EngineFacts:
+        return EngineFacts(
+            runtime=self.runtime,
+            version=compiled.version,
+            device=compiled.device,
+            layers=dict(Counter(layer.precision for layer in compiled.layers)),
+            macs=engine_facts.shares(compiled.layers),
+            unfused=tuple(layer.name for layer in compiled.layers if layer.unfused),
+            elsewhere=dict(compiled.elsewhere or {}),
+            memory_mb=self._memory_mb,
+            build_seconds=self._build_seconds,
+            options=dict(compiled.options or {}),
+        )
+
+
+def check_shape(name: str, buffer: Array, shape: tuple[int, ...]) -> None:
+    """Refuse a buffer of another shape than the result has.
+
+    Raises:
+        InputError: naming both.
+    """
+    if buffer.shape != shape:
+        raise InputError(
+            f"the buffer for output {name!r} does not fit the result",
+            expected=str(list(shape)),
+            got=str(list(buffer.shape)),
+            fix="make it of this shape",
+        )
+
+
+def resident_mb() -> float:
+    """Resident set of this process now (proc(5)), MB of 10^6 bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6

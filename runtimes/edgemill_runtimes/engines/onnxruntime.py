@@ -1,11 +1,11 @@
-"""ONNX Runtime on the CPU. The only module that imports ``onnxruntime``."""
+"""ONNX Runtime, with one execution provider asked for by name. The only module that imports ``onnxruntime``."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections import Counter
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +14,45 @@ import onnxruntime as ort
 
 from edgemill_core.errors import EngineError, MissingPartError, ModelError
 from edgemill_core.tensors import Array, TensorSpec
-from edgemill_runtimes.engines.base import Engine
+from edgemill_runtimes.engines.base import Engine, check_shape
+from edgemill_runtimes.engines.facts import Compiled, Layer
+from edgemill_runtimes.engines.onnx_edges import Edges, read_edges
 
-_PROVIDERS = {"CPU": "CPUExecutionProvider"}
-_QUANTIZED = ("QLinear", "ConvInteger", "MatMulInteger", "QGemm", "QAttention")
+_PROVIDERS = {
+    "CPU": "CPUExecutionProvider",
+    "CUDA": "CUDAExecutionProvider",
+    "TENSORRT": "TensorrtExecutionProvider",
+    "OPENVINO": "OpenVINOExecutionProvider",
+}
+_DTYPES = {"float": "float32", "double": "float64", "float16": "float16"}
+_PRECISIONS = {"double": "fp64", "float": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+_QUANTIZED = (
+    "QLinearConv",
+    "QLinearMatMul",
+    "ConvInteger",
+    "MatMulInteger",
+    "DynamicQuantizeMatMul",
+    "QGemm",
+    "QAttention",
+)
+_HEAVY = ("Conv", "MatMul", "Gemm", "TreeEnsemble", *_QUANTIZED)
 
 
 class OnnxRuntimeEngine(Engine):
-    """``InferenceSession`` with one named provider and no other to fall back to."""
+    """``InferenceSession`` with one named provider. Another in its place is an error, not a slower default."""
 
     runtime = "onnxruntime"
 
     def _open(self) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
         provider = self._provider()
         self._session = _new_session(self.graph, self._options(), provider)
-        if self._session.get_providers() != [provider]:
-            raise EngineError(
-                "ONNX Runtime chose another provider than asked",
+        # ORT only warns when a provider cannot start, and takes the CPU; it always adds the CPU at the end.
+        if self._session.get_providers()[0] != provider:
+            raise MissingPartError(
+                f"ONNX Runtime has {provider}, but it does not start here",
                 expected=provider,
                 got=", ".join(self._session.get_providers()),
-                fix="see the versions with `edgemill doctor`",
+                fix="install the device's driver and libraries; see the versions with `edgemill doctor`",
             )
         inputs = tuple(_spec(node) for node in self._session.get_inputs())
         outputs = tuple(_spec(node) for node in self._session.get_outputs())
@@ -45,9 +64,9 @@ class OnnxRuntimeEngine(Engine):
         if provider is None or provider not in ort.get_available_providers():
             raise MissingPartError(
                 f"ONNX Runtime has no device {self.settings.device!r} here",
-                expected=" | ".join(_PROVIDERS),
+                expected=" | ".join(_PROVIDERS) if provider is None else provider,
                 got=f"this build offers {', '.join(ort.get_available_providers())}",
-                fix="write device: CPU in the recipe",
+                fix="write device: CPU in the recipe, or install the build of ONNX Runtime for the device",
             )
         return provider
 
@@ -56,37 +75,59 @@ class OnnxRuntimeEngine(Engine):
         options.log_severity_level = 3
         if self.settings.threads is not None:
             options.intra_op_num_threads = self.settings.threads
+        elif self.settings.mode == "throughput":
+            options.intra_op_num_threads = 1  # as many runs at once as there are cores, a thread each
         return options
 
     def _run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        return dict(zip(self._names, self._values(self._session, feeds), strict=True))
+        values = self._session.run(self._names, feeds if type(feeds) is dict else dict(feeds))
+        return dict(zip(self._names, values, strict=True))
 
-    def _values(self, session: ort.InferenceSession, feeds: Mapping[str, Array]) -> list[Array]:
+    def _run_into(self, feeds: Mapping[str, Array], into: Mapping[str, Array]) -> dict[str, Array]:
+        binding = self._session.io_binding()
+        held = {name: np.ascontiguousarray(array) for name, array in feeds.items()}
+        for name, array in held.items():
+            binding.bind_cpu_input(name, array)
+        for name, array in into.items():
+            binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         try:
-            values: list[Array] = session.run(self._names, dict(feeds))
+            self._session.run_with_iobinding(binding)
+        except Exception:
+            # Where a buffer has another shape than the result, ORT refuses; say so in our words.
+            for name, array in self._run(feeds).items():
+                check_shape(name, into[name], array.shape)
+            raise
+        return dict(into)
+
+    def _compiled(self) -> Compiled:
+        try:
+            events, edges = self._profiled()
         except Exception as error:
             raise EngineError(
                 f"ONNX Runtime failed on {self.graph.name}",
-                expected="outputs",
+                expected="a run of zeros, to read the compiled graph",
                 got=str(error).strip()[:400],
-                fix="run `edgemill check` on the bundle",
+                fix="declare limits for its open dimensions: the least sizes are taken for the facts",
             ) from error
-        return values
+        asked = self._provider()
+        layers = tuple(_layer(event, edges) for event in events if _is_heavy(event))
+        elsewhere = {_name(e): e["args"]["provider"] for e in events if e["args"]["provider"] != asked}
+        options = self._session.get_session_options()
+        said = {"intra_op_num_threads": str(options.intra_op_num_threads)}
+        return Compiled(ort.__version__, self.settings.device, layers, elsewhere, said)
 
-    def _facts(self) -> tuple[str, str, Mapping[str, int]]:
-        return ort.__version__, self.settings.device, self._layers()
-
-    def _layers(self) -> Mapping[str, int]:
-        """Compute nodes of the optimised graph that ORT really runs, read back through its profiler."""
+    def _profiled(self) -> tuple[list[dict[str, Any]], Edges]:
+        """Every node of the optimised graph as it ran once, and how that graph is wired."""
         with tempfile.TemporaryDirectory() as folder:
             options = self._options()
             options.enable_profiling = True
             options.profile_file_prefix = str(Path(folder, "profile"))
+            options.optimized_model_filepath = str(Path(folder, "optimised.onnx"))
             session = _new_session(self.graph, options, self._provider())
-            feeds = {spec.name: np.zeros([d or 1 for d in spec.shape], spec.dtype) for spec in self.inputs}
-            self._values(session, feeds)
+            session.run(self._names, {spec.name: spec.example() for spec in self.inputs})
             events = json.loads(Path(session.end_profiling()).read_text())
-        return Counter(_precision(event) for event in events if _computes(event))
+            edges = read_edges(Path(folder, "optimised.onnx").read_bytes())
+        return [event for event in events if event.get("name", "").endswith("_kernel_time")], edges
 
     def _close(self) -> None:
         del self._session
@@ -117,20 +158,37 @@ def _new_session(graph: Path, options: ort.SessionOptions, provider: str) -> ort
         ) from error
 
 
-def _computes(event: dict[str, Any]) -> bool:
-    name = event.get("args", {}).get("op_name", "")
-    heavy = any(word in name for word in ("Conv", "MatMul", "Gemm", "TreeEnsemble", *_QUANTIZED))
-    return bool(event.get("name", "").endswith("_kernel_time")) and heavy
+def _name(event: Mapping[str, Any]) -> str:
+    return str(event["name"]).removesuffix("_kernel_time")
 
 
-def _precision(event: dict[str, Any]) -> str:
-    if any(word in event["args"]["op_name"] for word in _QUANTIZED):
-        return "int8"
-    return "fp64" if "double" in str(event["args"].get("output_type_shape", "")) else "fp32"
+def _is_heavy(event: Mapping[str, Any]) -> bool:
+    return any(word in event["args"]["op_name"] for word in _HEAVY)
+
+
+def _layer(event: Mapping[str, Any], edges: Edges) -> Layer:
+    name, kind = _name(event), event["args"]["op_name"]
+    if any(word in kind for word in _QUANTIZED):
+        return Layer(name, "int8", _macs(event, edges))
+    written = next(iter(event["args"]["output_type_shape"][0]))
+    precision = _PRECISIONS.get(written, written)
+    return Layer(name, precision, _macs(event, edges), edges.is_quantized(name))
+
+
+def _macs(event: Mapping[str, Any], edges: Edges) -> int | None:
+    kind = event["args"]["op_name"]
+    out, data = (_shapes(event, key)[0] for key in ("output_type_shape", "input_type_shape"))
+    if "Conv" not in kind:
+        return None if "Tree" in kind else prod(out) * data[-1]
+    weights = edges.weights(_name(event)) or _shapes(event, "input_type_shape")[1]
+    return prod(data if "Transpose" in kind else out) * prod(weights[1:])
+
+
+def _shapes(event: Mapping[str, Any], key: str) -> list[list[int]]:
+    return [shape for told in event["args"][key] for shape in told.values()]
 
 
 def _spec(node: Any) -> TensorSpec:
-    dtypes = {"float": "float32", "double": "float64", "float16": "float16"}
     dtype = node.type.removeprefix("tensor(").removesuffix(")")
     shape = tuple(d if isinstance(d, int) and d > 0 else None for d in node.shape)
-    return TensorSpec(node.name, dtypes.get(dtype, dtype), shape)
+    return TensorSpec(node.name, _DTYPES.get(dtype, dtype), shape)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from math import prod
 from typing import Any
 
 import numpy as np
 import openvino as ov
 
-from edgemill_core.errors import EngineError, MissingPartError, ModelError
+from edgemill_core.errors import MissingPartError, ModelError
 from edgemill_core.tensors import Array, TensorSpec
-from edgemill_runtimes.engines.base import Engine
+from edgemill_runtimes.engines.base import Engine, check_shape
+from edgemill_runtimes.engines.facts import Compiled, Layer
 
 _HEAVY = ("Convolution", "Deconvolution", "FullyConnected", "MatMul")
+_PRECISIONS = {"f64": "fp64", "f32": "fp32", "f16": "fp16", "i8": "int8", "u8": "int8"}
+_OPTIONS = ("PERFORMANCE_HINT", "INFERENCE_PRECISION_HINT", "NUM_STREAMS", "INFERENCE_NUM_THREADS")
 
 
 class OpenVinoEngine(Engine):
-    """A compiled model with one infer request, tuned for latency.
+    """A compiled model, with as many infer requests as there are runs at once.
 
     The inference precision is always set to f32: precision lives in the graph, and OpenVINO's own default changes
     results on machines with BF16.
@@ -27,21 +32,43 @@ class OpenVinoEngine(Engine):
 
     def _open(self) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
         core = ov.Core()
-        if self.settings.device not in core.available_devices:
-            raise MissingPartError(
-                f"OpenVINO has no device {self.settings.device!r} here",
-                expected=self.settings.device,
-                got=f"this machine offers {', '.join(core.available_devices) or 'none'}",
-                fix="name one of these in the recipe, or install the device's driver",
-            )
-        options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        self._check_device(core)
+        options: dict[str, Any] = {
+            "PERFORMANCE_HINT": self.settings.mode.upper(),
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
         if self.settings.threads is not None:
             options["INFERENCE_NUM_THREADS"] = self.settings.threads
-        try:
+        if self.settings.cache is not None:
+            options["CACHE_DIR"] = str(self.settings.cache)
+        with self._loading():
             model = core.read_model(self.graph)
             # Compiling merges tensors, and a merged output answers to several names; the graph's own is the contract.
             names = [port.any_name for port in (*model.inputs, *model.outputs)]
-            self._compiled = core.compile_model(model, self.settings.device, options)
+            self._compiled_model = core.compile_model(model, self.settings.device, options)
+        self._options = options
+        self._idle: deque[_Request] = deque()
+        ports = (*self._compiled_model.inputs, *self._compiled_model.outputs)
+        specs = [_spec(name, port) for name, port in zip(names, ports, strict=True)]
+        inputs = len(self._compiled_model.inputs)
+        return tuple(specs[:inputs]), tuple(specs[inputs:])
+
+    def _check_device(self, core: ov.Core) -> None:
+        asked, here = self.settings.device, core.available_devices
+        chooser, _, named = asked.partition(":")
+        wanted = named.split(",") if chooser in ("AUTO", "MULTI", "HETERO") and named else [asked]
+        if asked != "AUTO" and not set(wanted) <= set(here):
+            raise MissingPartError(
+                f"OpenVINO has no device {asked!r} here",
+                expected=asked,
+                got=f"this machine offers {', '.join(here) or 'none'}",
+                fix="name one of these in the recipe, or install the device's driver",
+            )
+
+    @contextmanager
+    def _loading(self) -> Iterator[None]:
+        try:
+            yield
         except Exception as error:  # OpenVINO raises bare RuntimeError and its subclasses
             raise ModelError(
                 f"OpenVINO cannot load {self.graph.name}",
@@ -49,42 +76,154 @@ class OpenVinoEngine(Engine):
                 got=str(error).strip()[-400:],
                 fix=f"check the file; OpenVINO {ov.__version__} is installed here",
             ) from error
-        self._request = self._compiled.create_infer_request()
-        ports = (*self._compiled.inputs, *self._compiled.outputs)
-        specs = [_spec(name, port) for name, port in zip(names, ports, strict=True)]
-        inputs = len(self._compiled.inputs)
-        return tuple(specs[:inputs]), tuple(specs[inputs:])
 
     def _run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        with self._request() as request:
+            request.native.infer(self._ordered(feeds), share_inputs=True)
+            return self._results(request)
+
+    def _run_into(self, feeds: Mapping[str, Array], into: Mapping[str, Array]) -> dict[str, Array]:
+        with self._request() as request:
+            # A buffer may only be lent where the size is known before: OpenVINO writes over the end of one too small.
+            lent = [index for index, spec in enumerate(self.outputs) if None not in spec.shape]
+            for index in lent:
+                request.native.set_output_tensor(index, ov.Tensor(into[self.outputs[index].name], shared_memory=True))
+            try:
+                request.native.infer(self._ordered(feeds), share_inputs=True)
+                for index, spec in enumerate(self.outputs):
+                    if index not in lent:
+                        found = request.native.get_output_tensor(index).data
+                        check_shape(spec.name, into[spec.name], found.shape)
+                        np.copyto(into[spec.name], found)
+            finally:
+                for index in lent:
+                    request.native.set_output_tensor(index, request.own[index])
+        return dict(into)
+
+    def _start(self, feeds: Mapping[str, Array]) -> tuple[_Request, Mapping[str, Array]]:
+        request = self._take()
         try:
-            self._request.infer([feeds[spec.name] for spec in self.inputs], share_inputs=True)
+            request.native.start_async(self._ordered(feeds), share_inputs=True)
         except Exception as error:
-            raise EngineError(
-                f"OpenVINO failed on {self.graph.name}",
-                expected="outputs",
-                got=str(error).strip()[-400:],
-                fix="run `edgemill check` on the bundle",
-            ) from error
-        return {
-            spec.name: np.array(self._request.get_output_tensor(index).data) for index, spec in enumerate(self.outputs)
-        }
+            raise self._failed(error) from error
+        return request, feeds
 
-    def _facts(self) -> tuple[str, str, Mapping[str, int]]:
-        device = self._compiled.get_property("EXECUTION_DEVICES")
-        return ov.__version__, ", ".join(device), self._layers()
-
-    def _layers(self) -> Mapping[str, int]:
-        """Compute layers of the runtime model, by the precision their kernel computes in."""
-        found: Counter[str] = Counter()
-        for node in self._compiled.get_runtime_model().get_ops():
-            info = node.get_rt_info()
-            if str(info["layerType"].astype(str)) in _HEAVY:
-                precision = str(info["runtimePrecision"].astype(str)).lower()
-                found["int8" if precision in ("i8", "u8") else {"f32": "fp32"}.get(precision, precision)] += 1
+    def _finish(self, started: tuple[_Request, Mapping[str, Array]]) -> dict[str, Array]:
+        request, _ = started
+        request.native.wait()
+        found = self._results(request)
+        self._idle.append(request)
         return found
 
+    def _best_depth(self) -> int:
+        return int(self._compiled_model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) + 1
+
+    def _ordered(self, feeds: Mapping[str, Array]) -> list[Array]:
+        return [feeds[spec.name] for spec in self.inputs]
+
+    def _results(self, request: _Request) -> dict[str, Array]:
+        tensors = [request.native.get_output_tensor(index) for index in range(len(self.outputs))]
+        return {spec.name: np.array(tensor.data) for spec, tensor in zip(self.outputs, tensors, strict=True)}
+
+    def _take(self) -> _Request:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return _Request(self._compiled_model.create_infer_request(), len(self.outputs))
+
+    @contextmanager
+    def _request(self) -> Iterator[_Request]:
+        request = self._take()
+        yield request  # after a failure it is not used again
+        self._idle.append(request)
+
+    def _compiled(self) -> Compiled:
+        model = self._compiled_model
+        device = ", ".join(model.get_property("EXECUTION_DEVICES"))
+        known = set(model.get_property("SUPPORTED_PROPERTIES"))
+        options = {name: _text(model.get_property(name)) for name in _OPTIONS if name in known}
+        return Compiled(ov.__version__, device, self._layers(), {}, options)
+
+    def _layers(self) -> tuple[Layer, ...]:
+        """Compute layers of the runtime model, with what they were before compiling."""
+        core = ov.Core()
+        read, compiled = core.read_model(self.graph), self._compiled_model
+        quantized = {op.get_friendly_name() for op in read.get_ordered_ops() if _is_quantized(op)}
+        if any(None in spec.shape for spec in self.inputs):
+            shapes = {i: ov.PartialShape(list(spec.example().shape)) for i, spec in enumerate(self.inputs)}
+            with suppress(RuntimeError):  # too small for this graph: the layers are told, without their work
+                read.reshape({read.inputs[i]: shape for i, shape in shapes.items()})
+                compiled = core.compile_model(read, self.settings.device, self._options)
+        nodes = [(node, _told(node)) for node in compiled.get_runtime_model().get_ordered_ops()]
+        return tuple(_layer(node, told, quantized) for node, told in nodes if told["layerType"] in _HEAVY)
+
     def _close(self) -> None:
-        del self._request, self._compiled
+        self._idle.clear()
+        del self._compiled_model
+
+
+class _Request:
+    """An infer request with the output tensors that it was born with."""
+
+    def __init__(self, native: ov.InferRequest, outputs: int) -> None:
+        self.native = native
+        self.own = [native.get_output_tensor(index) for index in range(outputs)]
+
+
+def _told(node: ov.Node) -> dict[str, str]:
+    info = node.get_rt_info()
+    return {key: str(info[key].astype(str)) for key in ("layerType", "runtimePrecision", "originalLayersNames")}
+
+
+def _layer(node: ov.Node, told: Mapping[str, str], quantized: set[str]) -> Layer:
+    precision = _PRECISIONS.get(told["runtimePrecision"].lower(), told["runtimePrecision"].lower())
+    originals = set(told["originalLayersNames"].split(","))
+    return Layer(
+        node.get_friendly_name(), precision, _macs(node, told), precision != "int8" and bool(originals & quantized)
+    )
+
+
+def _macs(node: ov.Node, told: Mapping[str, str]) -> int | None:
+    ports = (*node.outputs(), *(port.get_source_output() for port in node.inputs()))
+    shapes = [port.get_partial_shape() for port in ports]
+    if any(shape.is_dynamic for shape in shapes[:3]):
+        return None
+    out, data, weights = ([int(size) for size in shape.to_shape()] for shape in shapes[:3])
+    if told["layerType"] == "MatMul":
+        return prod(out) * data[-1]
+    if told["layerType"] == "FullyConnected":
+        return prod(out) * prod(weights) // out[-1]
+    if told["layerType"] == "Deconvolution":
+        return prod(data) * prod(weights) // data[1]
+    return prod(out) * prod(weights) // out[1]
+
+
+def _is_quantized(op: ov.Node) -> bool:
+    """Whether ``op`` computes on a dequantized activation with dequantized weights.
+
+    A layer that was left in float on purpose may take a dequantized activation from the layer before it.
+    """
+    kind = op.get_type_name()
+    if not (kind == "MatMul" or kind.endswith(("Convolution", "ConvolutionBackpropData"))):
+        return False
+    return {_dequantized(op.input_value(index).get_node()) for index in range(2)} == {"Convert", "Constant"}
+
+
+def _dequantized(node: ov.Node) -> str | None:
+    """What Multiply(Subtract(Convert(…))) dequantizes: "Convert" for an activation, "Constant" for weights.
+
+    The Convert of a picture that is normalised in the graph looks alike, but has a Parameter before it.
+    """
+    while node.get_type_name() in ("Multiply", "Subtract", "Reshape") and node.get_input_size():
+        node = node.input_value(0).get_node()
+    if node.get_type_name() != "Convert":
+        return None
+    before = str(node.input_value(0).get_node().get_type_name())
+    return before if before in ("Convert", "Constant") else None
+
+
+def _text(value: Any) -> str:
+    return str(value.to_string()) if isinstance(value, ov.Type) else str(value)
 
 
 def _spec(name: str, port: Any) -> TensorSpec:

@@ -12,17 +12,17 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from edgemill_agent.processes.channel import Channel
 from edgemill_core.errors import EdgemillError
+from edgemill_core.processes.channel import Channel
 
 _PR_SET_PDEATHSIG = 1
 HEARTBEAT_S = 2.0
 
 
-def child_main(work: Callable[[Channel, Mapping[str, Any]], None]) -> None:
+def child_main(work: Callable[[Channel, Mapping[str, Any]], None], beats: bool = True) -> None:
     """Run ``work`` with the channel whose descriptor the command line names and the first message on it.
 
-    ``{"alive": true}`` goes to the parent every ``HEARTBEAT_S``. An ``EdgemillError`` is told to it as
+    ``{"alive": true}`` goes to the parent every ``HEARTBEAT_S`` if it ``beats``. An ``EdgemillError`` is told to it as
     ``{"refused": …}`` before the process ends.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the line process, which ends us in order
@@ -34,7 +34,8 @@ def child_main(work: Callable[[Channel, Mapping[str, Any]], None]) -> None:
     first = channel.receive()
     if first is None:
         return
-    threading.Thread(target=_beat, args=[channel], daemon=True).start()
+    if beats:
+        threading.Thread(target=_beat, args=[channel], daemon=True).start()
     try:
         work(channel, first)
     except EdgemillError as error:

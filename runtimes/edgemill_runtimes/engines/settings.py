@@ -1,0 +1,45 @@
+"""How an engine is to run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from edgemill_core.tensors import Limits
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """How an engine is to run.
+
+    Attributes:
+        device: the runtime's own name of the device; never "AUTO" unless asked for.
+        threads: threads inside one inference; ``None`` for the runtime's default.
+        mode: tuned for the time of one run, or for many runs at once (``Engine.stream``).
+        cache: folder for compiled graphs, where the runtime can keep them; ``None`` for none.
+        limits: least and most sizes of open dimensions, by input; runs outside are refused.
+        non_finite: whether NaN and infinity in a feed are refused. Trees take NaN for a missing value.
+    """
+
+    device: str = "CPU"
+    threads: int | None = None
+    mode: Literal["latency", "throughput"] = "latency"
+    cache: Path | None = None
+    limits: Mapping[str, Limits] = field(default_factory=dict)
+    non_finite: Literal["allow", "refuse"] = "allow"
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return {**asdict(self), "cache": str(self.cache) if self.cache else None, "limits": dict(self.limits)}
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> EngineSettings:
+        """What ``as_dict`` gave, after a way through JSON."""
+        cache = Path(told["cache"]) if told["cache"] else None
+        limits = {
+            name: tuple(None if one is None else (int(one[0]), int(one[1])) for one in each)
+            for name, each in told["limits"].items()
+        }
+        return cls(**{**told, "cache": cache, "limits": limits})
