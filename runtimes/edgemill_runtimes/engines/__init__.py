@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 RUNTIMES: dict[str, str] = {
     "onnxruntime": "edgemill_runtimes.engines.onnxruntime:OnnxRuntimeEngine",
     "openvino": "edgemill_runtimes.engines.openvino:OpenVinoEngine",
+    "torch": "edgemill_runtimes.engines.torch:TorchEngine",
 }
-EXTRAS = {"onnxruntime": "ort", "openvino": "openvino"}
+EXTRAS = {"onnxruntime": "ort", "openvino": "openvino", "torch": "torch"}
 
 __all__ = [
     "EXTRAS",
