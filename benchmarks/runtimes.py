@@ -10,6 +10,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -121,8 +122,6 @@ def _openvino(graph: Path, feed: Array) -> Iterator[Call]:
 
 
 def _ort_saturated(graph: Path, feed: Array, seconds: float) -> float:
-    from concurrent.futures import ThreadPoolExecutor
-
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 3, 1
     session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import mmap
-
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemill_core.processes.shared_memory import create_memory
+from edgemill_core.processes.shared_memory import TensorSlots, create_memory
 
 
 def create_ring(slots: int, slot_bytes: int) -> int:
@@ -19,18 +17,13 @@ class FrameRing:
     """A worker's view of the ring."""
 
     def __init__(self, descriptor: int, slot_bytes: int) -> None:
-        self._memory = mmap.mmap(descriptor, 0)
+        self._slots = TensorSlots(descriptor, slot_bytes)
         self.slot_bytes = slot_bytes
 
     def write(self, slot: int, frame: NDArray[np.uint8]) -> None:
         """Copy ``frame``, ``uint8[height, width, channels]``, into ``slot``; it must fit."""
-        if frame.nbytes > self.slot_bytes:
-            raise ValueError(f"a frame of {frame.nbytes} bytes in a slot of {self.slot_bytes}")
-        self._slot(slot, frame.nbytes)[:] = frame.reshape(-1)
+        self._slots.write(slot, {"frame": frame})
 
     def read(self, slot: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         """The frame in ``slot``, not copied: it holds only until the slot is given back."""
-        return self._slot(slot, int(np.prod(shape))).reshape(shape)
-
-    def _slot(self, slot: int, size: int) -> NDArray[np.uint8]:
-        return np.frombuffer(self._memory, np.uint8, size, slot * self.slot_bytes)
+        return self._slots.read(slot, {"frame": (0, "uint8", shape)})["frame"].view(np.uint8)

@@ -101,16 +101,20 @@ def check_feeds(specs: Sequence[TensorSpec], feeds: Mapping[str, Array]) -> None
     """
     if len(feeds) == len(specs) and all(spec.fits(feeds.get(spec.name)) for spec in specs):
         return
-    names = [spec.name for spec in specs]
-    if set(names) != set(feeds):
-        raise InputError(
-            "the engine was fed other tensors than it takes",
-            expected=", ".join(names),
-            got=", ".join(feeds) or "nothing",
-            fix="feed exactly the tensors that engine.inputs names",
-        )
+    _check_names(
+        specs,
+        feeds,
+        "the engine was fed other tensors than it takes",
+        "feed exactly the tensors that engine.inputs names",
+    )
     for spec in specs:
         _check_feed(spec, feeds[spec.name])
+
+
+def _check_names(specs: Sequence[TensorSpec], given: Mapping[str, Array], what: str, fix: str) -> None:
+    names = [spec.name for spec in specs]
+    if set(names) != set(given):
+        raise InputError(what, expected=", ".join(names), got=", ".join(given) or "nothing", fix=fix)
 
 
 def _check_feed(spec: TensorSpec, array: object) -> None:
@@ -153,14 +157,9 @@ def check_buffers(specs: Sequence[TensorSpec], buffers: Mapping[str, Array]) -> 
     Raises:
         InputError: one is missing, unknown, of another type or shape, read-only or not contiguous.
     """
-    names = [spec.name for spec in specs]
-    if set(names) != set(buffers):
-        raise InputError(
-            "the output buffers are not those of the engine",
-            expected=", ".join(names),
-            got=", ".join(buffers) or "none",
-            fix="give one buffer for each of engine.outputs",
-        )
+    _check_names(
+        specs, buffers, "the output buffers are not those of the engine", "give one buffer for each of engine.outputs"
+    )
     for spec in specs:
         array = buffers[spec.name]
         flags = getattr(array, "flags", None)

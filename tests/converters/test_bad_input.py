@@ -9,6 +9,7 @@ from typing import Any
 import onnx
 import pytest
 from tiny_text import tiny_model
+from toy_runtime import distribution
 
 from edgemill_converters.build import build
 from edgemill_converters.readers.labels import read_labels
@@ -255,10 +256,7 @@ def test_a_device_that_is_not_there_ends_the_build_as_a_missing_part(
 
 def test_int8_for_a_runtime_without_a_dialect_is_refused(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = workshop(judge=2, targets=[{"runtime": "toy"}])
-    info = recipe.parent / "toy-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edgemill.runtimes]\ntoy = toy_runtime:ToyEngine\n")
+    distribution(recipe.parent)
     monkeypatch.syspath_prepend(recipe.parent)
     refused(RecipeError, recipe, "no INT8 dialect for runtime 'toy'", "precisions: [fp32]")
 

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from tiny_text import tiny_model
+from toy_runtime import distribution
 
 from edgemill_converters.measuring import Subject, measure
 from edgemill_core.errors import EngineCrashed, EngineTimeout, MissingPartError, ModelError
@@ -17,10 +18,7 @@ from edgemill_runtimes.isolation import EngineProcess, Isolation
 
 
 def toy(folder: Path, order: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    info = folder / "toy-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edgemill.runtimes]\ntoy = toy_runtime:ToyEngine\n")
+    distribution(folder)
     monkeypatch.syspath_prepend(folder)
     (folder / "graph").write_text(order)
     np.save(folder / "inputs.npy", np.zeros((2, 3), np.uint8))

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -43,3 +44,11 @@ class ToyEngine(Engine):
 
 
 NOT_AN_ENGINE = 7
+
+
+def distribution(folder: Path, value: str = "toy_runtime:ToyEngine") -> None:
+    """What pip would leave of a package that provides a runtime."""
+    info = folder / "toy-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[edgemill.runtimes]\ntoy = {value}\n")

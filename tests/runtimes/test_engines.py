@@ -11,18 +11,10 @@ import onnx
 import pytest
 from engine_contract import EngineContract
 from onnx import TensorProto, helper, numpy_helper
+from toy_runtime import distribution
 
 from edgemill_core.errors import EngineError, InputError, MissingPartError, ModelError, RequirementError
 from edgemill_runtimes.engines import Engine, EngineSettings, engine_class, load, runtime_names
-
-
-def distribution(folder: Path, value: str) -> None:
-    """What pip would leave of a package that provides a runtime."""
-    info = folder / "toy-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[edgemill.runtimes]\ntoy = {value}\n")
-
 
 A = np.array([[1, -2, 3, 4], [0, 5, -6, 7]], np.float32)
 B = np.array([[0, 1, 1, 1], [-1, 2, 2, 2]], np.float32)
@@ -276,7 +268,7 @@ class TestThirdParty(EngineContract):
 
     @pytest.fixture(autouse=True)
     def installed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        distribution(tmp_path, "toy_runtime:ToyEngine")
+        distribution(tmp_path)
         monkeypatch.syspath_prepend(tmp_path)
 
     def test_it_is_listed_beside_ours(self) -> None:

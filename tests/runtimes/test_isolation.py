@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from toy_runtime import distribution
 
 from edgemill_core.errors import EngineCrashed, EngineError, EngineTimeout, InputError, ModelError
 from edgemill_runtimes.engines import load
@@ -21,10 +22,7 @@ FEEDS = {"x": np.array([[1, 2, 3]], np.uint8)}
 
 @pytest.fixture
 def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    info = tmp_path / "toy-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edgemill.runtimes]\ntoy = toy_runtime:ToyEngine\n")
+    distribution(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "graph").write_text("")
     return tmp_path / "graph"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 from edgemill_agent.line.station import Station
+from edgemill_core.processes.own_memory import resident_bytes
 
 
 def station_figures(station: Station) -> dict[str, Any]:
@@ -32,5 +31,4 @@ def station_figures(station: Station) -> dict[str, Any]:
 
 def resident_megabytes() -> float:
     """Resident memory of this process, MB of 2^20 bytes."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return round(pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20), 1)
+    return round(resident_bytes() / (1 << 20), 1)

@@ -11,15 +11,16 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from edgemill_core.errors import EdgemillError, EngineError, InputError, ModelError
+from edgemill_core.processes.own_memory import resident_bytes
 from edgemill_core.tensors import Array, TensorSpec, check_buffers, check_feeds, check_finite
 from edgemill_runtimes.engines import facts as engine_facts
 from edgemill_runtimes.engines.facts import Compiled, EngineFacts
@@ -27,6 +28,7 @@ from edgemill_runtimes.engines.ordering import in_order
 from edgemill_runtimes.engines.settings import EngineSettings
 
 Outputs = dict[str, Array]
+Result = TypeVar("Result")
 
 
 class Engine(ABC):
@@ -57,10 +59,10 @@ class Engine(ABC):
         self._is_open = False
         self._threads: ThreadPoolExecutor | None = None
         self._facts: EngineFacts | None = None
-        before, start = resident_mb(), time.perf_counter()
+        before, start = resident_bytes(), time.perf_counter()
         inputs, self.outputs = self._open()
         self._build_seconds = time.perf_counter() - start
-        self._memory_mb = max(resident_mb() - before, 0.0)
+        self._memory_mb = max(resident_bytes() - before, 0) / 1e6
         self._is_open = True
         self.inputs = self._limited(inputs)
 
@@ -82,12 +84,8 @@ class Engine(ABC):
         self._check(feeds)
         if into is not None:
             check_buffers(self.outputs, into)
-        try:
-            return self._run(feeds) if into is None else self._run_into(feeds, into)
-        except EdgemillError:
-            raise
-        except Exception as error:  # native runtimes raise without a common root
-            raise self._failed(error) from error
+            return self._native(self._run_into, feeds, into)
+        return self._native(self._run, feeds)
 
     def stream(self, feeds: Iterable[Mapping[str, Array]], depth: int | None = None) -> Iterator[Outputs]:
         """Many inferences, ``depth`` of them at once; the results come in the order of ``feeds``.
@@ -115,7 +113,7 @@ class Engine(ABC):
             EngineError: the engine is closed, or cannot begin.
         """
         self._check(feeds)
-        return self._start(feeds)
+        return self._native(self._start, feeds)
 
     def finish(self, started: Any) -> Outputs:
         """Wait for an inference that ``start`` began.
@@ -123,12 +121,7 @@ class Engine(ABC):
         Raises:
             EngineError: it failed.
         """
-        try:
-            return self._finish(started)
-        except EdgemillError:
-            raise
-        except Exception as error:  # native runtimes raise without a common root
-            raise self._failed(error) from error
+        return self._native(self._finish, started)
 
     def warm_up(self, runs: int = 3) -> None:
         """Run zeros of the least admitted shapes, so that the first part of a line waits for nothing."""
@@ -139,7 +132,7 @@ class Engine(ABC):
         """What the engine really runs on, read back from the compiled graph. The first call may take a while."""
         if self._facts is None:
             self._check_open()
-            self._facts = self._found(self._compiled())
+            self._facts = self._read_facts()
         return self._facts
 
     def require(
@@ -218,6 +211,14 @@ class Engine(ABC):
                 fix="run inside the `with` block, or load it again",
             )
 
+    def _native(self, call: Callable[..., Result], *given: Any) -> Result:
+        try:
+            return call(*given)
+        except EdgemillError:
+            raise
+        except Exception as error:  # native runtimes raise without a common root
+            raise self._failed(error) from error
+
     def _failed(self, error: Exception) -> EngineError:
         try:
             self._check_open()
@@ -246,7 +247,8 @@ class Engine(ABC):
             self.close()
             raise
 
-    def _found(self, compiled: Compiled) -> EngineFacts:
+    def _read_facts(self) -> EngineFacts:
+        compiled = self._compiled()
         return EngineFacts(
             runtime=self.runtime,
             version=compiled.version,
@@ -254,10 +256,10 @@ class Engine(ABC):
             layers=dict(Counter(layer.precision for layer in compiled.layers)),
             macs=engine_facts.shares(compiled.layers),
             unfused=tuple(layer.name for layer in compiled.layers if layer.unfused),
-            elsewhere=dict(compiled.elsewhere or {}),
+            elsewhere=compiled.elsewhere,
             memory_mb=self._memory_mb,
             build_seconds=self._build_seconds,
-            options=dict(compiled.options or {}),
+            options=compiled.options,
         )
 
 
@@ -274,8 +276,3 @@ def check_shape(name: str, buffer: Array, shape: tuple[int, ...]) -> None:
             got=str(list(buffer.shape)),
             fix="make it of this shape",
         )
-
-
-def resident_mb() -> float:
-    """Resident set of this process now (proc(5)), MB of 10^6 bytes."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from edgemill_core.errors import RequirementError
@@ -71,8 +71,8 @@ class Compiled:
     version: str
     device: str
     layers: tuple[Layer, ...] = ()
-    elsewhere: Mapping[str, str] | None = None
-    options: Mapping[str, str] | None = None
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 def shares(layers: Iterable[Layer]) -> dict[str, float]:

@@ -102,10 +102,7 @@ class OpenVinoEngine(Engine):
 
     def _start(self, feeds: Mapping[str, Array]) -> tuple[_Request, Mapping[str, Array]]:
         request = self._take()
-        try:
-            request.native.start_async(self._ordered(feeds), share_inputs=True)
-        except Exception as error:
-            raise self._failed(error) from error
+        request.native.start_async(self._ordered(feeds), share_inputs=True)
         return request, feeds
 
     def _finish(self, started: tuple[_Request, Mapping[str, Array]]) -> dict[str, Array]:

@@ -164,15 +164,11 @@ class IsolatedEngine(Engine):
     def _compiled(self) -> Compiled:
         raise AssertionError("facts come whole from the other process")
 
-    def facts(self) -> EngineFacts:
-        """What the engine really runs on, told by its process."""
-        if self._facts is None:
-            self._check_open()
-            with self._sending:
-                self._check_up()
-                going = self._send({"command": "facts"}, None, self.limits.load_s)
-            self._facts = EngineFacts.from_dict(answered(self._await(going))["facts"])
-        return self._facts
+    def _read_facts(self) -> EngineFacts:
+        with self._sending:
+            self._check_up()
+            going = self._send({"command": "facts"}, None, self.limits.load_s)
+        return EngineFacts.from_dict(answered(self._await(going))["facts"])
 
     def _close(self) -> None:
         self._process.hang_up()

@@ -18,6 +18,7 @@ import numpy as np
 from edgemill_core.errors import EdgemillError, EngineError
 from edgemill_core.processes.channel import Channel
 from edgemill_core.processes.child_main import child_main
+from edgemill_core.processes.own_memory import peak_resident_bytes
 from edgemill_core.processes.shared_memory import TensorSlots
 from edgemill_core.tensors import TensorSpec
 from edgemill_runtimes.engines import Engine, EngineSettings, load
@@ -25,18 +26,11 @@ from edgemill_runtimes.engines import Engine, EngineSettings, load
 Answer = Callable[[], dict[str, Any]]
 
 
-def peak_memory_mb() -> float:
-    """Largest resident set of this process so far (``VmHWM`` of proc(5)), in MB of 10^6 bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    kib = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-    return kib * 1024 / 1e6
-
-
 def work(channel: Channel, first: Mapping[str, Any]) -> None:
     """Until the caller is gone.
 
     First message: ``runtime``, ``graph``, ``settings``, ``shared`` (descriptor and slot size, or ``None``),
-    ``memory_mb``. Answers ``{"inputs", "outputs", "peak_mb"}``; then to each message, in order, with its ``number``.
+    ``memory_mb``. Answers ``{"inputs", "outputs"}``; then to each message, in order, with its ``number``.
     """
     _be_first_to_go(first["memory_mb"])
     try:
@@ -46,8 +40,7 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
         return
     slots = TensorSlots(*first["shared"]) if first["shared"] else None
     with engine:
-        said = {"inputs": _said(engine.inputs), "outputs": _said(engine.outputs), "peak_mb": peak_memory_mb()}
-        channel.send(said)
+        channel.send({"inputs": _said(engine.inputs), "outputs": _said(engine.outputs)})
         going: deque[tuple[int | None, Answer]] = deque()
         while True:
             while not going or channel.waiting():
@@ -86,7 +79,7 @@ def _begin(engine: Engine, slots: TensorSlots | None, message: Mapping[str, Any]
         started = engine.start(feeds)
     except EdgemillError as error:
         told = error.as_dict()
-        return lambda: dict(told)
+        return lambda: told
     return lambda: _placed(slots, slot, engine.finish(started))
 
 
@@ -116,7 +109,7 @@ def _time(engine: Engine, message: Mapping[str, Any]) -> dict[str, Any]:
         start = time.perf_counter_ns()
         engine.run(feed)
         latencies.append((time.perf_counter_ns() - start) / 1e6)
-    return {"latencies": latencies[message["warmup"] :], "peak_mb": peak_memory_mb()}
+    return {"latencies": latencies[message["warmup"] :], "peak_mb": peak_resident_bytes() / 1e6}
 
 
 def _outputs(engine: Engine, message: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,17 @@
+"""How much memory this process holds, as proc(5) tells."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def resident_bytes() -> int:
+    """Resident set now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def peak_resident_bytes() -> int:
+    """Largest resident set so far (``VmHWM``)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
