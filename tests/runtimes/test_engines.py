@@ -45,13 +45,15 @@ def conv(path: Path, nodes: list[onnx.NodeProto], known: list[TensorProto], of: 
     return path
 
 
-@pytest.fixture(scope="session")
-def float_outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """INT8 as OpenVINO fuses it, and ONNX Runtime does not: nothing quantizes what the convolution gives."""
+def int8_conv(path: Path, zero_point: int = 0) -> Path:
+    """INT8 as OpenVINO fuses it, and ONNX Runtime does not: nothing quantizes what the convolution gives.
+
+    Weights with a zero point are not fused by OpenVINO either.
+    """
     known = [
         numpy_helper.from_array(np.float32(0.02), "s"),
         numpy_helper.from_array(np.uint8(0), "z"),
-        numpy_helper.from_array(np.int8(0), "n"),
+        numpy_helper.from_array(np.int8(zero_point), "n"),
         numpy_helper.from_array(np.full((8, 3, 3, 3), 7, np.int8), "w"),
     ]
     nodes = [
@@ -60,7 +62,7 @@ def float_outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
         helper.make_node("DequantizeLinear", ["w", "s", "n"], ["b"]),
         helper.make_node("Conv", ["a", "b"], ["y"], name="conv"),
     ]
-    return conv(tmp_path_factory.mktemp("dialect") / "outside.onnx", nodes, known)
+    return conv(path, nodes, known)
 
 
 class NativeContract(EngineContract):
@@ -124,6 +126,17 @@ class NativeContract(EngineContract):
             assert engine.facts().layers == {"fp32": 1}
             with pytest.raises(RequirementError, match="fp16"):
                 engine.require(precision="fp16")
+
+    def test_a_buffer_is_written_to_once_even_where_it_is_lent_to_the_runtime(self, tmp_path: Path) -> None:
+        weights = numpy_helper.from_array(np.full((8, 3, 3, 3), 0.1, np.float32), "w")
+        path = conv(tmp_path / "one.onnx", [helper.make_node("Conv", ["x", "w"], ["y"])], [weights])
+        mine, ones = np.empty((1, 8, 14, 14), np.float32), np.ones((1, 3, 16, 16), np.float32)
+        with load(self.runtime, path) as engine:
+            engine.run({"x": ones}, into={"y": mine})
+            kept = mine.copy()
+            np.testing.assert_allclose(engine.run({"x": 3 * ones})["y"], 3 * kept, rtol=1e-6)
+        np.testing.assert_allclose(kept, 2.7, rtol=1e-6)
+        np.testing.assert_array_equal(mine, kept)
 
     def test_work_is_counted_by_layer(self, tmp_path: Path) -> None:
         weights = numpy_helper.from_array(np.full((8, 3, 3, 3), 0.1, np.float32), "w")
@@ -207,8 +220,8 @@ class NativeContract(EngineContract):
 class TestOnnxRuntime(NativeContract):
     runtime = "onnxruntime"
 
-    def test_a_graph_in_the_wrong_dialect_is_caught(self, float_outside: Path) -> None:
-        with load(self.runtime, float_outside) as engine:
+    def test_a_graph_in_the_wrong_dialect_is_caught(self, tmp_path: Path) -> None:
+        with load(self.runtime, int8_conv(tmp_path / "int8.onnx")) as engine:
             assert engine.facts().layers == {"fp32": 1}
             with pytest.raises(RequirementError, match=r"(?s)at most 0 unfused.*1: conv.*dialect of onnxruntime"):
                 engine.require(unfused=0)
@@ -233,9 +246,15 @@ class TestOnnxRuntime(NativeContract):
 class TestOpenVino(NativeContract):
     runtime = "openvino"
 
-    def test_a_graph_in_its_own_dialect_is_fused(self, float_outside: Path) -> None:
-        with load(self.runtime, float_outside) as engine:
+    def test_a_graph_in_its_own_dialect_is_fused(self, tmp_path: Path) -> None:
+        with load(self.runtime, int8_conv(tmp_path / "int8.onnx")) as engine:
             engine.require(precision="int8", unfused=0)
+
+    def test_a_graph_in_the_wrong_dialect_is_caught(self, tmp_path: Path) -> None:
+        with load(self.runtime, int8_conv(tmp_path / "int8.onnx", zero_point=5)) as engine:
+            assert engine.facts().layers == {"fp32": 1}
+            with pytest.raises(RequirementError, match=r"(?s)at most 0 unfused.*dialect of openvino"):
+                engine.require(unfused=0)
 
     def test_auto_is_there_if_asked_for_and_says_what_it_chose(self, graph: Path) -> None:
         with load(self.runtime, graph, EngineSettings("AUTO")) as engine:
