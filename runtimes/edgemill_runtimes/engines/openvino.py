@@ -79,7 +79,7 @@ class OpenVinoEngine(Engine):
 
     def _run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         with self._request() as request:
-            request.native.infer(self._ordered(feeds), share_inputs=True)
+            request.native.infer(self._ordered(feeds), share_inputs=True, share_outputs=True)
             return self._results(request)
 
     def _run_into(self, feeds: Mapping[str, Array], into: Mapping[str, Array]) -> dict[str, Array]:
@@ -89,7 +89,7 @@ class OpenVinoEngine(Engine):
             for index in lent:
                 request.native.set_output_tensor(index, ov.Tensor(into[self.outputs[index].name], shared_memory=True))
             try:
-                request.native.infer(self._ordered(feeds), share_inputs=True)
+                request.native.infer(self._ordered(feeds), share_inputs=True, share_outputs=True)
                 for index, spec in enumerate(self.outputs):
                     if index not in lent:
                         found = request.native.get_output_tensor(index).data
