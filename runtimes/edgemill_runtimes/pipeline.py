@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING
 
 from edgemill_core.bundle import Bundle, VariantEntry
 from edgemill_core.errors import EdgemillError, EngineError, InputError, MissingPartError
@@ -15,6 +16,9 @@ from edgemill_core.tensors import Array
 from edgemill_core.verdict import Verdict
 from edgemill_runtimes.engines import Engine, EngineFacts, EngineSettings, load
 from edgemill_runtimes.frames import Frame, prepare, read_picture
+
+if TYPE_CHECKING:
+    from edgemill_runtimes.isolation.process import Isolation
 
 NOTHING_KNOWN: Mapping[str, str] = MappingProxyType({})
 
@@ -88,8 +92,13 @@ def _wrong_kind(expected: str, got: str) -> InputError:
     )
 
 
-def open_pipeline(bundle: Bundle, runtime: str | None = None, settings: EngineSettings | None = None) -> Pipeline:
-    """Load the bundle's best variant, or the one for ``runtime``.
+def open_pipeline(
+    bundle: Bundle,
+    runtime: str | None = None,
+    settings: EngineSettings | None = None,
+    isolated: bool | Isolation = False,
+) -> Pipeline:
+    """Load the bundle's best variant, or the one for ``runtime``; ``isolated`` as for ``load``.
 
     Without ``runtime`` the variants are tried in the order of the manifest, best first; only a runtime that is
     *not installed* is passed over, and if none is left the error names them all.
@@ -99,11 +108,11 @@ def open_pipeline(bundle: Bundle, runtime: str | None = None, settings: EngineSe
         MissingPartError: no runtime of the bundle's variants is installed here.
     """
     if runtime is not None:
-        return _pipeline(bundle, variant_for(bundle, runtime), settings)
+        return _pipeline(bundle, variant_for(bundle, runtime), settings, isolated)
     missing: list[EdgemillError] = []
     for variant in bundle.model.variants:
         try:
-            return _pipeline(bundle, variant, settings)
+            return _pipeline(bundle, variant, settings, isolated)
         except MissingPartError as error:
             missing.append(error)
     raise MissingPartError(
@@ -131,6 +140,8 @@ def variant_for(bundle: Bundle, runtime: str) -> VariantEntry:
     )
 
 
-def _pipeline(bundle: Bundle, variant: VariantEntry, settings: EngineSettings | None) -> Pipeline:
-    engine = load(variant.runtime, bundle.path(variant.graph), settings or EngineSettings(variant.device))
+def _pipeline(
+    bundle: Bundle, variant: VariantEntry, settings: EngineSettings | None, isolated: bool | Isolation
+) -> Pipeline:
+    engine = load(variant.runtime, bundle.path(variant.graph), settings or EngineSettings(variant.device), isolated)
     return Pipeline(engine, bundle.model.input, bundle.task)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,8 @@ import pytest
 
 from edgemill_converters.result import BuildResult
 from edgemill_core.bundle import Bundle, Manifest, describe_files, open_bundle, write_bundle
-from edgemill_core.errors import BundleError, EngineError, MissingPartError
+from edgemill_core.errors import BundleError, EngineCrashed, EngineError, MissingPartError
+from edgemill_runtimes.isolation import IsolatedEngine
 from edgemill_runtimes.pipeline import open_pipeline, variant_for
 from edgemill_runtimes.proof import frames_hold, load_array, prove
 
@@ -132,3 +135,16 @@ def test_the_next_variant_is_taken_where_a_runtime_is_not_installed(
     with pytest.raises(MissingPartError) as caught:
         open_pipeline(bundle)
     assert "none of the bundle's runtimes" in str(caught.value)
+
+
+def test_a_pipeline_may_have_its_engine_in_a_process_of_its_own(built: BuildResult) -> None:
+    assert built.bundle is not None
+    sample = built.samples[0]
+    with open_pipeline(built.bundle) as inside, open_pipeline(built.bundle, isolated=True) as outside:
+        assert outside(sample.picture, sample.context) == inside(sample.picture, sample.context)
+        assert isinstance(outside.engine, IsolatedEngine)
+        os.kill(outside.engine.pid, signal.SIGKILL)
+        with pytest.raises(EngineCrashed):
+            outside(sample.picture, sample.context)
+        outside.engine.restart()
+        assert outside(sample.picture, sample.context) == inside(sample.picture, sample.context)

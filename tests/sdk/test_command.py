@@ -10,7 +10,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
+from tiny_text import tiny_model
 
 from edgemill_converters.result import BuildResult
 from edgemill_core.durable import canonical_json, sha256_bytes
@@ -229,3 +231,31 @@ def test_the_doctor_says_how_to_get_what_is_missing() -> None:
     assert done.returncode == 0
     assert "missing  runtime openvino" in done.stdout
     assert "pip install 'edgemill[openvino]'" in done.stdout
+
+
+def test_bench_times_every_variant_of_a_bundle(edgemill_command: Command, bundle: Path) -> None:
+    done = edgemill_command("bench", bundle, "--seconds", "1", "--threads", "1")
+    assert done.returncode == 0, done.stderr
+    assert "onnxruntime-cpu-" in done.stdout
+    assert "openvino-cpu-" in done.stdout
+    assert "not settled: 1 windows are too few" in done.stdout
+    assert "window 1, p50" in done.stderr
+    told = ("--runtime", "openvino", "--mode", "throughput", "--seconds", "1", "--json")
+    found = json.loads(edgemill_command("bench", bundle, *told).stdout)
+    (one,) = found["results"]
+    assert (one["runtime"], one["mode"]) == ("openvino", "throughput")
+    assert {"p50_ms", "p90_ms", "p99_ms", "throughput_per_s", "peak_memory_mb", "energy_j_per_run"} <= set(one)
+    assert found["machine"]["cores"] >= 1
+
+
+def test_bench_says_what_it_needs_to_know(edgemill_command: Command, bundle: Path, tmp_path: Path) -> None:
+    onnx.save(tiny_model(), tmp_path / "open.onnx")
+    graph = tmp_path / "open.onnx"
+    explained(edgemill_command("bench", graph), 2, "--runtime", "onnxruntime")
+    explained(edgemill_command("bench", graph, "--runtime", "openvino"), 2, "--shape x=1x3x1x1")
+    explained(edgemill_command("bench", graph, "--runtime", "openvino", "--shape", "x=1x3x8"), 2, "does not fit")
+    explained(edgemill_command("bench", tmp_path / "gone.onnx", "--runtime", "openvino"), 2, "no graph at")
+    explained(edgemill_command("bench", bundle, "--shape", "x=1"), 2, "brings its own samples")
+    explained(edgemill_command("bench", graph, "--runtime", "onnxruntime", "--device", "CUDA"), 3, "CUDA")
+    shaped = ("--shape", "x=2x3x8x32", "--seconds", "1", "--runtime", "onnxruntime", "--json")
+    assert json.loads(edgemill_command("bench", graph, *shaped).stdout)["results"][0]["runs"] > 100

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from edgemill_runtimes.benching import time_runs
 from edgemill_runtimes.engines import EngineSettings
 from edgemill_runtimes.isolation import EngineProcess
 
@@ -93,12 +93,12 @@ def measure(
         facts = {}
         for name, subject in subjects.items():
             child = stack.enter_context(EngineProcess(subject.runtime, subject.graph, EngineSettings(subject.device)))
-            peaks[name] = _turn(child, inputs, 3)["peak_mb"]
+            peaks[name] = time_runs(child, inputs, 3, warmup=WARMUP).peak_memory_mb
             children[name] = child
         for turn in range(rounds):
             progress(f"measuring, turn {turn + 1} of {rounds}")
             for name in list(children) if turn % 2 == 0 else reversed(list(children)):
-                latencies[name] += _turn(children[name], inputs, runs)["latencies"]
+                latencies[name] += time_runs(children[name], inputs, runs, warmup=WARMUP).latencies_ms.tolist()
         for name, child in children.items():
             facts[name] = child.ask({"command": "facts"})["facts"]
     return {
@@ -112,7 +112,3 @@ def measure(
         )
         for name, subject in subjects.items()
     }
-
-
-def _turn(child: EngineProcess, inputs: Path, runs: int) -> dict[str, Any]:
-    return child.ask({"command": "time", "inputs": str(inputs), "runs": runs, "warmup": WARMUP})

@@ -92,18 +92,22 @@ class Engine(ABC):
 
         Args:
             feeds: taken one by one, as places come free; each stays untouched until its result is there.
-            depth: how many at once; the runtime's best if not given.
+            depth: how many at once; ``best_depth`` if not given.
 
         Raises:
             InputError: feeds do not fit; raised when the results before them have been given.
             EngineError: as for ``run``.
         """
-        depth = self._best_depth() if depth is None else depth
+        depth = self.best_depth() if depth is None else depth
         if depth < 1:
             raise InputError(
                 "a stream needs room for at least one run", expected="depth ≥ 1", got=str(depth), fix="give more"
             )
         return in_order(feeds, depth, self.start, self.finish)
+
+    def best_depth(self) -> int:
+        """How many runs at once keep a stream of this engine busy."""
+        return self._best_depth()
 
     def start(self, feeds: Mapping[str, Array]) -> Any:
         """Begin one inference; ``finish`` takes what this gives. The feeds stay untouched until then.

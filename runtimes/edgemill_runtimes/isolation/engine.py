@@ -68,8 +68,7 @@ class IsolatedEngine(Engine):
         except BaseException:
             os.close(self._memory)
             raise
-        ready = self._process.ready
-        return _specs(ready["inputs"]), _specs(ready["outputs"])
+        return self._process.inputs, self._process.outputs
 
     def _begin(self) -> None:
         self._process = EngineProcess(self.runtime, self.graph, self.settings, self.limits, (self._memory, SLOT_BYTES))
@@ -194,7 +193,3 @@ def _lost() -> EngineCrashed:
         got="its process was ended",
         fix="run again, after restart() if nobody called it yet",
     )
-
-
-def _specs(told: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
-    return tuple(TensorSpec(one["name"], one["dtype"], tuple(one["shape"])) for one in told)

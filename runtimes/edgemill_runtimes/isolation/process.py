@@ -21,6 +21,7 @@ from typing import Any
 from edgemill_core import errors
 from edgemill_core.errors import EdgemillError, EngineCrashed, EngineError, EngineTimeout
 from edgemill_core.processes.channel import MESSAGE_BYTES, encode
+from edgemill_core.tensors import TensorSpec
 from edgemill_runtimes.engines.settings import EngineSettings
 
 _LOG_BYTES = 1 << 20
@@ -44,6 +45,10 @@ class Isolation:
 
 class EngineProcess:
     """One engine in a process of its own, which ends with this one. Use it as a context manager.
+
+    Attributes:
+        inputs: as the graph has them, without declared limits.
+        outputs: likewise.
 
     Args:
         runtime: name of the runtime.
@@ -74,7 +79,7 @@ class EngineProcess:
             descriptors = [theirs.fileno(), *([shared[0]] if shared else [])]
             self._process = _spawner().submit(_spawn, theirs.fileno(), descriptors, self._log.fileno()).result()
         try:
-            self.ready = self.ask(
+            ready = self.ask(
                 {
                     "runtime": runtime,
                     "graph": str(graph.absolute()),
@@ -83,6 +88,7 @@ class EngineProcess:
                     "memory_mb": limits.memory_mb,
                 }
             )
+            self.inputs, self.outputs = _specs(ready["inputs"]), _specs(ready["outputs"])
         except BaseException:
             self.close()
             raise
@@ -92,16 +98,20 @@ class EngineProcess:
         """Of the process."""
         return self._process.pid
 
-    def ask(self, message: Mapping[str, Any]) -> dict[str, Any]:
+    def ask(self, message: Mapping[str, Any], within_s: float | None = None) -> dict[str, Any]:
         """Send one command and wait for its answer, while no run is going.
+
+        Args:
+            message: the command.
+            within_s: how long to wait; ``load_s`` of the limits if not given.
 
         Raises:
             EngineCrashed: the process ended.
-            EngineTimeout: no answer came within ``load_s``.
+            EngineTimeout: no answer came in time.
             EdgemillError: what the engine refused with, of the same class.
         """
         self.send(message)
-        return answered(self.receive(self._limits.load_s))
+        return answered(self.receive(self._limits.load_s if within_s is None else within_s))
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Send one command.
@@ -202,6 +212,10 @@ def answered(answer: dict[str, Any]) -> dict[str, Any]:
     if not (isinstance(kind, type) and issubclass(kind, EdgemillError)):
         kind = EngineError
     raise kind(str(answer["what"]), expected=answer["expected"], got=answer["got"], fix=answer["to_do"])
+
+
+def _specs(told: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
+    return tuple(TensorSpec(one["name"], one["dtype"], tuple(one["shape"])) for one in told)
 
 
 @cache

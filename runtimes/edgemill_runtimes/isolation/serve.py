@@ -5,11 +5,13 @@ Run as ``python -m edgemill_runtimes.isolation.serve CHANNEL PARENT``.
 
 from __future__ import annotations
 
+import itertools
 import resource
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,9 @@ from edgemill_core.processes.channel import Channel
 from edgemill_core.processes.child_main import child_main
 from edgemill_core.processes.own_memory import peak_resident_bytes
 from edgemill_core.processes.shared_memory import TensorSlots
-from edgemill_core.tensors import TensorSpec
+from edgemill_core.tensors import Array, TensorSpec
 from edgemill_runtimes.engines import Engine, EngineSettings, load
+from edgemill_runtimes.engines.ordering import in_order
 
 Answer = Callable[[], dict[str, Any]]
 
@@ -100,16 +103,56 @@ def _said(specs: tuple[TensorSpec, ...]) -> list[dict[str, Any]]:
 
 
 def _time(engine: Engine, message: Mapping[str, Any]) -> dict[str, Any]:
-    """Latencies of single runs, in milliseconds, cycling through the given inputs."""
-    inputs = np.load(message["inputs"], allow_pickle=False)
-    name = engine.inputs[0].name
-    latencies = []
-    for index in range(message["warmup"] + message["runs"]):
-        feed = {name: inputs[index % len(inputs)][None]}
-        start = time.perf_counter_ns()
-        engine.run(feed)
-        latencies.append((time.perf_counter_ns() - start) / 1e6)
-    return {"latencies": latencies[message["warmup"] :], "peak_mb": peak_resident_bytes() / 1e6}
+    """Time runs one after the other, or ``depth`` at once, cycling through the given inputs.
+
+    Ends when there were ``runs`` and ``seconds`` have passed, and in any case when ``most_seconds`` have. Writes the
+    milliseconds of each run to ``into``, ``float64[runs]``; those of ``warmup`` runs before are not in it.
+    """
+    feeds = cycle(_feeds(engine, message["inputs"]))
+    for _ in range(message["warmup"]):
+        engine.run(next(feeds))
+    latencies: list[float] = []
+    begun = time.perf_counter()
+
+    def asked() -> Iterator[Mapping[str, Array]]:
+        for count in itertools.count():
+            passed = time.perf_counter() - begun
+            enough = count >= message["runs"] and passed >= message["seconds"]
+            if enough or (count and passed >= message["most_seconds"]):
+                return
+            yield next(feeds)
+
+    if message["depth"] is None:
+        for feed in asked():
+            start = time.perf_counter_ns()
+            engine.run(feed)
+            latencies.append((time.perf_counter_ns() - start) / 1e6)
+    else:
+        latencies += _at_once(engine, asked(), message["depth"] or engine.best_depth())
+    passed = time.perf_counter() - begun
+    np.save(message["into"], np.array(latencies), allow_pickle=False)
+    return {"seconds": passed, "peak_mb": peak_resident_bytes() / 1e6}
+
+
+def _at_once(engine: Engine, feeds: Iterator[Mapping[str, Array]], depth: int) -> Iterator[float]:
+    """Milliseconds from the start of each run until its result was given, in order."""
+    started = in_order(
+        feeds,
+        depth,
+        lambda feed: (time.perf_counter_ns(), engine.start(feed)),
+        lambda going: (going[0], engine.finish(going[1])),
+    )
+    return ((time.perf_counter_ns() - start) / 1e6 for start, _ in started)
+
+
+def _feeds(engine: Engine, path: str) -> list[dict[str, Array]]:
+    """From ``.npy`` the rows of the only input, to each of which a batch of 1 is added; from ``.npz`` those of each."""
+    found = np.load(path, allow_pickle=False)
+    if isinstance(found, np.ndarray):
+        return [{engine.inputs[0].name: row[None]} for row in found]
+    with found:
+        columns = {name: found[name] for name in found.files}
+    return [dict(zip(columns, rows, strict=True)) for rows in zip(*columns.values(), strict=True)]
 
 
 def _outputs(engine: Engine, message: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -79,6 +80,32 @@ def check(
     from edgemill.cli.check import run
 
     run(bundle, runtime, allow, json)
+
+
+class Mode(str, Enum):
+    """What an engine is tuned for."""
+
+    LATENCY = "latency"
+    THROUGHPUT = "throughput"
+
+
+@app.command()
+def bench(
+    model: Annotated[Path, typer.Argument(metavar="MODEL_OR_BUNDLE", help="A graph (ONNX), or a bundle's folder.")],
+    runtime: Annotated[str | None, typer.Option("--runtime", help="Which; a bundle's all if not said.")] = None,
+    mode: Annotated[Mode, typer.Option("--mode", help="One run after the other, or many at once.")] = Mode.LATENCY,
+    device: Annotated[str | None, typer.Option("--device", help="The runtime's name of it; CPU if not said.")] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Inside one run.")] = None,
+    shape: Annotated[list[str] | None, typer.Option("--shape", help="NAME=1x3x48x320, for open sizes.")] = None,
+    inputs: Annotated[Path | None, typer.Option("--inputs", help="Samples (.npz), one array per input.")] = None,
+    seconds: Annotated[float, typer.Option("--seconds", min=1, help="At most, for each engine.")] = 60,
+    json: Json = False,
+) -> None:
+    """Time a graph or a bundle's variants here, until the figures have settled."""
+    from edgemill.cli.bench import BenchSettings
+    from edgemill.cli.bench import run as start
+
+    start(BenchSettings(model, runtime, mode.value, device, threads, tuple(shape or ()), inputs, seconds, json))
 
 
 @app.command()

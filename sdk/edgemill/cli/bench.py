@@ -1,0 +1,102 @@
+"""``edgemill bench``: how fast a graph, or each variant of a bundle, is on this machine."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from edgemill.cli.output import print_json, print_line, progress
+from edgemill_core.bundle import open_bundle
+from edgemill_core.bundle.store import MANIFEST
+from edgemill_core.errors import InputError
+from edgemill_runtimes.benching import BenchResult, Subject, bench
+from edgemill_runtimes.benching.feeds import parse_shape
+from edgemill_runtimes.engines import EngineSettings, runtime_names
+from edgemill_runtimes.machine import this_machine
+from edgemill_runtimes.pipeline import variant_for
+
+
+@dataclass(frozen=True)
+class BenchSettings:
+    """What the command line said."""
+
+    model: Path
+    runtime: str | None
+    mode: Literal["latency", "throughput"]
+    device: str | None
+    threads: int | None
+    shapes: tuple[str, ...]
+    inputs: Path | None
+    seconds: float
+    json: bool
+
+
+def run(settings: BenchSettings) -> None:
+    """Time, and print what was found."""
+    is_bundle = settings.model.is_dir() or settings.model.name == MANIFEST
+    subjects = _of_bundle(settings) if is_bundle else _of_graph(settings)
+    with tempfile.TemporaryDirectory() as folder, progress() as tell:
+        results = bench(subjects, Path(folder), settings.seconds, progress=tell)
+    if settings.json:
+        found = [{"name": name, **result.as_dict()} for name, result in results.items()]
+        print_json({"model": str(settings.model), "results": found, "machine": this_machine().as_dict()})
+        return
+    _print(results)
+
+
+def _of_bundle(settings: BenchSettings) -> dict[str, Subject]:
+    if settings.shapes or settings.inputs or settings.device:
+        raise InputError(
+            "a bundle brings its own samples and device",
+            expected="no --shape, --inputs or --device with a bundle",
+            got="one of them",
+            fix="leave it out, or name the graph inside the bundle",
+        )
+    bundle = open_bundle(settings.model)
+    variants = [variant_for(bundle, settings.runtime)] if settings.runtime else bundle.model.variants
+    inputs = bundle.path(bundle.model.golden.inputs)
+    return {
+        one.name: Subject(
+            one.runtime, bundle.path(one.graph), EngineSettings(one.device, settings.threads, settings.mode), inputs
+        )
+        for one in variants
+    }
+
+
+def _of_graph(settings: BenchSettings) -> dict[str, Subject]:
+    if settings.runtime is None:
+        raise InputError(
+            "a bare graph does not say what it is to run on",
+            expected=f"--runtime {' | '.join(sorted(runtime_names()))}",
+            got="no --runtime",
+            fix="name one, or give a bundle",
+        )
+    engine = EngineSettings(settings.device or "CPU", settings.threads, settings.mode)
+    shapes = dict(map(parse_shape, settings.shapes))
+    name = f"{settings.runtime}-{engine.device.lower()}"
+    return {name: Subject(settings.runtime, settings.model, engine, settings.inputs, shapes)}
+
+
+def _print(results: dict[str, BenchResult]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("engine", no_wrap=True)
+    for title in ("p50 ms", "p90 ms", "p99 ms", "runs/s", "peak MB", "mJ/run", "runs"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("settled")
+    for name, one in results.items():
+        energy = "-" if one.joules_per_run is None else f"{one.joules_per_run * 1e3:.3g}"
+        percentiles = (f"{one.percentile(percent):.3f}" for percent in (50, 90, 99))
+        settled = "yes" if one.settling.settled else "NO"
+        figures = (f"{one.throughput_per_s:.1f}", f"{one.peak_memory_mb:.0f}", energy, str(len(one.latencies_ms)))
+        table.add_row(name, *percentiles, *figures, settled)
+    Console(soft_wrap=True).print(table)
+    for name, one in results.items():
+        if one.note:
+            print_line(f"{name}: {one.note}")
+    for note in sorted({one.energy_note for one in results.values() if one.energy_note}):
+        print_line(f"no energy: {note}")
