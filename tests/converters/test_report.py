@@ -412,7 +412,10 @@ def test_pictures_of_flips_are_cropped_and_captioned(written: Written) -> None:
     assert len(reader.images) == 6
     content = base64.b64decode(reader.images[0]["src"].partition(",")[2])
     assert decode(content).shape == (REGION[3], REGION[2], 3)
-    assert "3 of 12 verdicts differ from the reference's: 2 for the worse, 1 with the same decision" in reader.text
+    assert (
+        "3 of 12 verdicts differ between reference and variant: 2 for the worse, 1 with the same decision"
+        in reader.text
+    )
     assert reader.text.count("No flips: all 12 verdicts as the reference's.") == 3
     assert "LO<mark>T</mark>03" in page
     assert "LOT0<del>0</del>" in page

@@ -259,3 +259,22 @@ def test_bench_says_what_it_needs_to_know(edgemill_command: Command, bundle: Pat
     explained(edgemill_command("bench", graph, "--runtime", "onnxruntime", "--device", "CUDA"), 3, "CUDA")
     shaped = ("--shape", "x=2x3x8x32", "--seconds", "1", "--runtime", "onnxruntime", "--json")
     assert json.loads(edgemill_command("bench", graph, *shaped).stdout)["results"][0]["runs"] > 100
+
+
+def test_compare_shows_where_two_engines_part(edgemill_command: Command, bundle: Path, tmp_path: Path) -> None:
+    page = tmp_path / "parted.html"
+    done = edgemill_command("compare", f"{bundle}@onnxruntime", f"{bundle}@openvino", "--layers", "--out", page)
+    assert done.returncode == 0, done.stderr
+    for part in ("0 of 32 decisions flip", "output probabilities: max ", "of their size", f"picture  {page}", "layer"):
+        assert part in done.stdout
+    assert "Layer by layer" in page.read_text()
+    told = ("--shape", "x=2x3x8x32", "--out", page, "--json")
+    onnx.save(tiny_model(), tmp_path / "graph.onnx")
+    graph = tmp_path / "graph.onnx"
+    found = json.loads(edgemill_command("compare", graph, f"{graph}@openvino", *told).stdout)
+    assert (found["flips"], found["layers"], found["samples"]) == (None, None, 8)
+    assert found["outputs"][0]["max"] < 1e-4
+    explained(edgemill_command("compare", graph, graph), 2, "--shape x=1x3x1x1")
+    for place in (tmp_path, graph / "x.html"):
+        explained(edgemill_command("compare", graph, graph, *told[:2], "--out", place), 2, "cannot be written")
+    explained(edgemill_command("compare", bundle, f"{bundle}@tensorrt"), 2, "no variant 'tensorrt'")

@@ -6,20 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgemill_converters.report.confusion import confusion_section
+from edgemill_converters.report.document import document
 from edgemill_converters.report.headline import headline
 from edgemill_converters.report.making import making_section
-from edgemill_converters.report.markup import Markup, element, empty_element, joined
+from edgemill_converters.report.markup import Markup, element, joined
 from edgemill_converters.report.pictures import flips_section
 from edgemill_converters.report.plots import plots_section
-from edgemill_converters.report.style import CSS
 from edgemill_converters.report.tables import budget_table, variants_table
 from edgemill_converters.report.tiles import tiles
 from edgemill_converters.result import BuildResult
 from edgemill_core.durable import write_bytes
 from edgemill_core.row_input import RowInput
-
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-"""What the browser is told to load: nothing. A second lock beside escaping."""
 
 _Section = tuple[str, str, str, Callable[[BuildResult], Markup]]
 _SECTIONS: tuple[_Section, ...] = (
@@ -59,18 +56,7 @@ def page(result: BuildResult) -> str:
     )
     footer = element("footer", f"Edgemill build report of {result.recipe.name} {result.recipe.version}. ")
     body = element("body", _header(result), _contents(result), element("main", joined(sections)), footer)
-    return "<!DOCTYPE html>\n" + element("html", _head(result), body, lang="en") + "\n"
-
-
-def _head(result: BuildResult) -> Markup:
-    return element(
-        "head",
-        empty_element("meta", charset="utf-8"),
-        empty_element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        empty_element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("title", f"{result.recipe.name} {result.recipe.version}: build report"),
-        element("style", Markup(CSS)),
-    )
+    return document(f"{result.recipe.name} {result.recipe.version}: build report", body)
 
 
 def _header(result: BuildResult) -> Markup:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections import Counter
+from collections.abc import Sequence
 from difflib import SequenceMatcher
 
 import numpy as np
@@ -41,11 +42,25 @@ def _of_variant(result: BuildResult, variant: VariantResult) -> Markup:
         return joined((title, element("p", f"No flips: all {len(result.samples):,} verdicts as the reference's.")))
     declared = result.recipe.input
     region = declared.region if isinstance(declared, PictureInput) else None
-    cards = (_card(flip, region) for flip in found[:SHOWN])
-    return joined((title, _account(found, len(result.samples)), element("div", joined(cards), class_="flips")))
+    return joined((title, flip_cards(found, len(result.samples), region)))
 
 
-def _account(found: list[Flip], samples: int) -> Markup:
+def flip_cards(
+    found: Sequence[Flip], samples: int, region: Region | None, names: tuple[str, str] = ("reference", "variant")
+) -> Markup:
+    """How many verdicts flip, and the pictures of the first.
+
+    Args:
+        found: at least one.
+        samples: how many there were.
+        region: of the pictures that is looked at.
+        names: of those that say the one and the other.
+    """
+    cards = (_card(flip, region, names) for flip in found[:SHOWN])
+    return joined((_account(found, samples, names), element("div", joined(cards), class_="flips")))
+
+
+def _account(found: Sequence[Flip], samples: int, names: tuple[str, str]) -> Markup:
     counts = Counter(flip.kind for flip in found)
     words = {
         Kind.WORSE: "for the worse",
@@ -56,24 +71,24 @@ def _account(found: list[Flip], samples: int) -> Markup:
     parts = ", ".join(f"{counts[kind]:,} {words[kind]}" for kind in Kind if counts[kind])
     verdicts = "verdict differs" if len(found) == 1 else "verdicts differ"
     shown = f" The first {SHOWN}:" if len(found) > SHOWN else ""
-    return element("p", f"{len(found):,} of {samples:,} {verdicts} from the reference's: {parts}.{shown}")
+    return element("p", f"{len(found):,} of {samples:,} {verdicts} between {names[0]} and {names[1]}: {parts}.{shown}")
 
 
-def _card(flip: Flip, region: Region | None) -> Markup:
+def _card(flip: Flip, region: Region | None, names: tuple[str, str]) -> Markup:
     word = f"{_WORDS[flip.kind]}: {', '.join(map(metric_word, flip.metrics))}" if flip.metrics else _WORDS[flip.kind]
     caption = element(
         "figcaption",
         element("span", word, class_=f"chip {flip.kind.value}"),
-        element("dl", joined(joined((element("dt", term), element("dd", said))) for term, said in _facts(flip))),
+        element("dl", joined(joined((element("dt", term), element("dd", said))) for term, said in _facts(flip, names))),
     )
-    return element("figure", _picture(flip, region), caption, class_="flip")
+    return element("figure", _picture(flip, region, names), caption, class_="flip")
 
 
-def _facts(flip: Flip) -> list[tuple[str, Markup]]:
+def _facts(flip: Flip, names: tuple[str, str]) -> list[tuple[str, Markup]]:
     sample, truth = flip.sample, flip.sample.truth
     facts = [("sample", element("code", sample.id)), ("truth", _truth(truth))]
     facts += [(key, element("code", value)) for key, value in sample.context.items()]
-    return [*facts, ("reference", _verdict(flip.before, truth)), ("variant", _verdict(flip.after, truth))]
+    return [*facts, (names[0], _verdict(flip.before, truth)), (names[1], _verdict(flip.after, truth))]
 
 
 def _truth(truth: Truth | None) -> Markup:
@@ -115,13 +130,13 @@ def _marked(text: str, truth: str) -> Markup:
     return joined(parts)
 
 
-def _picture(flip: Flip, region: Region | None) -> Markup:
+def _picture(flip: Flip, region: Region | None, names: tuple[str, str]) -> Markup:
     sample = flip.sample
     try:
         content = _small_jpeg(sample, region)
     except InputError as error:
         return element("div", f"cannot be shown: {error.what}", class_="unread")
-    alt = f"Sample {sample.id}: reference says {flip.before.decision.value}, variant {flip.after.decision.value}"
+    alt = f"Sample {sample.id}: {names[0]} says {flip.before.decision.value}, {names[1]} {flip.after.decision.value}"
     return empty_element("img", src="data:image/jpeg;base64," + b64encode(content).decode(), alt=alt)
 
 

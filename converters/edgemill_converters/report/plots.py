@@ -18,7 +18,8 @@ def plots_section(result: BuildResult) -> Markup:
     return element("div", joined(plot(result, marks) for plot in plots), class_="plots")
 
 
-def _figure(title: str, caption: str, svg: Markup, wide: bool = False) -> Markup:
+def figure(title: str, caption: str, svg: Markup, wide: bool = False) -> Markup:
+    """A drawing under its title and caption."""
     text = element("figcaption", element("strong", title), caption)
     return element("figure", text, svg, class_="plot wide" if wide else "plot")
 
@@ -32,7 +33,7 @@ def _latency(result: BuildResult, marks: list[drawing.Mark]) -> Markup:
     latencies = [v.measurement.latencies_ms for v in result.variants]
     svg = inline_svg("latency", f"Latency. {_in_words(result, say)}", partial(drawing.latency_strips, marks, latencies))
     caption = "Each tick is a timed inference. ● p50, ▲ p99. Runs far beyond every p99 are counted at the edge."
-    return _figure("Latency", caption, svg)
+    return figure("Latency", caption, svg)
 
 
 def _tradeoff(result: BuildResult, marks: list[drawing.Mark]) -> Markup:
@@ -43,7 +44,7 @@ def _tradeoff(result: BuildResult, marks: list[drawing.Mark]) -> Markup:
         "Worst upper bound of any metric, relative to what is allowed. Down and left is better; only what lies below "
         "the line can ship. ● pass, ✕ fail, ▲ undecided; a ring marks what ships."
     )
-    return _figure("Speed against risk", caption, svg)
+    return figure("Speed against risk", caption, svg)
 
 
 def _budget(result: BuildResult, marks: list[drawing.Mark]) -> Markup:
@@ -59,7 +60,7 @@ def _budget(result: BuildResult, marks: list[drawing.Mark]) -> Markup:
         "Mark: the drop that was seen; its shape is the ruling on the whole variant. Line: up to the upper confidence "
         "bound, which must not cross the red line."
     )
-    return _figure("How much worse it can be", caption, svg, wide=True)
+    return figure("How much worse it can be", caption, svg, wide=True)
 
 
 def _intervals(variants: tuple[VariantResult, ...], metric: str) -> tuple[tuple[float, float] | None, ...]:
@@ -87,4 +88,4 @@ def _sizes(result: BuildResult, marks: list[drawing.Mark]) -> Markup:
     ]
     svg = inline_svg("sizes", f"Sizes. {_in_words(result, say)}", partial(drawing.bars, marks, columns))
     caption = "Blue is FP32, orange INT8. Memory is the largest resident set of a process that does nothing else."
-    return _figure("Size and memory", caption, svg, wide=True)
+    return figure("Size and memory", caption, svg, wide=True)

@@ -32,7 +32,8 @@ def number(text: str) -> Markup:
     return element("td", text, class_="number")
 
 
-def _scrolling(table: Markup) -> Markup:
+def scrolling(table: Markup) -> Markup:
+    """A table that scrolls where the page is narrower."""
     return element("div", table, class_="scroll", tabindex=0)
 
 
@@ -50,7 +51,7 @@ def variants_table(result: BuildResult) -> Markup:
     )
     bodies = (_variant_body(result, variant, len(titles)) for variant in result.variants)
     head = header_row(*titles, numbers=frozenset(_VARIANT_FIGURES))
-    return _scrolling(element("table", caption, head, joined(bodies)))
+    return scrolling(element("table", caption, head, joined(bodies)))
 
 
 def _variant_body(result: BuildResult, variant: VariantResult, columns: int) -> Markup:
@@ -99,7 +100,7 @@ def budget_table(result: BuildResult) -> Markup:
     )
     bodies = (_budget_body(variant, len(titles), floors) for variant in result.variants)
     head = header_row(*titles, numbers=frozenset(_BUDGET_FIGURES))
-    return _scrolling(element("table", caption, head, joined(bodies), class_="budget"))
+    return scrolling(element("table", caption, head, joined(bodies), class_="budget"))
 
 
 def _budget_body(variant: VariantResult, columns: int, floors: bool) -> Markup:

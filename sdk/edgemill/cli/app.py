@@ -108,6 +108,26 @@ def bench(
     start(BenchSettings(model, runtime, mode.value, device, threads, tuple(shape or ()), inputs, seconds, json))
 
 
+_SIDE = "PATH, or PATH@RUNTIME, BUNDLE@VARIANT; :DEVICE behind it for another one."
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help=f"The one taken for right: {_SIDE}")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The other, likewise.")],
+    layers: Annotated[bool, typer.Option("--layers", help="Layer by layer too.")] = False,
+    data: Annotated[Path | None, typer.Option("--set", help="Pictures, labels or rows; else golden samples.")] = None,
+    inputs: Annotated[Path | None, typer.Option("--inputs", help="Samples of bare graphs (.npz).")] = None,
+    shape: Annotated[list[str] | None, typer.Option("--shape", help="NAME=1x3x48x320, for open sizes.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="The picture of where they part.")] = Path("compare.html"),
+    json: Json = False,
+) -> None:
+    """Show where two engines part: outputs, layers, verdicts."""
+    from edgemill.cli.compare import CompareSettings, run
+
+    run(CompareSettings(a, b, layers, data, inputs, tuple(shape or ()), out, json))
+
+
 @app.command()
 def doctor(json: Json = False) -> None:
     """Say what this machine has, what is missing, and how to get it."""
