@@ -6,6 +6,7 @@ import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,6 +24,10 @@ class EngineContract:
 
     runtime: str
     feeds: dict[str, np.ndarray]
+    device = "CPU"
+
+    def settings(self, **more: Any) -> EngineSettings:
+        return EngineSettings(self.device, **more)
 
     @pytest.fixture
     def graph(self, tmp_path: Path) -> Path:
@@ -31,7 +36,7 @@ class EngineContract:
 
     @pytest.fixture
     def engine(self, graph: Path) -> Engine:
-        return load(self.runtime, graph)
+        return load(self.runtime, graph, self.settings())
 
     def test_it_says_what_it_takes_and_gives(self, engine: Engine) -> None:
         assert [spec.name for spec in engine.inputs] == list(self.feeds)
@@ -60,7 +65,7 @@ class EngineContract:
                 engine.run(wrong)
 
     def test_a_closed_engine_says_so(self, graph: Path) -> None:
-        with load(self.runtime, graph) as engine:
+        with load(self.runtime, graph, self.settings()) as engine:
             engine.run(self.feeds)
         engine.close()
         with pytest.raises(EngineError, match="closed"):
@@ -70,7 +75,7 @@ class EngineContract:
         facts = engine.facts()
         assert facts.runtime == self.runtime
         assert facts.version
-        assert facts.device == "CPU"
+        assert facts.device == self.device
         assert facts.build_seconds >= 0
 
     def test_outputs_can_go_into_the_caller_s_own_buffers(self, engine: Engine) -> None:
@@ -128,17 +133,17 @@ class EngineContract:
             assert all(pool.map(ask, range(400)))
 
     def test_fixed_threads_give_the_same_bits_a_thousand_times(self, graph: Path) -> None:
-        with load(self.runtime, graph, EngineSettings(threads=1)) as engine:
+        with load(self.runtime, graph, self.settings(threads=1)) as engine:
             bits = {b"".join(out.tobytes() for out in engine.run(self.feeds).values()) for _ in range(1000)}
         assert len(bits) == 1
 
     def test_sizes_outside_the_declared_limits_are_refused(self, graph: Path) -> None:
         name, value = next(iter(self.feeds.items()))
         width = value.shape[-1]
-        with load(self.runtime, graph) as engine:
+        with load(self.runtime, graph, self.settings()) as engine:
             sizes = zip(engine.inputs[0].shape, value.shape, strict=True)
         limits = {name: tuple(None if size else (have, have + 2) for size, have in sizes)}
-        with load(self.runtime, graph, EngineSettings(limits=limits)) as engine:
+        with load(self.runtime, graph, self.settings(limits=limits)) as engine:
             engine.warm_up(2)
             engine.run(self.feeds)
             with pytest.raises(InputError, match=rf"{width}\.\.{width + 2}"):
@@ -148,12 +153,12 @@ class EngineContract:
     def test_limits_that_do_not_fit_the_graph_are_refused(self, graph: Path, wrong: Limits) -> None:
         name = next(iter(self.feeds))
         with pytest.raises(InputError, match="limits"):
-            load(self.runtime, graph, EngineSettings(limits={name: wrong}))
+            load(self.runtime, graph, self.settings(limits={name: wrong}))
         with pytest.raises(InputError, match="does not take"):
-            load(self.runtime, graph, EngineSettings(limits={"nothing": wrong}))
+            load(self.runtime, graph, self.settings(limits={"nothing": wrong}))
 
     def test_in_a_process_of_its_own_it_is_the_same_engine(self, engine: Engine, graph: Path) -> None:
-        with load(self.runtime, graph, isolated=True) as isolated:
+        with load(self.runtime, graph, self.settings(), isolated=True) as isolated:
             assert (isolated.inputs, isolated.outputs) == (engine.inputs, engine.outputs)
             found, right = isolated.run(self.feeds), engine.run(self.feeds)
             mine = {name: np.empty_like(value) for name, value in right.items()}
@@ -169,7 +174,7 @@ class EngineContract:
             isolated.run(self.feeds)
 
     def test_killed_in_its_own_process_it_comes_back(self, graph: Path) -> None:
-        with load(self.runtime, graph, isolated=True) as engine:
+        with load(self.runtime, graph, self.settings(), isolated=True) as engine:
             assert isinstance(engine, IsolatedEngine)
             right = engine.run(self.feeds)
             os.kill(engine.pid, signal.SIGKILL)
@@ -183,4 +188,4 @@ class EngineContract:
 
     def test_a_missing_graph_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=r"gone\.onnx"):
-            load(self.runtime, tmp_path / "gone.onnx")
+            load(self.runtime, tmp_path / "gone.onnx", self.settings())

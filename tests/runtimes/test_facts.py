@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from onnx import TensorProto, helper
@@ -38,6 +39,14 @@ def test_everything_that_is_not_so_is_named() -> None:
 def test_a_node_elsewhere_is_a_surprise_even_if_the_device_is_right() -> None:
     with pytest.raises(RequirementError, match="1 nodes on CPU"):
         require(replace(FACTS, elsewhere={"nms": "CPU"}), device="GPU")
+
+
+@pytest.mark.parametrize("asked", [{"precision": "fp32", "share": 0.1}, {"unfused": 5}])
+def test_what_a_compiler_does_not_tell_cannot_be_required(asked: dict[str, Any]) -> None:
+    hidden = replace(FACTS, hidden=("part 1", "part 2"))
+    require(hidden, device="GPU")
+    with pytest.raises(RequirementError, match="2 compiled parts that it tells nothing of: part 1, part 2"):
+        require(hidden, **asked)
 
 
 def test_settings_and_facts_come_through_json_as_they_were() -> None:

@@ -258,12 +258,13 @@ class Engine(ABC):
             version=compiled.version,
             device=compiled.device,
             layers=dict(Counter(layer.precision for layer in compiled.layers)),
-            macs=engine_facts.shares(compiled.layers),
+            macs={} if compiled.hidden else engine_facts.shares(compiled.layers),
             unfused=tuple(layer.name for layer in compiled.layers if layer.unfused),
             elsewhere=compiled.elsewhere,
             memory_mb=self._memory_mb,
             build_seconds=self._build_seconds,
             options=compiled.options,
+            hidden=compiled.hidden,
         )
 
 

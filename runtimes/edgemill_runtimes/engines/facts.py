@@ -38,6 +38,8 @@ class EngineFacts:
         macs: share of all multiply-accumulates by precision; empty where the runtime does not tell.
         unfused: quantized layers that compute in float all the same.
         elsewhere: nodes on another device than asked, with that device.
+        hidden: parts that the runtime handed to a compiler of which it tells nothing; ``layers`` and ``macs`` are of
+            the others.
         memory_mb: what loading added to the process's resident set, MB of 10^6 bytes.
         build_seconds: how long loading and compiling took.
         options: what the runtime says of its own settings.
@@ -53,6 +55,7 @@ class EngineFacts:
     memory_mb: float
     build_seconds: float
     options: Mapping[str, str]
+    hidden: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -61,7 +64,7 @@ class EngineFacts:
     @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> EngineFacts:
         """What ``as_dict`` gave, after a way through JSON."""
-        return cls(**{**told, "unfused": tuple(told["unfused"])})
+        return cls(**{**told, "unfused": tuple(told["unfused"]), "hidden": tuple(told["hidden"])})
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class Compiled:
     layers: tuple[Layer, ...] = ()
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
 
 
 def shares(layers: Iterable[Layer]) -> dict[str, float]:
@@ -112,7 +116,11 @@ def require(
         wrong.append(
             (f"everything on {device}", f"{facts.device}{more}", "name the device that is here, or install it")
         )
-    if precision is not None and _share(facts, precision) < share:
+    if facts.hidden and (precision is not None or unfused is not None):
+        said = f"{len(facts.hidden)} compiled parts that it tells nothing of: {', '.join(facts.hidden[:3])}"
+        fix = "run the graph on that compiler's own runtime, which tells"
+        wrong.append(("a runtime that tells what every layer computes in", said, fix))
+    elif precision is not None and _share(facts, precision) < share:
         said = ", ".join(f"{name} {part:.1%}" for name, part in _by_precision(facts).items()) or "nothing known"
         fix = f"build a variant in {precision}, or run it on a device that computes in it"
         wrong.append((f"{precision} for {share:.0%} of the compute", said, fix))

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,14 @@ _PROVIDERS = {
     "TENSORRT": "TensorrtExecutionProvider",
     "OPENVINO": "OpenVINOExecutionProvider",
 }
+_OPTIONS = {
+    "CUDA": {"use_tf32": "0"},
+    "TENSORRT": {"trt_fp16_enable": "False"},
+    "OPENVINO": {"device_type": "CPU", "precision": "ACCURACY"},
+}
+"""Said outright, so that no provider computes in less than the graph says."""
+_COMPILING = ("TensorrtExecutionProvider", "OpenVINOExecutionProvider")
+"""Providers that compile parts of the graph, and tell nothing of what they made of them."""
 _DTYPES = {"float": "float32", "double": "float64", "float16": "float16"}
 _PRECISIONS = {"double": "fp64", "float": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 _QUANTIZED = (
@@ -45,7 +54,7 @@ class OnnxRuntimeEngine(Engine):
 
     def _open(self) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
         provider = self._provider()
-        self._session = _new_session(self.graph, self._options(), provider)
+        self._session = _new_session(self.graph, self._options(), provider, self._provider_options())
         # ORT only warns when a provider cannot start, and takes the CPU; it always adds the CPU at the end.
         if self._session.get_providers()[0] != provider:
             raise MissingPartError(
@@ -69,6 +78,12 @@ class OnnxRuntimeEngine(Engine):
                 fix="write device: CPU in the recipe, or install the build of ONNX Runtime for the device",
             )
         return provider
+
+    def _provider_options(self) -> dict[str, str]:
+        options = dict(_OPTIONS.get(self.settings.device, {}))
+        if self.settings.device == "OPENVINO" and self.settings.threads is not None:
+            options["num_of_threads"] = str(self.settings.threads)
+        return options
 
     def _options(self) -> ort.SessionOptions:
         options = ort.SessionOptions()
@@ -110,11 +125,12 @@ class OnnxRuntimeEngine(Engine):
                 fix="declare limits for its open dimensions: the least sizes are taken for the facts",
             ) from error
         asked = self._provider()
-        layers = tuple(_layer(event, edges) for event in events if _is_heavy(event))
+        hidden = tuple(_name(event) for event in events if asked in _COMPILING and event["args"]["provider"] == asked)
+        layers = tuple(_layer(event, edges) for event in events if _is_heavy(event) and _name(event) not in hidden)
         elsewhere = {_name(e): e["args"]["provider"] for e in events if e["args"]["provider"] != asked}
         options = self._session.get_session_options()
-        said = {"intra_op_num_threads": str(options.intra_op_num_threads)}
-        return Compiled(ort.__version__, self.settings.device, layers, elsewhere, said)
+        said = {"intra_op_num_threads": str(options.intra_op_num_threads), **self._provider_options()}
+        return Compiled(ort.__version__, self.settings.device, layers, elsewhere, said, hidden)
 
     def _profiled(self) -> tuple[list[dict[str, Any]], Edges]:
         """Every node of the optimised graph as it ran once, and how that graph is wired."""
@@ -122,11 +138,13 @@ class OnnxRuntimeEngine(Engine):
             options = self._options()
             options.enable_profiling = True
             options.profile_file_prefix = str(Path(folder, "profile"))
-            options.optimized_model_filepath = str(Path(folder, "optimised.onnx"))
-            session = _new_session(self.graph, options, self._provider())
+            optimised, provider = Path(folder, "optimised.onnx"), self._provider()
+            if provider not in _COMPILING:  # what they compile cannot be written
+                options.optimized_model_filepath = str(optimised)
+            session = _new_session(self.graph, options, provider, self._provider_options())
             session.run(self._names, {spec.name: spec.example() for spec in self.inputs})
             events = json.loads(Path(session.end_profiling()).read_text())
-            edges = read_edges(Path(folder, "optimised.onnx").read_bytes())
+            edges = read_edges(optimised.read_bytes() if optimised.is_file() else b"")
         return [event for event in events if event.get("name", "").endswith("_kernel_time")], edges
 
     def _close(self) -> None:
@@ -146,9 +164,11 @@ def write_optimised(graph: Path, target: Path) -> None:
     _new_session(graph, options, _PROVIDERS["CPU"])
 
 
-def _new_session(graph: Path, options: ort.SessionOptions, provider: str) -> ort.InferenceSession:
+def _new_session(
+    graph: Path, options: ort.SessionOptions, provider: str, provider_options: Mapping[str, str] = MappingProxyType({})
+) -> ort.InferenceSession:
     try:
-        return ort.InferenceSession(str(graph), options, providers=[provider])
+        return ort.InferenceSession(str(graph), options, providers=[(provider, dict(provider_options))])
     except Exception as error:  # ORT raises a dozen own types without a common root
         raise ModelError(
             f"ONNX Runtime cannot load {graph.name}",
