@@ -22,6 +22,7 @@ class ToyEngine(Engine):
 
     def _open(self) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
         self._order = self.graph.read_text(errors="replace")
+        self._runs = 0
         spec = TensorSpec("x", "uint8", (1, None))
         return (spec,), (TensorSpec("y", "uint8", (1, None)),)
 
@@ -32,6 +33,9 @@ class ToyEngine(Engine):
             ctypes.memset(0, 1, 1)
         if self._order == "hang":
             time.sleep(3600)
+        if self._order == "slow start":
+            self._runs += 1
+            time.sleep(0.2 if self._runs <= 3 else 0)
         if self._order == "eat":
             self._eaten = np.ones(10**9)
         return {"y": np.array(feeds["x"])}

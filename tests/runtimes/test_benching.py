@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from toy_runtime import distribution
 
 from edgemill_core.errors import EngineCrashed, EngineTimeout, InputError
 from edgemill_core.tensors import TensorSpec
-from edgemill_runtimes.benching import Subject, bench, time_runs, timing
+from edgemill_runtimes.benching import Subject, Timed, bench, time_runs, timing
 from edgemill_runtimes.benching.energy import joules, read_counters
 from edgemill_runtimes.benching.feeds import drawn, parse_shape, read_samples
 from edgemill_runtimes.benching.settling import LEAST_RUNS, settling
@@ -244,6 +245,15 @@ def test_a_runtime_that_dies_under_the_bench_is_an_error(tmp_path: Path, monkeyp
         bench({"toy": toy(tmp_path, "segfault", monkeypatch)}, tmp_path)
 
 
+def test_warm_up_runs_are_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = toy(tmp_path, "slow start", monkeypatch)
+    np.save(tmp_path / "in.npy", np.zeros((1, 4), np.uint8))
+    with EngineProcess("toy", subject.graph) as child:
+        assert time_runs(child, tmp_path / "in.npy", 5, warmup=3).latencies_ms.max() < 100
+    with EngineProcess("toy", subject.graph) as child:
+        assert np.sum(time_runs(child, tmp_path / "in.npy", 5).latencies_ms > 100) == 3
+
+
 def test_a_runtime_that_hangs_under_the_bench_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "PATIENCE_S", 0.5)
     with pytest.raises(EngineTimeout, match="hung"):
@@ -262,3 +272,32 @@ def test_timing_ends_with_runs_and_seconds_or_when_time_is_over(tmp_path: Path) 
         assert 0.3 <= cut.seconds < 5
         assert len(cut.latencies_ms) > 7
         assert len(time_runs(child, tmp_path / "in.npy", 7, depth=0).latencies_ms) == 7
+
+
+def test_only_the_windows_that_settled_make_the_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    onnx.save(tiny_model(), tmp_path / "g.onnx")
+    root, spent = counters(tmp_path / "powercap", intel_rapl_0=0), itertools.accumulate([500_000, 200, 200, 200])
+    told = iter([window(90, 99), *[window(10, 20)] * 3])
+
+    def timed(*_: object) -> Timed:
+        counters(root, intel_rapl_0=next(spent))
+        return Timed(next(told), 2.0, 55.5)
+
+    monkeypatch.setattr(sys.modules["edgemill_runtimes.benching.bench"], "time_runs", timed)
+    subject = Subject("onnxruntime", tmp_path / "g.onnx", shapes={"x": (1, 3, 8, 32)})
+    one = bench({"one": subject}, tmp_path, 60, powercap=root)["one"]
+    assert (one.windows, one.settling.windows, one.note) == (4, 3, "")
+    assert (one.percentile(50), len(one.latencies_ms), one.throughput_per_s) == (10, 600, 100)
+    assert one.joules_per_run == pytest.approx(1e-6)
+    assert one.peak_memory_mb == 55.5
+
+
+def test_time_that_is_over_ends_the_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    onnx.save(tiny_model(), tmp_path / "g.onnx")
+    told = (window(10 * 1.1**step, 99) for step in itertools.count())
+    module = sys.modules["edgemill_runtimes.benching.bench"]
+    monkeypatch.setattr(module, "time_runs", lambda *_: Timed(next(told), 2.0, 1.0))
+    subject = Subject("onnxruntime", tmp_path / "g.onnx", shapes={"x": (1, 3, 8, 32)})
+    one = bench({"one": subject}, tmp_path, 9, powercap=tmp_path)["one"]
+    assert (one.windows, len(one.latencies_ms), one.seconds) == (5, 1000, 10)
+    assert one.note.startswith("not settled: p50 wavers by")
