@@ -36,6 +36,8 @@ class ToyEngine(Engine):
         if self._order == "slow start":
             self._runs += 1
             time.sleep(0.2 if self._runs <= 3 else 0)
+        if self._order == "slow":
+            time.sleep(0.05)
         if self._order == "eat":
             self._eaten = np.ones(10**9)
         return {"y": np.array(feeds["x"])}
