@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tiny_trees import write_table, write_tree_recipe
 
 from edgemill_converters.build import build
-from edgemill_converters.comparing import compare, read_side
+from edgemill_converters.comparing import Side, compare, read_side
 from edgemill_converters.comparing.differences import Tally, pairs
 from edgemill_converters.comparing.layers import attributed, read_graph, shared_tensors, steepest, watched
 from edgemill_converters.report.comparison import comparison_page, part, sentence, watching_note
@@ -22,6 +23,7 @@ from edgemill_converters.report.flips import Kind
 from edgemill_converters.result import BuildResult
 from edgemill_core.bundle import Bundle
 from edgemill_core.errors import BundleError, DataError, EngineError, InputError, ModelError
+from edgemill_core.picture_input import Region
 
 
 def tally(*samples: tuple[Any, Any]) -> Tally:
@@ -255,6 +257,28 @@ def test_what_cannot_be_compared_is_said(bundle: Bundle, tmp_path: Path) -> None
         compare(side, graph, tmp_path)
     with pytest.raises(ModelError, match="no graph at"):
         compare(graph, read_side(str(tmp_path / "gone.onnx")), tmp_path)
+
+
+def looking_at(side: Side, region: Region) -> Side:
+    """The same, had its recipe named a region."""
+    assert side.bundle is not None
+    manifest = side.bundle.manifest
+    declared = manifest.models[0].input.model_copy(update={"region": region})
+    models = (manifest.models[0].model_copy(update={"input": declared}),)
+    return replace(side, bundle=replace(side.bundle, manifest=manifest.model_copy(update={"models": models})))
+
+
+def test_bundles_that_look_elsewhere_are_compared_on_pictures_alone(built: BuildResult, tmp_path: Path) -> None:
+    assert built.bundle is not None
+    side, data = read_side(str(built.bundle.folder)), built.samples[0].picture.parent
+    region = Region(x=8, y=0, width=16, height=8)
+    other = looking_at(side, region)
+    with pytest.raises(InputError, match="in different ways"):
+        compare(side, other, tmp_path)
+    assert compare(side, other, tmp_path, data=data).flips
+    found = compare(other, side, tmp_path, data=data)
+    assert found.region == region
+    assert compare(side, other, tmp_path, data=data).region is None
 
 
 def test_watching_that_changes_an_output_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
