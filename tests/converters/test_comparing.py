@@ -259,12 +259,11 @@ def test_what_cannot_be_compared_is_said(bundle: Bundle, tmp_path: Path) -> None
         compare(graph, read_side(str(tmp_path / "gone.onnx")), tmp_path)
 
 
-def looking_at(side: Side, region: Region) -> Side:
-    """The same, had its recipe named a region."""
+def changed(side: Side, **model: Any) -> Side:
+    """The same, had its recipe said something else."""
     assert side.bundle is not None
     manifest = side.bundle.manifest
-    declared = manifest.models[0].input.model_copy(update={"region": region})
-    models = (manifest.models[0].model_copy(update={"input": declared}),)
+    models = (manifest.models[0].model_copy(update=model),)
     return replace(side, bundle=replace(side.bundle, manifest=manifest.model_copy(update={"models": models})))
 
 
@@ -272,13 +271,23 @@ def test_bundles_that_look_elsewhere_are_compared_on_pictures_alone(built: Build
     assert built.bundle is not None
     side, data = read_side(str(built.bundle.folder)), built.samples[0].picture.parent
     region = Region(x=8, y=0, width=16, height=8)
-    other = looking_at(side, region)
+    assert side.bundle is not None
+    other = changed(side, input=side.bundle.model.input.model_copy(update={"region": region}))
     with pytest.raises(InputError, match="in different ways"):
         compare(side, other, tmp_path)
     assert compare(side, other, tmp_path, data=data).flips
     found = compare(other, side, tmp_path, data=data)
     assert found.region == region
     assert compare(side, other, tmp_path, data=data).region is None
+
+
+def test_each_bundle_decides_by_its_own_rules(built: BuildResult, tmp_path: Path) -> None:
+    assert built.bundle is not None
+    side = read_side(str(built.bundle.folder))
+    stricter = changed(side, task={**built.bundle.model.task, "min_confidence": 1.0})
+    found = compare(side, stricter, tmp_path)
+    assert found.flips
+    assert {flip.after.decision.value for flip in found.flips} == {"uncertain"}
 
 
 def test_watching_that_changes_an_output_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
