@@ -64,6 +64,18 @@ class EngineContract:
             with pytest.raises(InputError):
                 engine.run(wrong)
 
+    def test_feeds_may_lie_in_memory_as_they_like(self, engine: Engine) -> None:
+        expected = engine.run(self.feeds)
+        frozen = {name: value.copy() for name, value in self.feeds.items()}
+        for value in frozen.values():
+            value.setflags(write=False)
+        turned = {name: np.asfortranarray(value) for name, value in self.feeds.items()}
+        gaps = {name: np.repeat(value, 2, axis=-1)[..., ::2] for name, value in self.feeds.items()}
+        for feeds in (frozen, turned, gaps):
+            for found in (engine.run(feeds), *engine.stream([feeds] * 3)):
+                for name, value in expected.items():
+                    assert found[name].tobytes() == value.tobytes()
+
     def test_a_closed_engine_says_so(self, graph: Path) -> None:
         with load(self.runtime, graph, self.settings()) as engine:
             engine.run(self.feeds)

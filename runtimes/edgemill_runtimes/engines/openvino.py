@@ -79,17 +79,19 @@ class OpenVinoEngine(Engine):
 
     def _run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         with self._request() as request:
-            request.native.infer(self._ordered(feeds), share_inputs=True, share_outputs=True)
+            self._feed(request, feeds)
+            request.native.infer(share_outputs=True)
             return self._results(request)
 
     def _run_into(self, feeds: Mapping[str, Array], into: Mapping[str, Array]) -> dict[str, Array]:
         with self._request() as request:
+            self._feed(request, feeds)
             # A buffer may only be lent where the size is known before: OpenVINO writes over the end of one too small.
             lent = [index for index, spec in enumerate(self.outputs) if None not in spec.shape]
             for index in lent:
                 request.native.set_output_tensor(index, ov.Tensor(into[self.outputs[index].name], shared_memory=True))
             try:
-                request.native.infer(self._ordered(feeds), share_inputs=True, share_outputs=True)
+                request.native.infer(share_outputs=True)
                 for index, spec in enumerate(self.outputs):
                     if index not in lent:
                         found = request.native.get_output_tensor(index).data
@@ -100,23 +102,26 @@ class OpenVinoEngine(Engine):
                     request.native.set_output_tensor(index, request.own[index])
         return dict(into)
 
-    def _start(self, feeds: Mapping[str, Array]) -> tuple[_Request, Mapping[str, Array]]:
+    def _start(self, feeds: Mapping[str, Array]) -> _Request:
         request = self._take()
-        request.native.start_async(self._ordered(feeds), share_inputs=True)
-        return request, feeds
+        self._feed(request, feeds)
+        request.native.start_async()
+        return request
 
-    def _finish(self, started: tuple[_Request, Mapping[str, Array]]) -> dict[str, Array]:
-        request, _ = started
-        request.native.wait()
-        found = self._results(request)
-        self._idle.append(request)
+    def _finish(self, started: _Request) -> dict[str, Array]:
+        started.native.wait()
+        found = self._results(started)
+        self._idle.append(started)
         return found
 
     def _best_depth(self) -> int:
         return int(self._compiled_model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) + 1
 
-    def _ordered(self, feeds: Mapping[str, Array]) -> list[Array]:
-        return [feeds[spec.name] for spec in self.inputs]
+    def _feed(self, request: _Request, feeds: Mapping[str, Array]) -> None:
+        """Let the request read the feeds where they lie, as OpenVINO's own ``infer(feeds)`` does in 50 us of Python."""
+        request.feeding = [_shared(feeds[spec.name]) for spec in self.inputs]
+        for index, tensor in enumerate(request.feeding):
+            request.native.set_input_tensor(index, tensor)
 
     def _results(self, request: _Request) -> dict[str, Array]:
         tensors = [request.native.get_output_tensor(index) for index in range(len(self.outputs))]
@@ -160,11 +165,17 @@ class OpenVinoEngine(Engine):
 
 
 class _Request:
-    """An infer request with the output tensors that it was born with."""
+    """An infer request with the output tensors that it was born with, and what it was fed last: it points there."""
 
     def __init__(self, native: ov.InferRequest, outputs: int) -> None:
         self.native = native
+        self.feeding: list[Any] = []
         self.own = [native.get_output_tensor(index) for index in range(outputs)]
+
+
+def _shared(array: Array) -> Any:
+    flags = array.flags
+    return ov.Tensor(array if flags.c_contiguous and flags.writeable else np.array(array), shared_memory=True)
 
 
 def _told(node: ov.Node) -> dict[str, str]:
