@@ -175,7 +175,9 @@ class _Request:
 
 def _shared(array: Array) -> Any:
     flags = array.flags
-    return ov.Tensor(array if flags.c_contiguous and flags.writeable else np.array(array, order="C"), shared_memory=True)
+    return ov.Tensor(
+        array if flags.c_contiguous and flags.writeable else np.array(array, order="C"), shared_memory=True
+    )
 
 
 def _told(node: ov.Node) -> dict[str, str]:

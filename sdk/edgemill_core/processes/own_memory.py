@@ -1,4 +1,4 @@
-"""How much memory this process holds, as proc(5) tells."""
+"""How much memory a process holds, as proc(5) tells."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 
-def resident_bytes() -> int:
-    """Resident set now."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+def resident_bytes(pid: int | None = None) -> int:
+    """Resident set now, of this process or another."""
+    return int(Path(f"/proc/{pid or 'self'}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 def peak_resident_bytes() -> int:
