@@ -6,7 +6,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from edgemill_core.budget import Budget, budgets_by_metric
 from edgemill_core.engine_input import EngineInput
@@ -15,14 +15,8 @@ from edgemill_core.metrics import metric_named
 from edgemill_core.picture_input import PictureInput
 from edgemill_core.row_input import RowInput
 from edgemill_core.tasks import Task, task_from
-from edgemill_core.validation import first_complaint
+from edgemill_core.validation import Strict, first_complaint
 from edgemill_core.yaml_lines import Lines, line_of, read_yaml
-
-
-class Strict(BaseModel):
-    """Base of all parts of a recipe: an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Objective(str, Enum):

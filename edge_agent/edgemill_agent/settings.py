@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ByteSize,
-    ConfigDict,
     Field,
     ValidationError,
     field_validator,
@@ -20,10 +18,11 @@ from pydantic import (
 
 from edgemill_agent.ledger import Ages
 from edgemill_agent.ledger.store import LEAST_QUOTA, QUOTA
+from edgemill_agent.plc.settings import OutputSettings, TriggerSettings
 from edgemill_agent.sources import SOURCES
 from edgemill_core.errors import SettingsError
 from edgemill_core.ledger import Kind
-from edgemill_core.validation import first_complaint
+from edgemill_core.validation import Strict, first_complaint
 from edgemill_core.yaml_lines import line_of, read_yaml
 from edgemill_link.broker_settings import BrokerSettings
 
@@ -39,12 +38,6 @@ def _duration(written: object) -> object:
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-
-
-class Strict(BaseModel):
-    """Base of all parts of the settings: an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class DeviceSettings(Strict):
@@ -157,6 +150,9 @@ class StationSettings(Strict):
         hang_ms: an engine that takes longer than this over one part is killed and started again.
         start_ms: so is one that takes longer than this to load and compile.
         evidence: which frames are kept; none if not said.
+        trigger: what says that a part is there; if not said, a picture is a part.
+        outputs: where verdicts go besides the ledger.
+        alarm_after: late parts in a row after which the line is told.
     """
 
     name: Name
@@ -168,6 +164,15 @@ class StationSettings(Strict):
     hang_ms: Annotated[int, Field(ge=10, le=3_600_000)] = 10_000
     start_ms: Annotated[int, Field(ge=1000, le=36_000_000)] = 120_000
     evidence: EvidenceSettings | None = None
+    trigger: TriggerSettings | None = None
+    outputs: tuple[OutputSettings, ...] = ()
+    alarm_after: Annotated[int, Field(ge=1, le=1000)] = 3
+
+    @model_validator(mode="after")
+    def _in_time(self) -> StationSettings:
+        if self.trigger is not None and self.deadline_ms is None:
+            raise ValueError("a station with a trigger has a deadline_ms")
+        return self
 
 
 class AgentSettings(Strict):

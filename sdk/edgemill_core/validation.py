@@ -1,8 +1,14 @@
-"""Turn a pydantic complaint into the parts of one of our messages."""
+"""What is written by people or other machines is checked by pydantic; its complaints become our messages."""
 
 from __future__ import annotations
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+
+class Strict(BaseModel):
+    """Base of what is read from files: an unknown key is an error, and nothing is changed after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def first_complaint(error: ValidationError) -> tuple[str, str, str]:

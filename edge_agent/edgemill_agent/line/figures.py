@@ -22,6 +22,8 @@ def station_figures(station: Station) -> dict[str, Any]:
         "decisions": dict(account.decisions),
         "late": account.late,
         "safe": account.safe,
+        "missed": account.missed,
+        "untold": account.untold,
         "p50": percentile(0.50),
         "p99": percentile(0.99),
         "engine_restarts": station.engine.restarts,

@@ -1,12 +1,11 @@
-"""One station: parts in, each with a number; exactly one verdict out per number, whatever dies meanwhile."""
+"""One station: parts in, each with a number; exactly one verdict out per number, in time, whatever dies meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,51 +14,21 @@ from edgemill_agent.frame_ring import create_ring
 from edgemill_agent.ledger import Entry
 from edgemill_agent.line.journal import Journal
 from edgemill_agent.line.keeper import Keeper, Kept
+from edgemill_agent.line.outputs import Outputs, Told
+from edgemill_agent.line.part import Part, StationAccount
+from edgemill_agent.line.trigger import Trigger
 from edgemill_agent.processes.child import Child
 from edgemill_agent.settings import StationSettings
 from edgemill_core.errors import EngineError
 from edgemill_core.ledger import Kind
 
 _TRIES = 2
-_LATENCIES = 10_000
-
-
-@dataclass
-class _Part:
-    number: int
-    item: str
-    context: Mapping[str, str]
-    arrived_ns: int
-    slot: int
-    shape: list[int]
-    fields: Mapping[str, float] | None
-    fault: str
-    decision: str = ""
-    late: bool = False
-    tries: int = 0
-    timer: asyncio.TimerHandle | None = None
-    done: bool = False
-
-
-@dataclass
-class StationAccount:
-    """What a station did since it was started.
-
-    Attributes:
-        decisions: verdicts by decision.
-        late: verdicts that the deadline gave.
-        safe: verdicts that were given because no engine answered, or there was no usable picture.
-        latencies_ms: arrival to verdict, of the last ones.
-    """
-
-    decisions: Counter[str] = field(default_factory=Counter)
-    late: int = 0
-    safe: int = 0
-    latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
+_ANSWERED_S = 2.0
+"""A trigger begins without knowing what was answered before if the controller does not say so in this time."""
 
 
 class Station:
-    """Source worker → number → engine worker → verdict → journal.
+    """Trigger or source worker → number → engine worker → verdict → controller → journal.
 
     The line knows what is under way, so workers may be killed at any moment: frames stay in the ring, a part whose
     engine died is given to the next one, and after ``_TRIES`` it gets the safe verdict.
@@ -84,15 +53,18 @@ class Station:
         self._journal = journal
         self._clock = clock
         self._tell = tell
-        self._after = after
+        self._after, self._recorded_before = after, bool(after)
         self._ended = asyncio.Event()
-        self._source_over = False
-        self._arrivals: deque[dict[str, Any]] = deque()
+        self._source_over = self._no_more = False
+        self._frames: deque[Mapping[str, Any]] = deque()
+        self._unnumbered: deque[Part] = deque()
         self._numbering = asyncio.Event()
-        self._waiting: deque[_Part] = deque()
-        self._asked: _Part | None = None
+        self._waiting: deque[Part] = deque()
+        self._untold = 0
+        self._late_in_a_row = 0
+        self._asked: Part | None = None
         self._hang: asyncio.TimerHandle | None = None
-        self._ready = False
+        self._ready = self._open = False
         self._able = asyncio.Event()
         self._worked: set[Child] = set()
         source = settings.source
@@ -107,6 +79,13 @@ class Station:
             f"{name}/engine", f"{workers}.engine_worker", self._first_for_engine, [self._ring], None, changed
         )
         self._keeper = Keeper(settings.name, journal, self.source, self._free_slot)
+        say = self._say
+        self._outputs = [Outputs(one, settings.deadline_ms, clock, say) for one in settings.outputs]
+        self._trigger = (
+            Trigger(settings.trigger, clock, self._fired, self._missed, self._show_ready, say)
+            if settings.trigger
+            else None
+        )
 
     async def run(self) -> None:
         """Until ``stop``, or until the source has ended and every part has its verdict.
@@ -119,6 +98,8 @@ class Station:
             asyncio.create_task(self._keep_source()),
             asyncio.create_task(self._number()),
             asyncio.create_task(self._keeper.run()),
+            *(asyncio.create_task(one.run()) for one in self._outputs),
+            *([asyncio.create_task(self._listen(self._trigger))] if self._trigger else []),
         ]
         for task in tasks:
             task.add_done_callback(self._end_if_failed)
@@ -131,7 +112,7 @@ class Station:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
             for part in (*self._waiting, *([self._asked] if self._asked else [])):
-                _disarm(part)
+                part.disarm()
             self._keeper.give_up()
             os.close(self._ring)
         for error in (self.refused, *results):
@@ -141,6 +122,9 @@ class Station:
     def stop_source(self) -> None:
         """Take no more parts; ``run`` ends when those that are here have their verdicts, and their frames are kept."""
         self._source_over = True
+        for part in [part for part in self._waiting if not part.here and not part.done]:
+            self._safe(part, "there is no picture: the source has ended")
+        self._feed()
         self._look_whether_over()
 
     def stop(self) -> None:
@@ -182,54 +166,96 @@ class Station:
     def _source_said(self, message: dict[str, Any]) -> None:
         if "refused" in message:
             self._refuse(message["refused"], self.source)
+        elif "open" in message:
+            self._open = True
+            self._show_ready()
         elif "kept" in message:
             self._keeper.said(message)
         elif "end" in message:
-            self.stop_source()
+            self._no_more = True
+            self._pair()
         elif not self._source_over:
             self._worked.add(self.source)
-            message["arrived_ns"] = self._clock.monotonic_ns()
             self._after = message["item"]
             self._free.discard(message["slot"])
-            self._arrivals.append(message)
-            self._numbering.set()
+            self._frames.append(message)
+            if self._trigger is None:
+                self._expect(Part(self._clock.monotonic_ns()))
+            self._pair()
 
     def _source_ended(self) -> None:
+        self._open = False
+        self._show_ready()
         if not self._source_over and not self._ended.is_set():
             self._tell(f"{self.source.name} ended or hung; it is started again")
+
+    async def _listen(self, trigger: Trigger) -> None:
+        await self._able.wait()
+        answered = None
+        if self._recorded_before:
+            known = [asyncio.shield(one.answered) for one in self._outputs if one.counts]
+            done, _ = await asyncio.wait(known, timeout=_ANSWERED_S) if known else ((), ())
+            answered = next((one.result() for one in done), None)
+        await trigger.run(answered)
+
+    def _fired(self, count: int, since_ns: int) -> None:
+        if not self._source_over:
+            self._expect(Part(since_ns, count))
+            self._pair()
+
+    def _missed(self, first: int, last: int, parts: int, why: str) -> None:
+        self.account.missed += parts
+        self._say(f"{parts} parts were not judged: {why}")
+        told = {"first": first, "last": last, "parts": parts, "why": why}
+        self._journal.put(Entry(Kind.MISSED, told, station=self.settings.name))
+
+    def _show_ready(self) -> None:
+        ready = self._ready and self._open and (self._trigger is None or self._trigger.connected)
+        for one in self._outputs:
+            one.show("ready", ready)
+
+    def _say(self, what: str) -> None:
+        self._tell(f"{self.settings.name}: {what}")
+
+    def _expect(self, part: Part) -> None:
+        """A part came: it needs a number, and its deadline runs."""
+        if self.settings.deadline_ms is not None:
+            gone_s = (self._clock.monotonic_ns() - part.arrived_ns) / 1e9
+            left = max(0.0, self.settings.deadline_ms / 1e3 - gone_s)
+            part.timer = asyncio.get_running_loop().call_later(left, self._late, part)
+        self._waiting.append(part)
+        self._unnumbered.append(part)
+        self._numbering.set()
+
+    def _pair(self) -> None:
+        """Frames go to parts in the order in which both came."""
+        for part in self._waiting:
+            if not self._frames:
+                break
+            if not part.here:
+                part.take(self._frames.popleft())
+        self._feed()
+        if self._no_more and not self._frames:
+            self.stop_source()
 
     async def _number(self) -> None:
         while True:
             await self._numbering.wait()
             self._numbering.clear()
-            while self._arrivals:
+            while self._unnumbered:
                 number = await self._journal.number()
-                told = self._arrivals.popleft()
-                part = _Part(
-                    number,
-                    told["item"],
-                    told["context"],
-                    told["arrived_ns"],
-                    told["slot"],
-                    told.get("shape", []),
-                    told.get("fields"),
-                    told.get("fault", ""),
-                )
-                self._arm(part)
-                self._waiting.append(part)
+                part = self._unnumbered.popleft()
+                part.number = number
+                self._put(part)
                 self._feed()
             self._look_whether_over()
-
-    def _arm(self, part: _Part) -> None:
-        if self.settings.deadline_ms is not None:
-            gone_s = (self._clock.monotonic_ns() - part.arrived_ns) / 1e9
-            left = max(0.0, self.settings.deadline_ms / 1e3 - gone_s)
-            part.timer = asyncio.get_running_loop().call_later(left, self._late, part)
 
     def _feed(self) -> None:
         """Give the engine its next part, and verdicts to those at the head that need no engine."""
         while self._waiting and self._asked is None:
             part = self._waiting[0]
+            if part.number is None or not (part.here or self._source_over):
+                return
             if part.done:
                 self._waiting.popleft()
                 self._give_back(part)
@@ -243,7 +269,7 @@ class Station:
             else:
                 return
 
-    def _ask(self, part: _Part) -> None:
+    def _ask(self, part: Part) -> None:
         self._asked = part
         part.tries += 1
         self._watch(self.settings.hang_ms, "gave no answer")
@@ -270,6 +296,7 @@ class Station:
             self._ready, self.engine_facts = True, message["ready"]
             self._able.set()
             self._worked.add(self.engine)
+            self._show_ready()
             self._journal.put(Entry(Kind.START, message["ready"], station=self.settings.name))
             self._feed()
         elif "refused" in message:
@@ -294,6 +321,7 @@ class Station:
 
     def _engine_ended(self) -> None:
         self._ready = False
+        self._show_ready()
         self._unwatch()
         part = self._asked
         if part is not None:
@@ -308,13 +336,13 @@ class Station:
         self._asked = None
         self._unwatch()
 
-    def _decide(self, part: _Part, message: Mapping[str, Any]) -> None:
+    def _decide(self, part: Part, message: Mapping[str, Any]) -> None:
         if "fault" in message:
             self._safe(part, message["fault"])
         else:
             self._record(part, message["verdict"], {"engine_ms": message["ms"]})
 
-    def _late(self, part: _Part) -> None:
+    def _late(self, part: Part) -> None:
         if not part.done:
             self.account.late += 1
             part.late = True
@@ -324,34 +352,75 @@ class Station:
             self._feed()
             self._look_whether_over()
 
-    def _safe(self, part: _Part, why: str) -> None:
+    def _safe(self, part: Part, why: str) -> None:
         self.account.safe += 1
         self._record(part, self._without_engine(why), {"safe": True})
 
     def _without_engine(self, why: str) -> dict[str, object]:
         return {"decision": self.settings.late, "reasons": [why], "confidence": None, "reading": {}}
 
-    def _record(self, part: _Part, verdict: Mapping[str, Any], more: Mapping[str, object]) -> None:
-        _disarm(part)
+    def _record(self, part: Part, verdict: Mapping[str, Any], more: Mapping[str, object]) -> None:
+        part.disarm()
         part.done, part.decision = True, str(verdict["decision"])
         milliseconds = (self._clock.monotonic_ns() - part.arrived_ns) / 1e6
         self.account.decisions[part.decision] += 1
-        self.account.latencies_ms.append(milliseconds)
-        body = {
+        self._count_late(part)
+        body: dict[str, Any] = {
             "item": part.item,
             "context": dict(part.context),
             **({} if part.fields is None else {"fields": part.fields}),
             "verdict": verdict,
             "ms": round(milliseconds, 3),
             **more,
+            **({} if part.count is None else {"count": part.count}),
         }
-        self._journal.put(Entry(Kind.VERDICT, body, part.number, self.settings.name, part.decision, part.item))
+        if not self._outputs:
+            self._finish(part, body, milliseconds)
+            return
+        self._untold += 1
+        count = part.count if part.count is not None else (part.number or 0) & 0xFFFF
+        safe = "late" in more or "safe" in more
+        told = [one.answer(count, part.decision, safe, part.arrived_ns) for one in self._outputs]
+        asyncio.gather(*told).add_done_callback(lambda done: self._was_told(part, body, done))
 
-    def _give_back(self, part: _Part) -> None:
+    def _was_told(self, part: Part, body: dict[str, Any], done: asyncio.Future[list[Told]]) -> None:
+        self._untold -= 1
+        if done.cancelled():
+            return
+        faults = [told.fault for told in done.result() if told.ms is None]
+        slowest = max((told.ms for told in done.result() if told.ms is not None), default=None)
+        self.account.untold += bool(faults)
+        if faults:
+            body["output_fault"] = faults[0]
+        if slowest is not None:
+            body["output_ms"] = round(slowest, 3)
+        self._finish(part, body, body["ms"] if slowest is None else slowest)
+        self._look_whether_over()
+
+    def _finish(self, part: Part, body: dict[str, Any], milliseconds: float) -> None:
+        self.account.latencies_ms.append(milliseconds)
+        part.body = body
+        self._put(part)
+
+    def _put(self, part: Part) -> None:
+        """Record the part, as soon as it has both its number and all that is to be said of it."""
+        if part.number is not None and part.body is not None:
+            entry = Entry(Kind.VERDICT, part.body, part.number, self.settings.name, part.decision, part.item)
+            self._journal.put(entry)
+
+    def _count_late(self, part: Part) -> None:
+        """After so many late parts in a row the line is told."""
+        self._late_in_a_row = self._late_in_a_row + 1 if part.late else 0
+        if self._late_in_a_row == self.settings.alarm_after:
+            self._say(f"{self.settings.alarm_after} parts in a row were late")
+        for one in self._outputs:
+            one.show("alarm", self._late_in_a_row >= self.settings.alarm_after)
+
+    def _give_back(self, part: Part) -> None:
         evidence = self.settings.evidence
-        if evidence and part.shape and evidence.wants(part.number, part.decision, part.late):
+        if evidence and part.shape and part.number and evidence.wants(part.number, part.decision, part.late):
             self._keeper.keep(Kept(part.number, part.item, part.slot, tuple(part.shape)))
-        else:
+        elif part.slot >= 0:
             self._free_slot(part.slot)
 
     def _free_slot(self, slot: int) -> None:
@@ -360,12 +429,7 @@ class Station:
         self._look_whether_over()
 
     def _look_whether_over(self) -> None:
-        under_way = self._arrivals or self._waiting or self._asked is not None or self._keeper.busy
+        frames = self._frames and self._trigger is None
+        under_way = frames or self._waiting or self._asked is not None or self._untold or self._keeper.busy
         if self._source_over and not under_way:
             self._ended.set()
-
-
-def _disarm(part: _Part) -> None:
-    if part.timer is not None:
-        part.timer.cancel()
-        part.timer = None

@@ -20,14 +20,15 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
     """Until the line process is gone.
 
     First message: ``kind``, ``settings``, ``after``, ``ring`` (descriptor), ``slot_bytes``, ``free`` (slots), ``state``
-    (folder), ``keep`` (a frame that an earlier worker was to keep, or ``None``). Sends ``{"item", "slot", "shape",
-    "context"}``, with ``"fields"`` or ``"fault"`` instead of the shape where there is no frame, and ``{"end": true}``;
-    gets ``{"free": slot}``, and ``{"keep": slot, "shape", "file"}``, which it answers with ``{"kept": file, "sha256",
-    "bytes"}`` or ``{"kept", "fault"}``.
+    (folder), ``keep`` (a frame that an earlier worker was to keep, or ``None``). Sends ``{"open": true}`` once parts
+    can come, ``{"item", "slot", "shape", "context"}``, with ``"fields"`` or ``"fault"`` instead of the shape where
+    there is no frame, and ``{"end": true}``; gets ``{"free": slot}``, and ``{"keep": slot, "shape", "file"}``, which it
+    answers with ``{"kept": file, "sha256", "bytes"}`` or ``{"kept", "fault"}``.
     """
     source: Source = source_class(first["kind"])(first["settings"], first["after"])
     ring = FrameRing(first["ring"], first["slot_bytes"])
     free: deque[int] = deque(first["free"])
+    channel.send({"open": True})
 
     def obey(message: Mapping[str, Any]) -> None:
         if "keep" in message:

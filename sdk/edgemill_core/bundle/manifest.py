@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from edgemill_core.durable import canonical_json, sha256_bytes
 from edgemill_core.engine_input import EngineInput
 from edgemill_core.errors import BundleError
-from edgemill_core.validation import first_complaint
+from edgemill_core.validation import Strict, first_complaint
 
 SCHEMA_MAJOR, SCHEMA_MINOR = 1, 0
 MIN_AGENT = "0.1.0"
@@ -26,12 +26,6 @@ def check_file_name(name: str) -> str:
     if not plain or {".", ".."} & set(name.split("/")):
         raise ValueError(f"a file name must stay inside the bundle, {name!r} need not")
     return name
-
-
-class Strict(BaseModel):
-    """Base of all parts of the manifest: nothing unknown, nothing changed after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class FileEntry(Strict):
@@ -118,7 +112,7 @@ class Manifest(Strict):
     version: str
     models: Annotated[tuple[ModelEntry, ...], Field(min_length=1)]
     files: dict[str, FileEntry]
-    records: dict[str, FileEntry] = {}
+    records: dict[str, FileEntry] = Field(default_factory=dict)
 
     @field_validator("files", "records")
     @classmethod

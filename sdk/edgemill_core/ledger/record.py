@@ -22,6 +22,8 @@ class Kind(str, Enum):
     """Numbers that were reserved and that no verdict was recorded under: the line process ended without closing."""
     LOST = "lost"
     """Verdicts that were given and could not be recorded; the payload counts them."""
+    MISSED = "missed"
+    """Parts that a controller counted and nobody could judge; the payload says which counts, how many, and why."""
     CLOCK = "clock"
     """The wall clock jumped against the monotonic one; the payload says by how much."""
     METRICS = "metrics"

@@ -1,0 +1,28 @@
+"""What a controller's counter says, and what it is answered. Pure functions."""
+
+from __future__ import annotations
+
+CODES = {"pass": 1, "reject": 2, "uncertain": 3, "score": 4}
+SAFE = 8
+"""Added to the code of a verdict that no engine gave."""
+
+
+def parts_between(last: int, now: int, bits: int) -> int | None:
+    """How many parts came while a counter of so many bits went from ``last`` to ``now``; it may have begun again at 0.
+
+    Returns:
+        ``None`` if it rather went back than over half of its range forward: the controller was started again.
+    """
+    span = 1 << bits
+    risen = (now - last) % span
+    return risen if risen < span // 2 else None
+
+
+def counted(last: int, more: int, bits: int) -> int:
+    """The counter's value of the part that came ``more`` parts after ``last``."""
+    return (last + more) % (1 << bits)
+
+
+def code_of(decision: str, safe: bool) -> int:
+    """What stands at the point ``code``."""
+    return CODES[decision] + (SAFE if safe else 0)

@@ -1,0 +1,76 @@
+"""A part on its way through a station, and what the station counts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_LATENCIES = 10_000
+
+
+@dataclass
+class Part:
+    """From its arrival, or its trigger, to its record.
+
+    Attributes:
+        arrived_ns: when it came, by the monotonic clock.
+        count: the controller's; ``None`` where nothing counts.
+        number: the ledger's; ``None`` until there is one.
+        here: its frame, its fields or its fault has come.
+        slot: of the frame ring; -1 where it has none.
+        done: it has its verdict.
+        body: of its record, once that is whole.
+    """
+
+    arrived_ns: int
+    count: int | None = None
+    number: int | None = None
+    here: bool = False
+    item: str = ""
+    context: Mapping[str, str] = field(default_factory=dict)
+    slot: int = -1
+    shape: list[int] = field(default_factory=list)
+    fields: Mapping[str, float] | None = None
+    fault: str = ""
+    decision: str = ""
+    late: bool = False
+    tries: int = 0
+    timer: asyncio.TimerHandle | None = None
+    done: bool = False
+    body: dict[str, Any] | None = None
+
+    def take(self, told: Mapping[str, Any]) -> None:
+        """What the source worker says of it."""
+        self.here = True
+        self.item, self.context, self.slot = told["item"], told["context"], told["slot"]
+        self.shape, self.fields, self.fault = told.get("shape", []), told.get("fields"), told.get("fault", "")
+
+    def disarm(self) -> None:
+        """No deadline any more."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+
+@dataclass
+class StationAccount:
+    """What a station did since it was started.
+
+    Attributes:
+        decisions: verdicts by decision.
+        late: verdicts that the deadline gave.
+        safe: verdicts that were given because no engine answered, or there was no usable picture.
+        missed: parts that the controller counted and nobody could judge.
+        untold: verdicts that a controller did not take in time.
+        latencies_ms: arrival to verdict, or trigger to the controller's confirmation, of the last ones.
+    """
+
+    decisions: Counter[str] = field(default_factory=Counter)
+    late: int = 0
+    safe: int = 0
+    missed: int = 0
+    untold: int = 0
+    latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
