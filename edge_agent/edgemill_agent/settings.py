@@ -60,6 +60,7 @@ class SourceSettings(Strict):
         rows: a CSV file of requests, taken in its order, once each; the first column names the request and rises.
         labels: CSV with the columns file and expected: the code that each picture should carry.
         once: end when every picture that is there was taken.
+        loop: give the pictures that are there again and again: a line to try things out on.
         slots: frames that may wait.
         max_frame_bytes: of a decoded picture (height x width x 3).
     """
@@ -68,6 +69,7 @@ class SourceSettings(Strict):
     rows: Path | None = None
     labels: Path | None = None
     once: bool = False
+    loop: bool = False
     slots: Annotated[int, Field(ge=1, le=64)] = 4
     max_frame_bytes: Annotated[int, Field(ge=1024, le=256 << 20)] = 8 << 20
 
@@ -75,6 +77,8 @@ class SourceSettings(Strict):
     def _one_kind(self) -> SourceSettings:
         if sum(getattr(self, name) is not None for name in SOURCES) != 1:
             raise ValueError(f"name exactly one of: {', '.join(SOURCES)}")
+        if self.loop and (self.once or self.folder is None):
+            raise ValueError("loop is for a folder, without once")
         return self
 
     @property

@@ -394,8 +394,14 @@ class Station:
             body["output_fault"] = faults[0]
         if slowest is not None:
             body["output_ms"] = round(slowest, 3)
+            if self._is_late(slowest) and not part.late:  # decided in time, and written too late all the same
+                self.account.late += 1
+                body["late"] = True
         self._finish(part, body, body["ms"] if slowest is None else slowest)
         self._look_whether_over()
+
+    def _is_late(self, milliseconds: float) -> bool:
+        return self.settings.deadline_ms is not None and milliseconds > self.settings.deadline_ms
 
     def _finish(self, part: Part, body: dict[str, Any], milliseconds: float) -> None:
         self.account.latencies_ms.append(milliseconds)

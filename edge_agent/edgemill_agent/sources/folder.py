@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from edgemill_agent.sources.base import Arrival, Source
@@ -16,13 +17,23 @@ _LOOK_S = 0.2
 
 
 class FolderSource(Source):
-    """Watches a folder. Whoever writes pictures there gives them rising names and renames them into place."""
+    """Watches a folder. Whoever writes pictures there gives them rising names and renames them into place.
+
+    With ``loop`` it gives what is there again and again, in numbered rounds: a line to try things out on.
+    """
 
     def parts(self) -> Iterator[Arrival | None]:
         """Pictures behind the last one taken; one that cannot be read comes with its fault."""
         folder = Path(self.settings["folder"])
         labels = self.settings.get("labels")
         codes = read_codes(Path(labels)) if labels else {}
+        while self.settings.get("loop"):
+            turn, _, after = self.after.rpartition("/")
+            for path in _behind(folder, after):
+                self.after = f"{turn or '0' * 9}/{path.name}"
+                yield replace(_arrival(path, codes.get(path.name)), item=self.after)
+            self.after = f"{int(turn or 0) + 1:09d}/"
+            yield None
         while True:
             for path in _behind(folder, self.after):
                 self.after = path.name

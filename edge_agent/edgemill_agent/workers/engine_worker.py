@@ -28,6 +28,7 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
     ring = FrameRing(first["ring"], first["slot_bytes"])
     with open_pipeline(bundle, first["runtime"]) as pipeline:
         facts = pipeline.facts()
+        pipeline.engine.warm_up()
         channel.send(
             {
                 "ready": {
