@@ -152,6 +152,32 @@ def test_a_frozen_or_killed_engine_costs_no_deadline(
     assert all(body["output_ms"] < 350 for body in late)
 
 
+def test_a_frozen_source_costs_no_deadline_and_mixes_up_no_pictures(
+    box: Box, controller: Callable[[str], Controller]
+) -> None:
+    plc = controller("modbus")
+    connect(box, plc, deadline_ms=150)
+    agent, writes = box.start(), []
+    wait_until(ready(plc, writes), "the station to be ready")
+    time.sleep(0.3)  # for the ring to fill
+    frozen = box.kill("cell/source", signal.SIGSTOP)
+    plc.ask(parts=12, every_s=0.02)
+    wait_until(lambda: len(answers(writes)) == 12 or writes.extend(plc.report()["writes"]), "the safe answers")
+    os.kill(frozen, signal.SIGCONT)
+    time.sleep(0.5)
+    plc.ask(parts=8, every_s=0.03)
+    wait_until(lambda: len(answers(writes)) == 20 or writes.extend(plc.report()["writes"]), "the answers after that")
+    agent.send_signal(signal.SIGTERM)
+    box.end(agent)
+    kept = {body["count"]: body for body in bodies(box)}
+    assert sorted(kept) == list(range(1, 21))
+    late = [count for count, body in kept.items() if not body["item"]]
+    assert late == list(range(5, 13))  # four frames were in the ring
+    assert all(answers(writes)[count] == (1, SAFE_REJECT) for count in late)
+    pictures = sorted(path.name for path in (box.folder / "pictures").glob("*.png"))
+    assert all(kept[count]["item"] == pictures[count - 1] for count in kept if count not in late)
+
+
 def test_a_killed_line_declares_its_gap_and_answers_nothing_twice(
     box: Box, controller: Callable[[str], Controller]
 ) -> None:

@@ -60,6 +60,7 @@ class Station:
         self._unnumbered: deque[Part] = deque()
         self._numbering = asyncio.Event()
         self._waiting: deque[Part] = deque()
+        self._owed = 0
         self._untold = 0
         self._late_in_a_row = 0
         self._asked: Part | None = None
@@ -122,6 +123,7 @@ class Station:
     def stop_source(self) -> None:
         """Take no more parts; ``run`` ends when those that are here have their verdicts, and their frames are kept."""
         self._source_over = True
+        self._show_ready()
         for part in [part for part in self._waiting if not part.here and not part.done]:
             self._safe(part, "there is no picture: the source has ended")
         self._feed()
@@ -210,7 +212,8 @@ class Station:
         self._journal.put(Entry(Kind.MISSED, told, station=self.settings.name))
 
     def _show_ready(self) -> None:
-        ready = self._ready and self._open and (self._trigger is None or self._trigger.connected)
+        listening = self._trigger is None or self._trigger.connected
+        ready = self._ready and self._open and listening and not self._source_over
         for one in self._outputs:
             one.show("ready", ready)
 
@@ -228,7 +231,10 @@ class Station:
         self._numbering.set()
 
     def _pair(self) -> None:
-        """Frames go to parts in the order in which both came."""
+        """Frames go to parts in the order in which both came; those of parts that waited in vain go to nobody."""
+        while self._owed and self._frames:
+            self._owed -= 1
+            self._free_slot(self._frames.popleft()["slot"])
         for part in self._waiting:
             if not self._frames:
                 break
@@ -254,9 +260,10 @@ class Station:
         """Give the engine its next part, and verdicts to those at the head that need no engine."""
         while self._waiting and self._asked is None:
             part = self._waiting[0]
-            if part.number is None or not (part.here or self._source_over):
+            if part.number is None or not (part.here or part.done):
                 return
             if part.done:
+                self._owed += not part.here
                 self._waiting.popleft()
                 self._give_back(part)
             elif part.fault or part.tries >= _TRIES:
