@@ -14,7 +14,10 @@ from typing import Any
 from matplotlib.figure import Figure
 
 HERE = Path(__file__).parent
-ALL = ("startup", "judge", "agent", "deadline", "outage", "soak", "quantization", "runtimes", "leaks", "install", "demo", "clone")
+ALL = (
+    *("startup", "judge", "agent", "deadline", "outage", "soak", "quantization", "runtimes", "leaks"),
+    *("install", "demo", "clone"),
+)
 OUT = HERE.parent / "bench-out"
 
 

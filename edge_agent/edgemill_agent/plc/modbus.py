@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 from pymodbus.client import AsyncModbusTcpClient
-from pymodbus.exceptions import ModbusException
 
 from edgemill_agent.plc.base import Plc, PlcError, within
 from edgemill_agent.plc.points import modbus_point
@@ -30,7 +29,7 @@ class ModbusPlc(Plc):
         self._client = client
         try:
             connected = await within(self.timeout_s, client.connect())
-        except (PlcError, OSError, ModbusException) as error:
+        except Exception as error:  # whatever the library stumbles over
             await self.close()
             raise PlcError(f"{host}:{port} cannot be reached: {error}") from error
         if not connected:
@@ -78,7 +77,7 @@ class ModbusPlc(Plc):
     async def _answer(self, ask: Callable[[], Awaitable[Any]], point: str) -> Any:
         try:
             found = await within(self.timeout_s, ask())  # on a connection that is gone, asking itself may fail
-        except (PlcError, OSError, ModbusException) as error:
+        except Exception as error:  # whatever the library stumbles over in an answer
             raise PlcError(f"{point}: {error}") from error
         if found.isError():
             raise PlcError(f"{point}: refused ({found})")
