@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -16,6 +17,7 @@ from controllers import Controller
 
 from edgemill_agent.ledger import LedgerView
 from edgemill_agent.line.counting import SAFE, code_of, counted, parts_between
+from edgemill_agent.plc import PlcError, plc_class
 from edgemill_agent.settings import read_settings
 from edgemill_core.errors import SettingsError
 from edgemill_core.ledger import Kind, Record
@@ -209,9 +211,8 @@ def test_a_killed_line_declares_its_gap_and_answers_nothing_twice(
     assert (told["first"], told["last"], told["parts"], account["missed"]) == (21, 27, 7, 7)
 
 
-@pytest.mark.parametrize("kind", ["modbus", "opcua"])
-def test_a_controller_that_goes_and_comes_back(box: Box, controller: Callable[[str], Controller], kind: str) -> None:
-    plc = controller(kind)
+def test_a_controller_that_goes_and_comes_back(box: Box, controller: Callable[[str], Controller]) -> None:
+    plc = controller("modbus")
     connect(box, plc)
     box.add_pictures()
     agent, writes = box.start(), []
@@ -229,6 +230,38 @@ def test_a_controller_that_goes_and_comes_back(box: Box, controller: Callable[[s
     box.end(agent)
     assert list(answers(after)) == [6, 7, 8, 9, 10]
     assert Counter(body["count"] for body in bodies(box)) == Counter(range(1, 11))
+
+
+@pytest.mark.parametrize("kind", ["modbus", "opcua"])
+def test_a_connection_says_what_is_wrong_and_can_be_opened_again(
+    controller: Callable[[str], Controller], kind: str
+) -> None:
+    plc = controller(kind)
+    place = {"unit": 1, **plc.place[kind]}
+
+    async def use() -> None:
+        one = plc_class(kind)(place, 1.0)
+        with pytest.raises(PlcError, match="not connected"):
+            await one.read(plc.points["counter"])
+        await one.connect()
+        assert await one.read(plc.points["counter"]) == 0
+        await one.write({plc.points["reject"]: 1, plc.points["number"]: 77})
+        assert (await one.read(plc.points["reject"]), await one.read(plc.points["number"])) == (1, 77)
+        with pytest.raises(PlcError):
+            await one.read({"modbus": "holding 999", "opcua": "ns=2;s=nothing"}[kind])
+        plc.kill()
+        for _ in range(2):
+            with pytest.raises(PlcError):
+                await one.write({plc.points["number"]: 78})
+        with pytest.raises(PlcError, match="127"):
+            await one.connect()
+        plc.start(counter=9)
+        await one.connect()
+        assert await one.read(plc.points["counter"]) == 9
+        await one.close()
+        await one.close()
+
+    asyncio.run(use())
 
 
 def test_a_verdict_that_the_controller_does_not_take_is_declared(

@@ -253,10 +253,7 @@ def test_bench_says_what_it_needs_to_know(edgemill_command: Command, bundle: Pat
     graph = tmp_path / "open.onnx"
     explained(edgemill_command("bench", graph), 2, "--runtime", "onnxruntime")
     explained(edgemill_command("bench", graph, "--runtime", "openvino"), 2, "--shape x=1x3x1x1")
-    explained(edgemill_command("bench", graph, "--runtime", "openvino", "--shape", "x=1x3x8"), 2, "does not fit")
-    explained(edgemill_command("bench", tmp_path / "gone.onnx", "--runtime", "openvino"), 2, "no graph at")
     explained(edgemill_command("bench", bundle, "--shape", "x=1"), 2, "brings its own samples")
-    explained(edgemill_command("bench", graph, "--runtime", "onnxruntime", "--device", "CUDA"), 3, "CUDA")
     shaped = ("--shape", "x=2x3x8x32", "--seconds", "1", "--runtime", "onnxruntime", "--json")
     assert json.loads(edgemill_command("bench", graph, *shaped).stdout)["results"][0]["runs"] > 100
 
@@ -274,7 +271,4 @@ def test_compare_shows_where_two_engines_part(edgemill_command: Command, bundle:
     found = json.loads(edgemill_command("compare", graph, f"{graph}@openvino", *told).stdout)
     assert (found["flips"], found["layers"], found["samples"]) == (None, None, 8)
     assert found["outputs"][0]["max"] < 1e-4
-    explained(edgemill_command("compare", graph, graph), 2, "--shape x=1x3x1x1")
-    for place in (tmp_path, graph / "x.html"):
-        explained(edgemill_command("compare", graph, graph, *told[:2], "--out", place), 2, "cannot be written")
-    explained(edgemill_command("compare", bundle, f"{bundle}@tensorrt"), 2, "no variant 'tensorrt'")
+    explained(edgemill_command("compare", graph, graph, *told[:2], "--out", tmp_path), 2, "cannot be written")
