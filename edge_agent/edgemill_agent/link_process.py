@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgemill_agent.ledger.view import LedgerView
+from edgemill_agent.processes.priority import LINK, stand_back
 from edgemill_core.processes.channel import Channel
 from edgemill_core.processes.child_main import child_main
 from edgemill_link.broker_settings import BrokerSettings
@@ -47,4 +48,5 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    stand_back(LINK)
     child_main(work)

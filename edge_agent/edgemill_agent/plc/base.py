@@ -44,7 +44,7 @@ class Plc(ABC):
 
     @abstractmethod
     async def write(self, values: Mapping[str, int]) -> None:
-        """Write each point, in this order; the next one only when the controller has confirmed the one before.
+        """Write each point; the last one only when the controller has confirmed all others.
 
         Raises:
             PlcError: no confirmation in time, a broken connection, or no such point. Some may have been written.

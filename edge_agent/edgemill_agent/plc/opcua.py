@@ -43,11 +43,20 @@ class OpcUaPlc(Plc):
 
     async def write(self, values: Mapping[str, int]) -> None:
         """See ``Plc``."""
-        for point, value in values.items():
-            node, kind = await self._node(point)
-            typed = bool(value) if kind == ua.VariantType.Boolean else value
-            # No time stamps: many controllers refuse a client's.
-            await self._answer(node.write_value(ua.DataValue(ua.Variant(typed, kind))), point)
+        *first, last = values
+        for points in (first, [last]):
+            if points:
+                await self._write({point: values[point] for point in points})
+
+    async def _write(self, values: Mapping[str, int]) -> None:
+        found = [await self._node(point) for point in values]
+        # No time stamps: many controllers refuse a client's.
+        typed = [
+            ua.DataValue(ua.Variant(bool(value) if kind == ua.VariantType.Boolean else value, kind))
+            for (_, kind), value in zip(found, values.values(), strict=True)
+        ]
+        assert self._client is not None
+        await self._answer(self._client.write_values([node for node, _ in found], typed), ", ".join(values))
 
     async def close(self) -> None:
         """See ``Plc``."""

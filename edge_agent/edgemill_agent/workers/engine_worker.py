@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgemill_agent.frame_ring import FrameRing
+from edgemill_agent.processes.priority import WORKER, stand_back
 from edgemill_core.bundle import Bundle, open_bundle
 from edgemill_core.errors import EngineError, InputError
 from edgemill_core.processes.channel import Channel
@@ -67,4 +68,5 @@ def _answer(pipeline: Pipeline, ring: FrameRing, asked: Mapping[str, Any]) -> di
 
 
 if __name__ == "__main__":
+    stand_back(WORKER)
     child_main(work)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgemill_agent.frame_ring import FrameRing
+from edgemill_agent.processes.priority import WORKER, stand_back
 from edgemill_agent.sources import Source, source_class
 from edgemill_agent.sources.base import Arrival
 from edgemill_core.durable import sha256_bytes, write_bytes
@@ -79,4 +80,5 @@ def _told(arrival: Arrival, ring: FrameRing, free: deque[int]) -> dict[str, Any]
 
 
 if __name__ == "__main__":
+    stand_back(WORKER)
     child_main(work)
