@@ -126,7 +126,7 @@ def test_frames_that_were_not_kept_do_not_stand_in_the_way_of_eviction(tmp_path:
     assert view.account().delivered == 3000
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_kill_9_amid_evictions_and_trims_leaves_a_whole_ledger(tmp_path: Path, seed: int) -> None:
     rng, told = random.Random(seed), 0
     for _ in range(4):
