@@ -52,6 +52,10 @@ def _exact(truth: Truth, verdict: Verdict) -> float | None:
     return float(verdict.reading.get("text") == truth.text)
 
 
+def _class(truth: Truth, verdict: Verdict) -> float | None:
+    return None if truth.class_name is None else float(verdict.reading.get("class") == truth.class_name)
+
+
 def _pinball(truth: Truth, verdict: Verdict) -> float | None:
     """Mean over the levels (Koenker and Bassett 1978, "Regression Quantiles")."""
     quantiles = verdict.reading.get("quantiles")
@@ -69,6 +73,7 @@ METRICS: dict[str, Metric] = {
         Metric("escape_rate", "escapes (bad parts passed)", higher_is_better=False, score=_escape),
         Metric("overkill_rate", "overkill (good parts not passed)", higher_is_better=False, score=_overkill),
         Metric("exact_rate", "readable codes read exactly", higher_is_better=True, score=_exact),
+        Metric("class_rate", "classes named rightly", higher_is_better=True, score=_class),
         Metric("pinball_loss", "pinball loss", higher_is_better=False, score=_pinball, is_loss=True),
     )
 }

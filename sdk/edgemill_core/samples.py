@@ -16,11 +16,13 @@ class Truth:
         good: the part is fit to pass.
         text: what is printed on it, where the task reads text.
         outcome: the number that came about, where the task forecasts one.
+        class_name: what it shows, where the task names classes.
     """
 
     good: bool
     text: str | None = None
     outcome: float | None = None
+    class_name: str | None = None
 
 
 @dataclass(frozen=True)

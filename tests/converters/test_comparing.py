@@ -177,7 +177,7 @@ def spoiled_graph(bundle: Bundle, folder: Path) -> Path:
     """The bundle's first graph with its convolution turned round."""
     model = read_graph(bundle.path(bundle.model.variants[0].graph))
     for tensor in model.graph.initializer:
-        if len(tensor.dims) == 4 and max(tensor.dims) > 1:
+        if len(tensor.dims) == 4 and tensor.dims[0] > 1:
             tensor.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(tensor), tensor.name))
     onnx.save(model, folder / "spoiled.onnx")
     return folder / "spoiled.onnx"

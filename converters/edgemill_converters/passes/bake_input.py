@@ -44,8 +44,10 @@ class BakeInput(Pass):
     def _nodes(self, target: str) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
         declared = self._declared
         channels = declared.channels
-        mean = np.broadcast_to(np.asarray(declared.normalise.mean, np.float32), (channels,))
-        std = np.broadcast_to(np.asarray(declared.normalise.std, np.float32), (channels,))
+        # Of four dimensions, although one would do: OpenVINO moves a product past the transpose, and with a constant of
+        # one dimension it then refuses its own graph where a quantized convolution comes first.
+        mean = np.broadcast_to(np.asarray(declared.normalise.mean, np.float32), (1, 1, 1, channels))
+        std = np.broadcast_to(np.asarray(declared.normalise.std, np.float32), (1, 1, 1, channels))
         weights = [
             numpy_helper.from_array(np.ascontiguousarray(mean), "edgemill_mean"),
             numpy_helper.from_array(np.ascontiguousarray(1 / std, dtype=np.float32), "edgemill_scale"),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import onnx
 
-from edgemill_core.errors import EdgemillError, PassError
+from edgemill_core.errors import EdgemillError, ModelError, PassError
 
 
 class Pass(ABC):
@@ -73,6 +73,22 @@ def rename_tensor(graph: onnx.GraphProto, old: str, new: str) -> None:
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
                 rename_tensor(inner, old, new)
+
+
+def only_output(model: onnx.ModelProto) -> onnx.ValueInfoProto:
+    """The model's one output.
+
+    Raises:
+        ModelError: there are several.
+    """
+    if len(model.graph.output) != 1:
+        raise ModelError(
+            "the model has several outputs",
+            expected="one output, the one that the task reads",
+            got=", ".join(value.name for value in model.graph.output),
+            fix="export the model with that output alone",
+        )
+    return model.graph.output[0]
 
 
 class Sequential(Pass):

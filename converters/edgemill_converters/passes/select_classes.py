@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgemill_converters.passes.base import Pass, copy_of, rename_tensor
+from edgemill_converters.passes.base import Pass, copy_of, only_output, rename_tensor
 from edgemill_core.errors import ModelError
 
 
@@ -25,13 +25,7 @@ class SelectClasses(Pass):
         self._output = output
 
     def _apply(self, model: onnx.ModelProto) -> onnx.ModelProto:
-        if len(model.graph.output) != 1:
-            raise ModelError(
-                "the model has several outputs",
-                expected="one output, the classes' probabilities",
-                got=", ".join(value.name for value in model.graph.output),
-                fix="export the model with that output alone",
-            )
+        only_output(model)
         result = copy_of(model)
         rename_tensor(result.graph, self._output, f"{self._output}_of_the_model")
         old = result.graph.output[0].name

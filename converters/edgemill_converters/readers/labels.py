@@ -1,4 +1,7 @@
-"""A CSV of labelled pictures: columns ``file``, ``good`` and, where text is read, ``expected`` and ``printed``."""
+"""A CSV of labelled pictures: columns ``file`` and ``good``.
+
+Where text is read also ``expected`` and ``printed``, where classes are named ``class``.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ def _check_columns(table: Path, columns: object) -> None:
     if not {"file", "good"} <= set(found):
         raise DataError(
             f"{table}, line 1: columns are missing",
-            expected="file, good (and expected, printed for text)",
+            expected="file, good (and expected, printed for text, class for classes)",
             got=", ".join(found) or "an empty file",
             fix="name the columns in the first line",
         )
@@ -61,7 +64,8 @@ def _sample(table: Path, line: int, row: dict[str, str | None]) -> Sample:
             fix="mend this line",
         )
     context = {"expected": row["expected"]} if row.get("expected") else {}
-    return Sample(name, table.parent / name, {k: str(v) for k, v in context.items()}, Truth(good, row.get("printed")))
+    truth = Truth(good, row.get("printed"), class_name=row.get("class") or None)
+    return Sample(name, table.parent / name, {k: str(v) for k, v in context.items()}, truth)
 
 
 def _check_unique(table: Path, samples: list[Sample]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from edgemill_core.inspection import in_words
 from edgemill_core.metrics import Metric, metric_named
 from edgemill_core.samples import Sample, Truth
 from edgemill_core.verdict import Decision, Verdict
@@ -57,7 +58,7 @@ def flips(
 
 
 def _differ(before: Verdict, after: Verdict) -> bool:
-    return before.decision is not after.decision or dict(before.reading) != dict(after.reading)
+    return before.decision is not after.decision or in_words(before.reading) != in_words(after.reading)
 
 
 def _flip(sample: Sample, before: Verdict, after: Verdict, metrics: Sequence[Metric]) -> Flip:

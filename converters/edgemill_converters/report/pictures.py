@@ -14,6 +14,7 @@ from edgemill_converters.report.markup import Markup, element, empty_element, jo
 from edgemill_converters.report.wording import chip, metric_word
 from edgemill_converters.result import BuildResult, VariantResult
 from edgemill_core.errors import InputError
+from edgemill_core.inspection import in_words
 from edgemill_core.picture_input import PictureInput, Region
 from edgemill_core.samples import Sample, Truth
 from edgemill_core.verdict import Verdict
@@ -99,7 +100,7 @@ def _truth(truth: Truth | None) -> Markup:
 
 
 def _verdict(verdict: Verdict, truth: Truth | None) -> Markup:
-    read = joined((_reading(key, value, truth) for key, value in verdict.reading.items()), ", ")
+    read = joined((_reading(key, value, truth) for key, value in in_words(verdict.reading).items()), ", ")
     sure = f" at {verdict.confidence:.2f}" if verdict.confidence == verdict.confidence else " without a number"
     # A reason that only repeats the reading tells nothing that does not stand there already.
     repeated = str(verdict.reading.get("text") or "\0") in "".join(verdict.reasons[:1])
@@ -107,12 +108,12 @@ def _verdict(verdict: Verdict, truth: Truth | None) -> Markup:
     return joined((chip(verdict.decision), " ", read, sure, why))
 
 
-def _reading(key: str, value: object, truth: Truth | None) -> Markup:
+def _reading(key: str, value: str, truth: Truth | None) -> Markup:
     if key != "text":
         return joined((f"{key}: {value}",))
     if not value:
         return joined(("reads nothing",))
-    text = str(value)
+    text = value
     return joined(
         ("reads ", element("code", text if truth is None or truth.text is None else _marked(text, truth.text)))
     )

@@ -14,6 +14,7 @@ from edgemill.cli.output import print_json, print_line
 from edgemill_core.bundle import open_bundle
 from edgemill_core.codes import read_codes
 from edgemill_core.errors import EdgemillError, InputError
+from edgemill_core.inspection import in_words
 from edgemill_core.picture_input import PictureInput
 from edgemill_core.row_input import RowInput
 from edgemill_core.row_table import OUTCOME, Row, read_table
@@ -123,7 +124,7 @@ def _print_row(row: _Row) -> None:
         return
     reading = dict(row.verdict.reading)
     figures = ", ".join(f"{name} {value:.4g}" for name, value in reading.items() if isinstance(value, float))
-    said = "; ".join(row.verdict.reasons) or figures or str(reading.get("text", ""))
+    said = "; ".join(row.verdict.reasons) or figures or ", ".join(in_words(reading).values())
     print_line(f"{row.verdict.decision.value:<10} {row.part}  {said}  ({row.milliseconds:.1f} ms)")
 
 

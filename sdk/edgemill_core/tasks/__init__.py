@@ -8,16 +8,32 @@ from pydantic import ValidationError
 
 from edgemill_core.errors import RecipeError
 from edgemill_core.tasks.base import Task
+from edgemill_core.tasks.image_classification import ImageClassification
 from edgemill_core.tasks.market_risk import MarketRisk
+from edgemill_core.tasks.object_detection import ObjectDetection
+from edgemill_core.tasks.segmentation import Segmentation
 from edgemill_core.tasks.text_recognition import TextRecognition
 from edgemill_core.validation import first_complaint
 
 TASKS: dict[str, type[Task]] = {
+    "image-classification": ImageClassification,
     "market-risk": MarketRisk,
+    "object-detection": ObjectDetection,
+    "segmentation": Segmentation,
     "text-recognition": TextRecognition,
 }
 
-__all__ = ["TASKS", "MarketRisk", "Task", "TextRecognition", "task_from"]
+__all__ = [
+    "TASKS",
+    "ImageClassification",
+    "MarketRisk",
+    "ObjectDetection",
+    "Segmentation",
+    "Task",
+    "TextRecognition",
+    "task_from",
+    "tuned",
+]
 
 
 def task_from(settings: Mapping[str, object]) -> Task:
@@ -45,3 +61,20 @@ def task_from(settings: Mapping[str, object]) -> Task:
             got=got,
             fix=f"the settings of this task are: {', '.join(kind.model_fields)}",
         ) from error
+
+
+def tuned(task: Task, changes: Mapping[str, object]) -> Task:
+    """The task with a box's own settings.
+
+    Raises:
+        RecipeError: one of them is not for a box to set, or has a value that the task cannot take.
+    """
+    fixed = sorted(set(changes) - set(task.tunable))
+    if fixed:
+        raise RecipeError(
+            f"task {task.name!r} cannot be tuned so on a box",
+            expected=" | ".join(task.tunable) or "no settings",
+            got=", ".join(fixed),
+            fix="mend `tune:` of the station; what else a task needs is in the recipe, and asks for a new bundle",
+        )
+    return task_from({**task.model_dump(mode="json"), **changes})

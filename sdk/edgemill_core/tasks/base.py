@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from edgemill_core.errors import EngineError
 from edgemill_core.tensors import Array
+from edgemill_core.validation import Strict
 from edgemill_core.verdict import Decision, Verdict
 
 
-class Task(BaseModel, ABC):
+class Task(Strict, ABC):
     """Settings and rules of one kind of job; written into the bundle's manifest as they are.
 
     A subclass gives ``name``, ``metrics``, ``output`` and ``_judge``. The base class holds what every task owes:
     an output that is missing is an error, and one that is not a number is never passed.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     metrics: ClassVar[tuple[str, ...]]
     """Names of the metrics that make sense for this task (``edgemill_core.metrics``)."""
     output: ClassVar[str]
     """Name of the one engine output that the task reads."""
+    tunable: ClassVar[tuple[str, ...]] = ()
+    """Settings that a box may set for itself: those that say what is made of an output, not what the output is."""
 
     name: str
 
@@ -55,3 +55,14 @@ class Task(BaseModel, ABC):
     @abstractmethod
     def _judge(self, values: Array, context: Mapping[str, str]) -> Verdict:
         """Decide on finite ``values``."""
+
+
+def each_once(what: str, names: Sequence[str]) -> None:
+    """Refuse names that stand twice.
+
+    Raises:
+        ValueError: naming them.
+    """
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise ValueError(f"{what} names these twice: {', '.join(doubled)}")

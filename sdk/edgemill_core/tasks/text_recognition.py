@@ -30,6 +30,7 @@ class TextRecognition(Task):
 
     metrics: ClassVar[tuple[str, ...]] = ("escape_rate", "overkill_rate", "exact_rate")
     output: ClassVar[str] = "probabilities"
+    tunable: ClassVar[tuple[str, ...]] = ("min_confidence",)
 
     name: Literal["text-recognition"] = "text-recognition"
     alphabet: Annotated[str, Field(min_length=1)]
