@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from edgemill_core.bundle import Bundle, VariantEntry
 from edgemill_core.durable import sha256_bytes
 from edgemill_core.errors import BundleError
 from edgemill_core.row_input import RowInput
+from edgemill_core.tasks import Task
 from edgemill_core.tensors import Array
 from edgemill_runtimes.engines import EngineSettings, load
 from edgemill_runtimes.frames import prepare, read_picture
@@ -29,6 +30,7 @@ class Proof:
         tolerance: what the manifest allows.
         holds: at most the allowed number changed, and outputs within tolerance.
         note: why the outputs may differ, where that is known.
+        moved: golden samples that the box's own settings decide otherwise than the bundle's.
     """
 
     variant: str
@@ -38,6 +40,7 @@ class Proof:
     tolerance: float
     holds: bool
     note: str
+    moved: int = 0
 
     def as_dict(self) -> dict[str, object]:
         """JSON-ready form; a difference that is no finite number becomes ``None``."""
@@ -57,22 +60,45 @@ def prove(bundle: Bundle, variant: VariantEntry, allowed: int = 0) -> Proof:
         MissingPartError: the variant's runtime is not installed here.
         BundleError: the golden samples cannot be read, or do not belong together.
     """
-    golden, task = bundle.model.golden, bundle.task
+    engine = load(variant.runtime, bundle.path(variant.graph), EngineSettings(variant.device))
+    with Pipeline(engine, bundle.model.input, bundle.task) as pipeline:
+        return prove_open(pipeline, bundle, variant, allowed)
+
+
+def prove_open(pipeline: Pipeline, bundle: Bundle, variant: VariantEntry, allowed: int = 0) -> Proof:
+    """``prove`` with a pipeline that is open already, and whose task a box may have tuned.
+
+    A tuned task is held to what it makes of the outputs that the variant gave when it was built.
+
+    Raises:
+        BundleError: the golden samples cannot be read, or do not belong together.
+    """
+    golden, task = bundle.model.golden, pipeline.task
     inputs, expected = load_array(bundle, golden.inputs), load_array(bundle, variant.golden.outputs)
-    _check_counts({"inputs": inputs, "contexts": golden.contexts, "decisions": variant.golden.decisions})
-    with Pipeline(
-        load(variant.runtime, bundle.path(variant.graph), EngineSettings(variant.device)), bundle.model.input, task
-    ) as pipeline:
-        outputs = [pipeline.outputs(row[None]) for row in inputs]
-    decisions = [
-        task.verdict(output, context).decision.value for output, context in zip(outputs, golden.contexts, strict=True)
+    built = variant.golden.decisions
+    _check_counts({"inputs": inputs, "outputs": expected, "contexts": golden.contexts, "decisions": built})
+    outputs = [pipeline.outputs(row[None]) for row in inputs]
+    decisions = [_decision(task, output, context) for output, context in zip(outputs, golden.contexts, strict=True)]
+    then = [
+        _decision(task, {task.output: row[None]}, context)
+        for row, context in zip(expected, golden.contexts, strict=True)
     ]
     found = np.concatenate([output[task.output] for output in outputs])
     difference = float(np.max(np.abs(found - expected))) if found.shape == expected.shape else float("inf")
-    changed = sum(now != then for now, then in zip(decisions, variant.golden.decisions, strict=True))
+    same_task = task == bundle.task
+    changed = _unlike(decisions, built if same_task else then)
     tolerance = variant.golden.tolerance
     holds = changed <= allowed and difference <= tolerance
-    return Proof(variant.name, len(inputs), changed, difference, tolerance, holds, _note(variant))
+    moved = 0 if same_task else _unlike(then, built)
+    return Proof(variant.name, len(inputs), changed, difference, tolerance, holds, _note(variant), moved)
+
+
+def _decision(task: Task, outputs: Mapping[str, Array], context: Mapping[str, str]) -> str:
+    return task.verdict(outputs, context).decision.value
+
+
+def _unlike(one: Sequence[str], other: Sequence[str]) -> int:
+    return sum(left != right for left, right in zip(one, other, strict=True))
 
 
 def frames_hold(bundle: Bundle) -> bool:

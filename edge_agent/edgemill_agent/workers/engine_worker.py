@@ -11,38 +11,36 @@ from edgemill_agent.frame_ring import FrameRing
 from edgemill_agent.processes.priority import WORKER, stand_back
 from edgemill_core.bundle import Bundle, open_bundle
 from edgemill_core.errors import EngineError, InputError
+from edgemill_core.picture_quality import PictureQuality
 from edgemill_core.processes.channel import Channel
 from edgemill_core.processes.child_main import child_main
 from edgemill_core.row_input import RowInput
-from edgemill_runtimes.pipeline import Pipeline, open_pipeline
+from edgemill_core.tasks import tuned
+from edgemill_core.verdict import Verdict
+from edgemill_runtimes.frames.quality import QualityGate
+from edgemill_runtimes.pipeline import Pipeline, open_pipeline, variant_for
+from edgemill_runtimes.proof import prove_open
 
 
 def work(channel: Channel, first: Mapping[str, Any]) -> None:
     """Until the line process is gone.
 
-    First message: ``bundle``, ``runtime``, ``ring`` (descriptor), ``slot_bytes``, ``gives`` (what the source gives).
+    First message: ``bundle``, ``runtime``, ``tune`` (the station's own settings of the task), ``quality`` (of
+    pictures, or ``None``), ``ring`` (descriptor), ``slot_bytes``, ``gives`` (what the source gives).
     Sends ``{"ready": facts}``; gets ``{"number", "slot", "shape", "context"}``, or ``"fields"`` instead of slot and
-    shape, and answers ``{"number", "verdict", "ms"}`` or ``{"number", "fault"}``.
+    shape, and answers ``{"number", "verdict", "ms"}``, with ``"unfit"`` where the picture could not be
+    judged, or ``{"number", "fault"}``.
     """
     bundle = open_bundle(Path(first["bundle"]))
     _check_source(bundle, first["gives"])
     ring = FrameRing(first["ring"], first["slot_bytes"])
+    gate = QualityGate(PictureQuality.model_validate(first["quality"])) if first["quality"] else None
     with open_pipeline(bundle, first["runtime"]) as pipeline:
-        facts = pipeline.facts()
+        own = _tune(pipeline, bundle, first["tune"])
         pipeline.engine.warm_up()
-        channel.send(
-            {
-                "ready": {
-                    "bundle": bundle.manifest.name,
-                    "version": bundle.manifest.version,
-                    "digest": bundle.manifest.content_digest,
-                    "runtime": facts.runtime,
-                    "device": facts.device,
-                }
-            }
-        )
+        channel.send({"ready": {**_facts(pipeline, bundle), **own}})
         while (asked := channel.receive()) is not None:
-            channel.send({"number": asked["number"], **_answer(pipeline, ring, asked)})
+            channel.send({"number": asked["number"], **_answer(pipeline, gate, ring, asked)})
 
 
 def _check_source(bundle: Bundle, gives: str) -> None:
@@ -56,15 +54,51 @@ def _check_source(bundle: Bundle, gives: str) -> None:
         )
 
 
-def _answer(pipeline: Pipeline, ring: FrameRing, asked: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(pipeline: Pipeline, bundle: Bundle) -> dict[str, Any]:
+    facts = pipeline.facts()
+    return {
+        "bundle": bundle.manifest.name,
+        "version": bundle.manifest.version,
+        "digest": bundle.manifest.content_digest,
+        "runtime": facts.runtime,
+        "device": facts.device,
+    }
+
+
+def _tune(pipeline: Pipeline, bundle: Bundle, own: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the task the station's own settings, and prove the engine with them; both go into the ledger."""
+    if not own:
+        return {}
+    pipeline.task = tuned(bundle.task, own)
+    proof = prove_open(pipeline, bundle, variant_for(bundle, pipeline.engine.runtime))
+    if not proof.holds:
+        raise EngineError(
+            f"the engine is not proved with the station's own settings: {bundle.manifest.name}",
+            expected=f"{proof.samples} golden samples decided as at build, outputs within {proof.tolerance:g}",
+            got=f"{proof.changed} decided otherwise, outputs up to {proof.largest_difference:.4g} apart",
+            fix="run `edgemill check` on this box; without `tune:` the engine is not held to this proof",
+        )
+    return {"tune": dict(own), "proof": proof.as_dict()}
+
+
+def _answer(pipeline: Pipeline, gate: QualityGate | None, ring: FrameRing, asked: Mapping[str, Any]) -> dict[str, Any]:
     start = time.perf_counter()
     try:
-        fields = asked.get("fields")
-        part = fields if fields is not None else ring.read(asked["slot"], tuple(asked["shape"]))
-        verdict = pipeline(part, asked["context"])
+        told = _judged(pipeline, gate, ring, asked)
     except InputError as error:
         return {"fault": error.what}
-    return {"verdict": verdict.as_dict(), "ms": round((time.perf_counter() - start) * 1e3, 3)}
+    return {**told, "ms": round((time.perf_counter() - start) * 1e3, 3)}
+
+
+def _judged(pipeline: Pipeline, gate: QualityGate | None, ring: FrameRing, asked: Mapping[str, Any]) -> dict[str, Any]:
+    fields = asked.get("fields")
+    if fields is not None:
+        return {"verdict": pipeline(fields, asked["context"]).as_dict()}
+    frame = ring.read(asked["slot"], tuple(asked["shape"]))
+    unfit = gate.look(frame) if gate is not None else None
+    if gate is None or unfit is None:
+        return {"verdict": pipeline(frame, asked["context"]).as_dict()}
+    return {"verdict": Verdict(gate.decision, (unfit.why,)).as_dict(), "unfit": unfit.what}
 
 
 if __name__ == "__main__":
