@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgemill_agent.ledger.view import LedgerView
 from edgemill_agent.processes.priority import LINK, stand_back
@@ -14,14 +14,21 @@ from edgemill_core.processes.child_main import child_main
 from edgemill_link.broker_settings import BrokerSettings
 from edgemill_link.publisher import Publisher, Report
 
+if TYPE_CHECKING:
+    from edgemill_agent.metrics_page import MetricsPage
+
 
 def work(channel: Channel, first: Mapping[str, Any]) -> None:
     """Until the line process is gone.
 
-    First message: ``device``, ``state`` (the ledger's folder), ``broker`` (settings), ``facts``. Sends
-    ``{"acknowledged": position}``, ``{"connected": bool}``, ``{"trouble": words}``; gets ``{"wake": true}`` and
-    ``{"good_bye": true}``.
+    First message: ``device``, ``state`` (the ledger's folder), ``broker`` (settings, or ``None``), ``facts``, ``http``
+    (settings, or ``None``). Sends ``{"acknowledged": position}``, ``{"connected": bool}``, ``{"trouble": words}``; gets
+    ``{"wake": true}``, ``{"figures": …}`` and ``{"good_bye": true}``.
     """
+    page = _page(first["http"], channel)
+    if first["broker"] is None:
+        _obey(channel, page, lambda: None)
+        return
     view = LedgerView.open(Path(first["state"]))
 
     def report(said: Report) -> None:
@@ -33,8 +40,7 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
     over = threading.Event()
 
     def listen() -> None:
-        while (message := channel.receive()) is not None and "wake" in message:
-            publisher.wake()
+        _obey(channel, page, publisher.wake)
         over.set()
         publisher.wake()
 
@@ -45,6 +51,27 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
     finally:
         publisher.stop()
         view.close()
+
+
+def _page(http: Mapping[str, Any] | None, channel: Channel) -> MetricsPage | None:
+    """Figures are a convenience: if they cannot be served, that is said, and everything else goes on."""
+    if http is None:
+        return None
+    from edgemill_agent.metrics_page import MetricsPage
+
+    try:
+        return MetricsPage(http["host"], http["port"])
+    except OSError as error:
+        channel.send({"trouble": f"no figures at {http['host']}:{http['port']}: {error}; mend `http:` in agent.yaml"})
+        return None
+
+
+def _obey(channel: Channel, page: MetricsPage | None, wake: Callable[[], None]) -> None:
+    while (message := channel.receive()) is not None and "good_bye" not in message:
+        if "figures" not in message:
+            wake()
+        elif page is not None:
+            page.show(message["figures"])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -22,6 +22,7 @@ from edgemill_agent.plc.settings import OutputSettings, TriggerSettings
 from edgemill_agent.sources import SOURCES
 from edgemill_core.errors import SettingsError
 from edgemill_core.ledger import Kind
+from edgemill_core.picture_quality import PictureQuality
 from edgemill_core.validation import Strict, first_complaint
 from edgemill_core.yaml_lines import line_of, read_yaml
 from edgemill_link.broker_settings import BrokerSettings
@@ -148,12 +149,14 @@ class StationSettings(Strict):
         name: unique on the box.
         bundle: folder of the bundle.
         runtime: which of its variants; the best one that is installed if not said.
+        tune: settings of the bundle's task that this box has of its own; the engine is proved with them at each start.
         source: where parts come from.
         deadline_ms: from a part's arrival to its verdict; after that the part is ``late``.
         late: what a part is that got no verdict in time, or none at all.
         hang_ms: an engine that takes longer than this over one part is killed and started again.
         start_ms: so is one that takes longer than this to load and compile.
         evidence: which frames are kept; none if not said.
+        quality: what a picture must be like before the engine is asked about it.
         trigger: what says that a part is there; if not said, a picture is a part.
         outputs: where verdicts go besides the ledger.
         alarm_after: late parts in a row after which the line is told.
@@ -162,12 +165,14 @@ class StationSettings(Strict):
     name: Name
     bundle: Path
     runtime: str | None = None
+    tune: dict[str, Any] = Field(default_factory=dict)
     source: SourceSettings
     deadline_ms: Annotated[int, Field(ge=1, le=3_600_000)] | None = None
     late: Literal["reject", "uncertain"] = "reject"
     hang_ms: Annotated[int, Field(ge=10, le=3_600_000)] = 10_000
     start_ms: Annotated[int, Field(ge=1000, le=36_000_000)] = 120_000
     evidence: EvidenceSettings | None = None
+    quality: PictureQuality | None = None
     trigger: TriggerSettings | None = None
     outputs: tuple[OutputSettings, ...] = ()
     alarm_after: Annotated[int, Field(ge=1, le=1000)] = 3
@@ -176,7 +181,21 @@ class StationSettings(Strict):
     def _in_time(self) -> StationSettings:
         if self.trigger is not None and self.deadline_ms is None:
             raise ValueError("a station with a trigger has a deadline_ms")
+        if self.quality is not None and self.source.gives != "pictures":
+            raise ValueError("quality is for a source that gives pictures")
         return self
+
+
+class HttpSettings(Strict):
+    """Where figures are served to Prometheus, at ``/metrics``.
+
+    Attributes:
+        port: TCP.
+        host: address to listen on; the box itself if not said, because the page asks nobody who they are.
+    """
+
+    port: Annotated[int, Field(ge=1, le=65_535)]
+    host: str = "127.0.0.1"
 
 
 class AgentSettings(Strict):
@@ -186,6 +205,7 @@ class AgentSettings(Strict):
         device: who this box is.
         state: folder of the ledger and of all else that must outlive the process.
         mqtt: the broker; without one the ledger is kept and nothing is sent.
+        http: where figures are served; nowhere if not said.
         stations: at least one.
         drain_s: seconds that a stop may take to finish parts and deliver records.
         retention: for how long what is kept, and on how much disk.
@@ -196,6 +216,7 @@ class AgentSettings(Strict):
     device: DeviceSettings
     state: Path = Path("state")
     mqtt: BrokerSettings | None = None
+    http: HttpSettings | None = None
     stations: Annotated[tuple[StationSettings, ...], Field(min_length=1)]
     drain_s: Annotated[float, Field(ge=0, le=3600)] = 10.0
     retention: RetentionSettings = RetentionSettings()
@@ -236,7 +257,11 @@ def read_settings(path: Path) -> AgentSettings:
 def _absolute(settings: AgentSettings, folder: Path) -> AgentSettings:
     stations = tuple(
         station.model_copy(
-            update={"bundle": folder / station.bundle, "source": _absolute_source(station.source, folder)}
+            update={
+                "bundle": folder / station.bundle,
+                "source": _absolute_source(station.source, folder),
+                "quality": _absolute_quality(station.quality, folder),
+            }
         )
         for station in settings.stations
     )
@@ -250,3 +275,9 @@ def _absolute(settings: AgentSettings, folder: Path) -> AgentSettings:
 def _absolute_source(source: SourceSettings, folder: Path) -> SourceSettings:
     named = {name: getattr(source, name) for name in ("folder", "rows", "labels")}
     return source.model_copy(update={name: folder / path for name, path in named.items() if path is not None})
+
+
+def _absolute_quality(quality: PictureQuality | None, folder: Path) -> PictureQuality | None:
+    if quality is None or quality.reference is None:
+        return quality
+    return quality.model_copy(update={"reference": folder / quality.reference})

@@ -233,3 +233,18 @@ def test_two_stations_share_one_ledger(box: Box) -> None:
     assert {name: station["verdicts"] for name, station in account["stations"].items()} == {"cell": 60, "other": 60}
     assert LedgerView.open(box.state).account().stations == {"cell": 60, "other": 60}
     assert LedgerView.open(box.state).account().delivered == 120
+
+
+def test_a_picture_that_shows_nothing_is_not_given_to_the_engine(box: Box) -> None:
+    box.settings["stations"][0] |= {"quality": {"min_mean": 3, "frozen_after": 2, "decision": "uncertain"}}
+    pictures = box.folder / "pictures"
+    dark = encode_png(np.zeros((8, 32, 3), np.uint8))
+    (pictures / "0010.png").write_bytes(dark)
+    (pictures / "0031.png").write_bytes((pictures / "0030.png").read_bytes())
+    account = box.run()["stations"]["cell"]
+    assert account["unfit"] == 2
+    assert account["decisions"]["uncertain"] == 2
+    told = {r.header.number: r.payload.content() for r in box.verdicts() if r.payload}
+    assert {number: one["unfit"] for number, one in told.items() if "unfit" in one} == {11: "dark", 32: "frozen"}
+    assert told[11]["verdict"]["reasons"] == ["the picture is too dark: mean 0.0, at least 3"]
+    assert "unfit" not in told[33]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
+import asyncio
 import time
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from agent_box import Box
 
 from edgemill_agent.clock import JUMP_S, Clock, ClockWatch
 from edgemill_agent.ledger import Entry, LedgerView, open_ledger
-from edgemill_agent.line.line import run_agent
+from edgemill_agent.line.line import Line
 from edgemill_agent.settings import read_settings
 from edgemill_core.ledger import Kind
 
@@ -51,14 +51,24 @@ def test_a_slow_slip_is_no_jump() -> None:
         assert watch.look() is None
 
 
+async def _run_until(box: Box, path: Path, clock: Clock, records: dict[Kind, int]) -> dict[str, Any]:
+    line = Line(read_settings(path), clock)
+    running = asyncio.create_task(line.run())
+    seen: Counter[Kind] = Counter()
+    while not running.done() and any(seen[kind] < count for kind, count in records.items()):
+        await asyncio.sleep(0.2)
+        if (box.state / "processes.json").exists():
+            seen = Counter(record.header.kind for record in LedgerView.open(box.state).records())
+    line.stop()
+    return await running
+
+
 def test_a_line_whose_clock_jumps_while_it_runs(box: Box) -> None:
     clock = SetClock([(0.6, 56 * YEAR_NS), (1.4, -YEAR_NS)])
     source = box.settings["stations"][0]["source"]
     source["once"] = False
     path = box.write()
-    line = read_settings(path)
-    threading.Timer(3.5, os.kill, [os.getpid(), signal.SIGTERM]).start()
-    account = run_agent(line, clock)
+    account = asyncio.run(_run_until(box, path, clock, {Kind.VERDICT: 60, Kind.CLOCK: 2}))
     assert account["stations"]["cell"]["verdicts"] == 60
     assert account["stations"]["cell"]["p99"] < 10_000
     records = list(LedgerView.open(box.state).records())

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from agent_box import Box, wait_until
 
+from edgemill_agent.evidence import find_evidence
 from edgemill_agent.ledger import LedgerView
+from edgemill_core.bundle import open_bundle, write_bundle
 from edgemill_core.ledger import Kind
 from edgemill_runtimes.frames import read_picture
 
@@ -82,3 +90,59 @@ def test_metrics_are_recorded(box: Box) -> None:
     assert found
     assert found[-1]["stations"]["cell"]["verdicts"] > 0
     assert 10 < found[-1]["line_mb"] < 100
+
+
+def again(box: Box, *told: object) -> subprocess.CompletedProcess[str]:
+    bundle = box.settings["stations"][0]["bundle"]
+    command = [sys.executable, "-m", "edgemill", "run", str(bundle), str(box.state), *map(str, told)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def test_a_part_is_judged_again_as_it_was(box: Box, tmp_path: Path) -> None:
+    box.settings["stations"][0] |= {"evidence": {"keep": ["reject"]}, "tune": {"min_confidence": 0.25}}
+    box.run()
+    rejected = [record.header.number for record in box.verdicts() if record.header.decision == "reject"]
+    passed = next(record.header.number for record in box.verdicts() if record.header.decision == "pass")
+    done = again(box, "--evidence", rejected[0], "--json", "--save", tmp_path / "drawn")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["same"]
+    assert told["now"]["decision"] == "reject"
+    assert told["engine"]["tune"] == {"min_confidence": 0.25}
+    assert read_picture(tmp_path / "drawn" / f"{rejected[0]:012d}.png").shape == (8, 32, 3)
+    for wrong, why in ((passed, "no frame of it is there"), (999, "none of that number")):
+        done = again(box, "--evidence", wrong)
+        assert done.returncode == 2
+        assert why in done.stderr
+    kept = box.state / f"evidence/cell/{rejected[1]:012d}.png"
+    kept.write_bytes(kept.read_bytes() + b"x")
+    done = again(box, "--evidence", rejected[1])
+    assert done.returncode == 2
+    assert "not the one that was recorded" in done.stderr
+
+
+def test_another_bundle_does_not_answer_for_it_and_another_verdict_is_said(box: Box, tmp_path: Path) -> None:
+    box.settings["stations"][0]["evidence"] = {"keep": ["reject"]}
+    box.run()
+    number = next(record.header.number for record in box.verdicts() if record.header.decision == "reject")
+    view = LedgerView.open(box.state)
+    found = find_evidence(view, number)
+    bundle = Path(box.settings["stations"][0]["bundle"])
+    manifest = open_bundle(bundle).manifest
+    shutil.copytree(bundle, tmp_path / "copy")
+    write_bundle(tmp_path / "copy", manifest.model_copy(update={"version": "9.9.9"}), tmp_path / "other")
+    box.settings["stations"][0]["bundle"] = tmp_path / "other"
+    done = again(box, "--evidence", number)
+    assert done.returncode == 2
+    assert "judged by another bundle" in done.stderr
+    assert str(found.engine["digest"]) in done.stderr
+    box.settings["stations"][0]["bundle"] = bundle
+    assert "the same" in again(box, "--evidence", number).stdout
+    monkeyed = tmp_path / "monkeyed"
+    shutil.copytree(box.state, monkeyed)
+    with sqlite3.connect(monkeyed / "ledger.db") as connection:
+        connection.execute("UPDATE payload SET body = CAST(replace(body, '\"reject\"', '\"pass\"') AS BLOB)")
+    command = [sys.executable, "-m", "edgemill", "run", str(bundle), str(monkeyed), "--evidence", str(number)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "NOT THE SAME" in done.stdout

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,29 @@ def test_more_numbers_than_a_block_are_given_once_each(tmp_path: Path) -> None:
     assert commits[-1] == 2 * BLOCK + 7
     assert len(commits) < 2 * BLOCK
     assert view.acknowledged() == 5
+
+
+def test_what_the_disk_is_still_at_is_not_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger, _ = open_ledger(tmp_path, Clock())
+    append = ledger.append
+
+    def slow(entries: Sequence[Entry]) -> None:
+        time.sleep(0.2)
+        append(entries)
+
+    monkeypatch.setattr(ledger, "append", slow)
+    commits: list[int] = []
+
+    async def run() -> None:
+        journal = Journal(ledger, commits.append, lambda _: None)
+        task = asyncio.create_task(journal.run())
+        await produce(journal, 1)
+        await asyncio.sleep(0.05)
+        await journal.flushed()
+        assert commits == [1]
+        await journal.close(task)
+
+    asyncio.run(run())
 
 
 def test_numbers_without_a_verdict_are_void_at_the_close(tmp_path: Path) -> None:

@@ -54,6 +54,16 @@ def test_one_request_one_numbered_verdict_with_the_engines_own_figures(risk_box:
             assert pipeline(told["fields"]).as_dict() == told["verdict"]
 
 
+def test_a_request_is_answered_again_as_it_was(risk_box: Box, tree_bundle: Path, edgemill_command: Command) -> None:
+    risk_box.run()
+    done = edgemill_command("run", tree_bundle, risk_box.state, "--evidence", ROWS // 2)
+    assert done.returncode == 0, done.stderr
+    assert "the same" in done.stdout
+    done = edgemill_command("run", tree_bundle, risk_box.state, risk_box.state, "--evidence", 1)
+    assert done.returncode == 2
+    assert "one ledger" in done.stderr
+
+
 def test_a_killed_engine_doubles_no_request_and_loses_none(risk_box: Box) -> None:
     write_table(risk_box.folder / "requests.csv", 4000, 9, outcomes=False)
     agent = risk_box.start()

@@ -28,7 +28,10 @@ def write(tmp_path: Path, **changes: Any) -> Path:
 
 
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
-    settings = read_settings(write(tmp_path, mqtt={"url": "mqtts://h", "ca": "ca.pem"}))
+    station = {**GOOD["stations"][0], "quality": {"reference": "r.png"}}
+    settings = read_settings(write(tmp_path, mqtt={"url": "mqtts://h", "ca": "ca.pem"}, stations=[station]))
+    assert settings.stations[0].quality is not None
+    assert settings.stations[0].quality.reference == tmp_path / "r.png"
     assert settings.state == tmp_path / "state"
     assert settings.stations[0].bundle == tmp_path / "b"
     assert settings.stations[0].source.folder == tmp_path / "f"
@@ -39,6 +42,11 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
 STATION = GOOD["stations"][0]
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "two sources in one": ({"stations": [{**STATION, "source": {"folder": "f", "rows": "r"}}]}, "exactly one of"),
+    "a gate that asks nothing": ({"stations": [{**STATION, "quality": {}}]}, "at least one of: min_mean"),
+    "a gate for numbers": (
+        {"stations": [{**STATION, "source": {"rows": "r"}, "quality": {"min_mean": 1}}]},
+        "quality is for a source that gives pictures",
+    ),
     "an age without a unit": ({"retention": {"metrics": "90"}}, "retention.metrics"),
     "a quota too small to work with": ({"retention": {"quota": "1MiB"}}, "retention.quota"),
     "evidence of what is none": ({"stations": [{**STATION, "evidence": {"keep": ["all"]}}]}, "evidence.keep"),

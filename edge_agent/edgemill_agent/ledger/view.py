@@ -11,7 +11,7 @@ from typing import TypeVar
 from edgemill_agent.ledger.schema import MIGRATIONS
 from edgemill_core.durable import sha256_file
 from edgemill_core.errors import LedgerError
-from edgemill_core.ledger import GENESIS, Account, Anchor, Declared, Fault, Record, check_chain
+from edgemill_core.ledger import GENESIS, Account, Anchor, Declared, Fault, Kind, Record, check_chain
 from edgemill_link.signatures import holds
 
 T = TypeVar("T")
@@ -114,6 +114,23 @@ class LedgerView:
         while page := self.after(after, _PAGE, until):
             yield from page
             after = page[-1].header.position
+
+    def verdict(self, number: int) -> Record | None:
+        """The record of that number, unless there is none, or it was trimmed."""
+        return self._record("SELECT position FROM header WHERE number = ? AND number > 0", number)
+
+    def start_before(self, position: int, station: str) -> Record | None:
+        """How the station's engine was started that gave the verdict at ``position``."""
+        query = "SELECT max(position) FROM header WHERE kind = ? AND station = ? AND position < ?"
+        return self._record(query, Kind.START.value, station, position)
+
+    def kept_frame(self, file: str) -> Record | None:
+        """The record of a frame that lies under ``file``, unless it was evicted."""
+        return self._record("SELECT position FROM evidence WHERE file = ?", file)
+
+    def _record(self, query: str, *values: int | str) -> Record | None:
+        found = self._connection.execute(query, values).fetchone()
+        return next(iter(self.after(found[0] - 1, 1)), None) if found and found[0] is not None else None
 
     def held(self) -> dict[str, int]:
         """Bytes that each kind of payload holds, kept frames included."""

@@ -22,6 +22,7 @@ def station_figures(station: Station) -> dict[str, Any]:
         "decisions": dict(account.decisions),
         "late": account.late,
         "safe": account.safe,
+        "unfit": account.unfit,
         "missed": account.missed,
         "untold": account.untold,
         "p50": percentile(0.50),

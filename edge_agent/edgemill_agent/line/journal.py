@@ -55,6 +55,7 @@ class Journal:
         self._thread = ThreadPoolExecutor(1, "ledger")
         self._closing = False
         self._broken = False
+        self._committing = False
 
     def put(self, entry: Entry) -> None:
         """Record ``entry`` soon."""
@@ -99,7 +100,7 @@ class Journal:
 
     async def flushed(self) -> None:
         """Wait until nothing is held, or the disk takes nothing."""
-        while (self._held or len(self._lost)) and not self._broken:
+        while (self._held or len(self._lost) or self._committing) and not self._broken:
             await asyncio.sleep(0.005)
 
     async def run(self) -> None:
@@ -151,6 +152,7 @@ class Journal:
         """Record all that is held. It is taken out first, because more may be held, and lost, while the disk works."""
         group = [self._held.popleft() for _ in range(min(len(self._held), _GROUP_MOST))]
         lost, self._lost = self._lost, Ranges()
+        self._committing = True  # what is in no queue any more is not on the disk yet
         try:
             await self._in_thread(lambda: self._ledger.append([*_declared(lost), *group]))
         except LedgerError:
@@ -161,6 +163,8 @@ class Journal:
             self._lost = lost
             self._shed()
             raise
+        finally:
+            self._committing = False
         for entry in group:
             self._given.discard(entry.number)
         if self._held:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from edgemill_agent.evidence import frame_file
 from edgemill_agent.ledger import Entry
-from edgemill_agent.ledger.room import EVIDENCE
 from edgemill_agent.line.journal import Journal
 from edgemill_agent.processes.child import Child
 from edgemill_core.ledger import Kind
@@ -97,7 +97,7 @@ class Keeper:
         if not await self._journal.reserve_room(size):
             return {"fault": "the quota leaves no room for it"}
         self._answer = asyncio.get_running_loop().create_future()
-        file = f"{EVIDENCE}/{self._station}/{kept.number:012d}.png"
+        file = frame_file(self._station, kept.number)
         self._asked = {"keep": kept.slot, "shape": kept.shape, "file": file}
         self._source.send(self._asked)
         try:

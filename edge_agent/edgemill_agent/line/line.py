@@ -19,6 +19,7 @@ from edgemill_agent.line.journal import Journal
 from edgemill_agent.line.station import Station
 from edgemill_agent.processes.child import Child
 from edgemill_agent.processes.orphans import end_orphans
+from edgemill_agent.processes.supervisor import Supervisor
 from edgemill_agent.settings import AgentSettings, StationSettings
 from edgemill_core.durable import write_bytes
 from edgemill_core.errors import LedgerError
@@ -28,6 +29,7 @@ _log = logging.getLogger("edgemill.agent")
 _GOOD_BYE_S = 2.0
 _CLOCK_S = 0.5
 _HOUSE_S = 60.0
+_FIGURES_S = 5.0
 _NO_BROKER_S = 5.0
 """A stop waits no longer than this for a broker that is not there."""
 
@@ -81,17 +83,22 @@ class Line:
         journal = asyncio.create_task(self._journal.run())
         journal.add_done_callback(lambda _: self._stop.set())  # without it nothing can be numbered
         self._catch_signals()
+        supervisor = Supervisor(os.environ, os.getpid())
         chores = [
+            asyncio.create_task(_show_life(supervisor)),
             asyncio.create_task(self._watch_clock(ClockWatch(self._clock, opened.clock_offset))),
             asyncio.create_task(self._keep_house()),
             asyncio.create_task(self._note_metrics()),
+            asyncio.create_task(self._show_figures()),
         ]
         try:
             self._link = self._make_link()
             link = asyncio.create_task(self._keep_link())
             try:
+                supervisor.ready()
                 await self._run_stations(opened.cursors)
             finally:
+                supervisor.stopping()
                 await self._end_link(link)
         finally:
             for chore in chores:
@@ -100,6 +107,10 @@ class Line:
             await self._journal.close(journal)
             self._tell_processes()
         return self._account()
+
+    def stop(self) -> None:
+        """Take no more parts, finish those that are here, deliver, and end; a signal to stop does the same."""
+        self._stop.set()
 
     async def _watch_clock(self, watch: ClockWatch) -> None:
         while True:
@@ -122,16 +133,28 @@ class Line:
     async def _note_metrics(self) -> None:
         while True:
             await asyncio.sleep(self._settings.metrics_s)
-            stations = {station.settings.name: station_figures(station) for station in self._stations}
-            behind = self._delivery.last - self._delivery.position
-            body = {"stations": stations, "line_mb": resident_megabytes(), "not_acknowledged": behind}
-            self._journal.put(Entry(Kind.METRICS, body))
+            self._journal.put(Entry(Kind.METRICS, self._figures()))
+
+    async def _show_figures(self) -> None:
+        while self._settings.http is not None:
+            if self._link is not None:
+                with suppress(BlockingIOError):  # it is behind; the next ones are newer
+                    self._link.nudge({"figures": {**self._figures(), "connected": self._delivery.connected}})
+            await asyncio.sleep(_FIGURES_S)
+
+    def _figures(self) -> dict[str, Any]:
+        stations = {station.settings.name: station_figures(station) for station in self._stations}
+        return {"stations": stations, "line_mb": resident_megabytes(), "not_acknowledged": self._behind()}
+
+    def _behind(self) -> int:
+        """Records that the consumer does not have yet; none where nothing is sent."""
+        return self._delivery.last - self._delivery.position if self._settings.mqtt is not None else 0
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             with suppress(ValueError):  # not the main thread
-                loop.add_signal_handler(number, self._stop.set)
+                loop.add_signal_handler(number, self.stop)
 
     async def _run_stations(self, cursors: Mapping[str, str]) -> None:
         for settings in self._settings.stations:
@@ -169,7 +192,7 @@ class Line:
             station.stop()
 
     def _make_link(self) -> Child | None:
-        if self._settings.mqtt is None:
+        if self._settings.mqtt is None and self._settings.http is None:
             return None
         module, silent_s = "edgemill_agent.link_process", self._settings.silent_s
         return Child("link", module, self._first_for_link, (), silent_s, self._tell_processes)
@@ -182,11 +205,12 @@ class Line:
         self._delivery.connected = False
 
     def _first_for_link(self) -> dict[str, Any]:
-        assert self._settings.mqtt is not None
+        mqtt, http = self._settings.mqtt, self._settings.http
         return {
             "device": self._settings.device.id,
             "state": str(self._settings.state),
-            "broker": self._settings.mqtt.model_dump(mode="json"),
+            "broker": mqtt.model_dump(mode="json") if mqtt is not None else None,
+            "http": http.model_dump(mode="json") if http is not None else None,
             "facts": {
                 "device": self._settings.device.model_dump(),
                 "ledger": self._ledger_id,
@@ -212,13 +236,14 @@ class Line:
             loop = asyncio.get_running_loop()
             until, alone_since = loop.time() + self._settings.drain_s, loop.time()
             await self._journal.flushed()
-            while self._delivery.position < self._delivery.last and loop.time() < until:
+            left = self._behind()
+            while left and loop.time() < until:
                 if self._delivery.connected:
                     alone_since = loop.time()
                 elif loop.time() - alone_since > _NO_BROKER_S:
                     break
                 await asyncio.sleep(0.02)
-            left = self._delivery.last - self._delivery.position
+                left = self._behind()
             if left:
                 _log.warning("%d records are not acknowledged yet; they are sent after the next start", left)
             self._link.retire({"good_bye": True})
@@ -252,6 +277,12 @@ class Line:
             },
             "stations": {station.settings.name: station_figures(station) for station in self._stations},
         }
+
+
+async def _show_life(supervisor: Supervisor) -> None:
+    while supervisor.beat_s is not None:
+        supervisor.alive()
+        await asyncio.sleep(supervisor.beat_s)
 
 
 def _ledger_trouble(what: str) -> None:

@@ -63,6 +63,7 @@ class StationAccount:
         decisions: verdicts by decision.
         late: verdicts that the deadline gave.
         safe: verdicts that were given because no engine answered, or there was no usable picture.
+        unfit: verdicts on pictures that could not be judged: too dark, blurred, frozen, ….
         missed: parts that the controller counted and nobody could judge.
         untold: verdicts that a controller did not take in time.
         latencies_ms: arrival to verdict, or trigger to the controller's confirmation, of the last ones.
@@ -71,6 +72,7 @@ class StationAccount:
     decisions: Counter[str] = field(default_factory=Counter)
     late: int = 0
     safe: int = 0
+    unfit: int = 0
     missed: int = 0
     untold: int = 0
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))

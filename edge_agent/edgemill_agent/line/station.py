@@ -160,6 +160,8 @@ class Station:
         return {
             "bundle": str(self.settings.bundle),
             "runtime": self.settings.runtime,
+            "tune": self.settings.tune,
+            "quality": self.settings.quality.model_dump(mode="json") if self.settings.quality else None,
             "gives": self.settings.source.gives,
             "ring": self._ring,
             "slot_bytes": self.settings.source.max_frame_bytes,
@@ -347,7 +349,9 @@ class Station:
         if "fault" in message:
             self._safe(part, message["fault"])
         else:
-            self._record(part, message["verdict"], {"engine_ms": message["ms"]})
+            unfit = {"unfit": message["unfit"]} if "unfit" in message else {}
+            self.account.unfit += bool(unfit)
+            self._record(part, message["verdict"], {"engine_ms": message["ms"], **unfit})
 
     def _late(self, part: Part) -> None:
         if not part.done:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
+import pwd
+import sys
 from pathlib import Path
 from typing import Any
 
 from edgemill.cli.output import print_json, print_line
 from edgemill_agent.line.line import run_agent
+from edgemill_agent.service_unit import NAME, unit_text
 from edgemill_agent.settings import read_settings
+from edgemill_core.durable import write_bytes
+from edgemill_core.errors import InputError
 
 
 def run(settings: Path, json: bool) -> None:
@@ -22,6 +28,54 @@ def run(settings: Path, json: bool) -> None:
         print_line(_station(name, station))
     ledger = account["ledger"]
     print_line(f"ledger: {ledger['position']} records, {ledger['acknowledged']} of them acknowledged")
+
+
+SYSTEM = Path("/etc/systemd/system")
+
+
+def install(settings: Path, user: str | None, folder: Path | None) -> None:
+    """Write the unit, and say what makes it run; nothing is started.
+
+    Args:
+        settings: ``agent.yaml``; it is read, so that a mistake is found now and not at night.
+        user: who runs it, for a service of the system; ``None`` for one of the user's own.
+        folder: where the unit goes, if not where systemd looks.
+    """
+    found = read_settings(settings)
+    if user is not None:
+        _check_user(user)
+    own = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd" / "user"
+    place = (folder or (SYSTEM if user else own)) / NAME
+    command = [sys.executable, "-m", "edgemill", "agent", "run"]
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(place, unit_text(command, settings.resolve(), found.drain_s, user).encode())
+    except OSError as error:
+        raise InputError(
+            f"the unit cannot be written to {place}",
+            expected="a folder that this user may write to",
+            got=str(error),
+            fix="say it as root with --user NAME, or name another folder with --out",
+        ) from error
+    whose = "" if user else " --user"
+    print_line(f"wrote {place}; to start it now and at every boot:")
+    print_line(f"  systemctl{whose} daemon-reload && systemctl{whose} enable --now {NAME}")
+    if not user:
+        print_line("  loginctl enable-linger    # so that it runs while nobody is logged in")
+
+
+def _check_user(user: str) -> None:
+    try:
+        identity = pwd.getpwnam(user).pw_uid
+    except KeyError:
+        identity = None
+    if not identity:
+        raise InputError(
+            f"the agent cannot run as {user}",
+            expected="an ordinary user of this machine",
+            got="root" if identity == 0 else "no such user",
+            fix="name another with --user, or make one: useradd --system edgemill",
+        )
 
 
 def _station(name: str, found: dict[str, Any]) -> str:

@@ -60,9 +60,17 @@ def run(
     expect: Annotated[str | None, typer.Option("--expect", help="The code that every part should carry.")] = None,
     labels: Annotated[Path | None, typer.Option("--labels", help="CSV: file, expected (a code per part).")] = None,
     save: Annotated[Path | None, typer.Option("--save", help="Folder for annotated pictures.")] = None,
+    evidence: Annotated[
+        int | None, typer.Option("--evidence", min=1, help="Judge this part again; INPUT is the agent's state folder.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Give a verdict on each picture, or each row of a table."""
+    """Give a verdict on each picture, or each row of a table; or again on a part that an agent judged."""
+    if evidence is not None:
+        from edgemill.cli.evidence import Again, run_again
+
+        run_again(Again(bundle, tuple(pictures), evidence, runtime, save, json))
+        return
     from edgemill.cli.run import RunSettings
     from edgemill.cli.run import run as start
 
@@ -163,6 +171,18 @@ def agent_run(
     from edgemill.cli.agent import run
 
     run(settings, json)
+
+
+@agent.command("install")
+def agent_install(
+    settings: Annotated[Path, typer.Argument(metavar="SETTINGS", help="agent.yaml")],
+    user: Annotated[str | None, typer.Option("--user", help="Who runs it; makes it a service of the system.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the unit, if not where systemd looks.")] = None,
+) -> None:
+    """Write a systemd unit with a watchdog for this box's agent."""
+    from edgemill.cli.agent import install
+
+    install(settings, user, out)
 
 
 @ledger.command("stats")
