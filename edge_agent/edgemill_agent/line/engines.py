@@ -141,11 +141,14 @@ class Engines:
                     self._owner.unjudged(part)
             await asyncio.gather(*self._running, self._watch, return_exceptions=True)
 
+    @property
+    def at_work(self) -> bool:
+        """Whether a part is being judged; the next one waits, so that verdicts keep the order of the parts."""
+        return any(seat is not None and seat.asked is not None for seat in (self.active, self.previous))
+
     def free_for(self, part: Part) -> EngineSeat | None:
-        """The engine that can be asked about ``part`` now."""
+        """The engine that can be asked about ``part`` now, while none is at work."""
         judging = [seat for seat in (self.active, self.previous) if seat is not None]
-        if any(seat.asked is not None for seat in judging):
-            return None
         return next((seat for seat in judging if seat.ready and part.product in seat.products), None)
 
     def will_judge(self, part: Part) -> bool:
@@ -293,9 +296,7 @@ class Engines:
     def _look(self) -> None:
         """Let the newcomer take over, if it is ready and no engine is at a part."""
         newcomer = self.newcomer
-        if newcomer is None or not newcomer.ready or not self._fits():
-            return
-        if any(seat is not None and seat.asked is not None for seat in (self.active, self.previous)):
+        if newcomer is None or not newcomer.ready or self.at_work or not self._fits():
             return
         self.previous, self.newcomer = self.newcomer, None
         took = asyncio.get_running_loop().time() - self._coming.asked_s

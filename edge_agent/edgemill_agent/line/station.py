@@ -255,7 +255,7 @@ class Station:
 
     def _feed(self) -> None:
         """Give the engine its next part, and verdicts to those at the head that need no engine."""
-        while self._waiting:
+        while self._waiting and not self.engines.at_work:
             part = self._waiting[0]
             if part.number is None or not (part.here or part.done):
                 return
