@@ -172,6 +172,8 @@ class Station:
         }
 
     def _source_said(self, message: dict[str, Any]) -> None:
+        self.account.captured += message.get("captured", 0)
+        self.account.dropped += message.get("dropped", 0)
         if "refused" in message:
             self._refuse(message["refused"], self.source)
         elif "open" in message:
@@ -181,13 +183,10 @@ class Station:
             self._keeper.said(message)
         elif "camera" in message:
             self._camera_said(message)
-        elif "captured" in message:
-            self.account.captured += message["captured"]
-            self.account.dropped += message["dropped"]
         elif "end" in message:
             self._no_more = True
             self._pair()
-        elif not self._source_over:
+        elif "item" in message and not self._source_over:
             self._worked.add(self.source)
             self._after = message["item"]
             self._free.discard(message["slot"])

@@ -13,6 +13,7 @@ from edgemill_agent.sources import Source
 from edgemill_agent.sources.base import Arrival
 from edgemill_core.processes.channel import Channel
 
+Give = Callable[[Arrival, int, dict[str, int]], None]
 _TICK_S = 0.2
 _HUNG_S = 5.0
 """A library that gives no sign for so long beyond twice the camera's time-out (to open, then to play) hangs."""
@@ -22,14 +23,12 @@ class Newest:
     """One frame, never a queue of them, so that what the line gets is what is there now.
 
     Args:
-        give: hands a frame to the line; takes one of ``free``.
+        give: hands a frame to the line, with the want that it answers and what was counted; takes one of ``free``.
         free: slots of the ring.
         wants: what the line wants already, each ``(number, at_ns)``: a frame that was not captured before ``at_ns``.
     """
 
-    def __init__(
-        self, give: Callable[[Arrival, int], None], free: deque[int], wants: Iterable[tuple[int, int]] = ()
-    ) -> None:
+    def __init__(self, give: Give, free: deque[int], wants: Iterable[tuple[int, int]] = ()) -> None:
         self._give, self._free = give, free
         self._wants = dict(wants)
         self._frame: Arrival | None = None
@@ -61,9 +60,7 @@ class Newest:
     def counted(self) -> dict[str, int]:
         """Frames that came and that nobody wanted, since this was asked last."""
         with self._lock:
-            told = {"captured": self._captured, "dropped": self._dropped}
-            self._captured = self._dropped = 0
-        return told
+            return self._count()
 
     def _hand_out(self) -> None:
         if self._frame is None or not self._wants or not self._free:
@@ -72,14 +69,19 @@ class Newest:
         if self._frame.captured_ns >= at_ns:
             frame, self._frame = self._frame, None
             del self._wants[number]
-            self._give(frame, number)
+            self._give(frame, number, self._count())
+
+    def _count(self) -> dict[str, int]:
+        told = {"captured": self._captured, "dropped": self._dropped}
+        self._captured = self._dropped = 0
+        return told
 
 
 def give_newest(channel: Channel, source: Source, newest: Newest, obey: Callable[[Mapping[str, Any]], None]) -> None:
     """Until the line process is gone.
 
-    Sends ``{"open": true}`` with the first frame, then frames with the number of the want that each answers, and
-    ``{"captured", "dropped"}`` as counts since the last such message, a few times a second.
+    Sends ``{"open": true}`` with the first frame, then frames with the ``"want"`` that each answers; ``"captured"`` and
+    ``"dropped"``, with each frame and a few times a second, count what came since they were told last.
     """
     capture = _Capture(channel, source, newest)
     threading.Thread(target=capture.run, daemon=True).start()

@@ -45,8 +45,8 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
         obey(first["keep"])
     if source.live:
 
-        def give(arrival: Arrival, want: int) -> None:
-            channel.send({**_told(arrival, ring, free), "want": want})
+        def give(arrival: Arrival, want: int, counted: dict[str, int]) -> None:
+            channel.send({**_told(arrival, ring, free), "want": want, **counted})
 
         give_newest(channel, source, Newest(give, free, first["wants"]), obey)
     else:
