@@ -1,7 +1,7 @@
 """Pictures of parts with a label on them, a tiny detector that really finds it, and a chain that reads it.
 
-A blue cell marks a label; the text of ``tiny_text`` follows at its right. A white cell is a scratch. Frames are twice as
-large as what the detector sees.
+A blue cell marks a label; the text of ``tiny_text`` follows at its right. A white cell is a scratch. Frames are twice
+as large as what the detector sees.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CHAIN: list[dict[str, Any]] = [
 
 
 def finder() -> onnx.ModelProto:
-    """A box a cell: of a label the text beside it, of a scratch the cell. ``detections: float[1, 64, 6]`` each twice."""
+    """Two boxes a cell, the text beside a label and a scratch: ``float[1, 128, 6]``."""
     weights = np.array([[-15, -15, 30], [12, 12, 12]], np.float32).reshape(2, 3, 1, 1)
     y, x = (grid.ravel() * np.float32(CELL) for grid in np.meshgrid(*[np.arange(CELLS)] * 2, indexing="ij"))
     label = np.stack([x + CELL, y, x + 5 * CELL, y + CELL], axis=1)

@@ -12,7 +12,7 @@ import pytest
 from edgemill_core.errors import InputError
 from edgemill_core.picture_input import Colour, PictureInput, Region, Resize, ResizeMethod
 from edgemill_core.verdict import Decision, Verdict
-from edgemill_runtimes.frames import decode, encode_png, prepare, read_picture
+from edgemill_runtimes.frames import crop, decode, encode_png, prepare, read_picture
 from edgemill_runtimes.frames.annotate import annotate
 from edgemill_runtimes.machine import this_machine
 
@@ -28,6 +28,14 @@ def test_png_goes_round_without_loss() -> None:
 def test_bytes_that_are_no_picture_are_refused(content: bytes) -> None:
     with pytest.raises(InputError, match="cannot be decoded"):
         decode(content)
+
+
+@pytest.mark.parametrize("rotate", [0, 90, 180, 270, 360])
+def test_a_crop_is_turned_clockwise(rotate: int) -> None:
+    cut = crop(FRAME, Region(x=3, y=2, width=9, height=5), rotate)
+    code = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}.get(rotate)
+    plain = FRAME[2:7, 3:12]
+    np.testing.assert_array_equal(cut, plain if code is None else cv2.rotate(plain, code))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif", ".webp"])
