@@ -16,7 +16,7 @@ from tiny_labels import write_parts
 
 from edgemill_agent.ledger import LedgerView
 from edgemill_converters.chaining import ChainResult
-from edgemill_core.bundle import open_bundle
+from edgemill_core.bundle import Manifest, open_bundle, write_bundle
 from edgemill_core.ledger import Kind
 from edgemill_runtimes.frames import read_picture
 
@@ -98,6 +98,21 @@ def test_thresholds_of_a_box_are_proved_stage_by_stage_and_from_end_to_end(label
         "find/onnxruntime",
         "read/onnxruntime",
     ]
+
+
+def test_a_chain_that_is_not_proved_as_a_whole_judges_nothing(labels: Box, chained: ChainResult) -> None:
+    """Every engine answers as it did; only the whole is said to have decided otherwise."""
+    assert chained.bundle is not None
+    shutil.copytree(chained.bundle.folder, labels.folder / "copy")
+    raw = json.loads((labels.folder / "copy" / "manifest.json").read_text())
+    raw["chain"]["golden"]["decisions"]["onnxruntime"][0] = "uncertain"
+    write_bundle(labels.folder / "copy", Manifest.model_validate(raw), labels.folder / "altered")
+    labels.settings["stations"][0] |= {"bundle": "altered", "tune": LENIENT}
+    agent = labels.start()
+    _, err = agent.communicate(timeout=PATIENCE_S)
+    assert agent.returncode not in (0, None)
+    assert "not proved with the station's own settings: labels (chain/onnxruntime)" in err
+    assert not labels.verdicts()
 
 
 @pytest.mark.parametrize("own", [{"min_confidence": 0.4}, {"write": {"min_confidence": 0.4}}])

@@ -18,11 +18,13 @@ import edgemill
 from edgemill_converters.build import build
 from edgemill_converters.chaining import ChainResult, build_chain, read_chain_recipe
 from edgemill_converters.chaining.bundling import GOLDEN_FRAMES, golden_indices
+from edgemill_converters.chaining.sources import shared_runtimes
 from edgemill_converters.result import BuildResult
 from edgemill_core.bundle import Bundle, Manifest, describe_files, open_bundle, write_bundle
 from edgemill_core.chain import Stage
 from edgemill_core.durable import canonical_json
 from edgemill_core.errors import BudgetError, BundleError, EdgemillError, EngineError, InputError, RecipeError
+from edgemill_core.picture_input import Region
 from edgemill_core.verdict import Decision, Verdict
 from edgemill_runtimes.frames import encode_png, read_picture
 from edgemill_runtimes.pipeline import ChainPipeline, open_chain, open_pipeline
@@ -311,6 +313,53 @@ def test_what_is_no_frame_is_refused(chained: ChainResult, frame: Any) -> None:
             inspect(frame)
         with pytest.raises(InputError, match="takes something else"):
             inspect({"a": 1.0})
+
+
+def test_a_region_that_a_later_model_was_built_with_does_not_apply_to_crops(chained: ChainResult) -> None:
+    assert chained.bundle is not None
+    find, read = chained.bundle.alone()
+    elsewhere = read.model.input.model_copy(update={"region": Region(x=500, y=500, width=32, height=8)})
+    model = read.model.model_copy(update={"input": elsewhere})
+    moved = Bundle(read.folder, read.manifest.model_copy(update={"models": (model,)}))
+    stages = [Stage(name="find"), Stage(name="read", crops_of="find", classes=("label",))]
+    with open_chain(stages, [find, moved], "openvino") as inspect:
+        assert reads(inspect(part(AB, [], RNG))) == ["AB"]
+
+
+def test_boxes_are_shares_of_the_region_that_the_finder_looks_at(chained: ChainResult) -> None:
+    """The same part beside others: the finder looks at its own region, and the crop is cut from the whole picture."""
+    assert chained.bundle is not None
+    find, read = chained.bundle.alone()
+    declared = find.model.input.model_copy(update={"region": Region(x=100, y=30, width=128, height=128)})
+    model = find.model.model_copy(update={"input": declared})
+    moved = Bundle(find.folder, find.manifest.model_copy(update={"models": (model,)}))
+    frame = np.zeros((200, 300, 3), np.uint8)
+    frame[30:158, 100:228] = part([((2, 3), "BA")], [], RNG)
+    stages = [Stage(name="find"), Stage(name="read", crops_of="find", classes=("label",))]
+    with open_chain(stages, [moved, read], "onnxruntime") as inspect:
+        verdict = inspect(frame)
+    assert reads(verdict) == ["BA"]
+    assert verdict.reading["stages"]["read"]["seen"][0]["box"] == [0.49333, 0.39, 0.70667, 0.47]  # type: ignore[index]
+
+
+def test_runtimes_are_ordered_by_their_ranks_in_the_stages(recipe: Callable[..., Path], chained: ChainResult) -> None:
+    def ranked(*orders: tuple[str, ...]) -> tuple[str, ...]:
+        assert chained.bundle is not None
+        bundles = []
+        for one, order in zip(chained.bundle.alone(), orders, strict=True):
+            variants = tuple(one.model.variants[0].model_copy(update={"runtime": runtime}) for runtime in order)
+            model = one.model.model_copy(update={"variants": variants})
+            bundles.append(Bundle(one.folder, one.manifest.model_copy(update={"models": (model,)})))
+        return shared_runtimes(asked, bundles)
+
+    asked = read_chain_recipe(recipe())
+    assert ranked(("a", "b"), ("a", "b")) == ("a", "b")
+    assert ranked(("a", "b"), ("b", "a")) == ("a", "b")
+    assert ranked(("a", "b", "c"), ("c", "b", "a")) == ("a", "b", "c")
+    assert ranked(("b", "a", "c"), ("c", "b", "d")) == ("b", "c")
+    assert ranked(("a", "c", "b"), ("b", "a", "c")) == ("a", "b", "c")
+    asked = read_chain_recipe(recipe(runtimes=["c", "b"]))
+    assert ranked(("a", "b", "c"), ("a", "b", "c")) == ("b", "c")
 
 
 def test_a_crop_of_a_crop_is_cut_from_the_picture_as_it_came(chained: ChainResult) -> None:
