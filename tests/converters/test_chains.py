@@ -27,7 +27,7 @@ from edgemill_core.errors import BudgetError, BundleError, EdgemillError, Engine
 from edgemill_core.picture_input import Region
 from edgemill_core.verdict import Decision, Verdict
 from edgemill_runtimes.frames import encode_png, read_picture
-from edgemill_runtimes.pipeline import ChainPipeline, open_chain, open_pipeline
+from edgemill_runtimes.pipeline import ChainPipeline, ModelPipeline, open_chain, open_pipeline
 from edgemill_runtimes.proof import frames_hold, prove_all
 
 pytestmark = pytest.mark.slow
@@ -259,6 +259,27 @@ def test_the_best_runtime_is_taken_and_all_stages_run_on_it(chained: ChainResult
         open_pipeline(chained.bundle, "tensorrt")
 
 
+def test_every_engine_is_warmed_up_and_closed(chained: ChainResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert chained.bundle is not None
+    done: list[str] = []
+    for what in ("warm_up", "close"):
+        monkeypatch.setattr(ModelPipeline, what, lambda self, what=what: done.append(what))
+    with open_pipeline(chained.bundle) as inspect:
+        inspect.warm_up()
+    assert done == ["warm_up", "warm_up", "close", "close"]
+    find, read = chained.bundle.alone()
+    one = Stage(name="find")
+    with pytest.raises(EngineError):
+        open_chain([one, one], [find, _only(read, "openvino")], "onnxruntime")
+    assert done[4:] == ["close"]
+
+
+def _only(bundle: Bundle, runtime: str) -> Bundle:
+    variants = tuple(one for one in bundle.model.variants if one.runtime == runtime)
+    model = bundle.model.model_copy(update={"variants": variants})
+    return Bundle(bundle.folder, bundle.manifest.model_copy(update={"models": (model,)}))
+
+
 def test_the_next_runtime_is_taken_where_the_best_is_not_installed(
     chained: ChainResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -487,6 +508,15 @@ def test_a_frame_that_is_judged_otherwise_fails_the_proof_of_the_whole(bundle: B
         assert [proof.holds for proof in proofs.values()] == [True, True, False]
         assert proofs["chain/openvino"].changed == 1
         assert prove_all(inspect, spoiled, allowed=1)["chain/openvino"].holds
+
+
+@pytest.mark.parametrize("stage", [0, 1])
+def test_pre_processing_of_any_stage_that_differs_is_found(bundle: Bundle, stage: int) -> None:
+    def change(raw: dict[str, Any]) -> None:
+        raw["models"][stage]["golden"]["prepared"][0] = "0" * 64
+
+    assert frames_hold(bundle)
+    assert not frames_hold(resealed(bundle, change))
 
 
 def test_golden_frames_that_do_not_belong_together_are_refused(bundle: Bundle) -> None:

@@ -183,3 +183,21 @@ def test_this_machine_can_be_told_without_any_file(tmp_path: Path) -> None:
     assert machine.cores >= 1
     assert machine.memory_mb > 0
     assert "numpy" in machine.parts
+
+
+@pytest.mark.parametrize(("rotate", "corner"), [(0, (60, 70)), (90, (60, 110)), (180, (140, 110)), (270, (140, 70))])
+def test_what_was_found_in_a_crop_is_drawn_where_it_is(tmp_path: Path, rotate: int, corner: tuple[int, int]) -> None:
+    """A finding that begins at the crop's top left, as the model saw it, which may be turned."""
+    finding = {"class": "hole", "score": 0.9, "box": [0.0, 0.0, 0.5, 0.5], "area": 0.25}
+    box = {"of": "label", "score": 0.9, "box": [60 / 400, 170 / 300, 140 / 400, 210 / 300], "rotate": rotate}
+    seen = {**box, "decision": "pass", "confidence": 0.9, "reading": {"found": {"hole": 1}, "findings": [finding]}}
+    small = {**box, "box": [0.9, 0.9, 0.9, 0.9], "too_small": True}
+    verdict = Verdict(Decision.PASS, reading={"stages": {"look": {"seen": [seen, small], "found": 2}}})
+    annotate(np.zeros((300, 400, 3), np.uint8), None, verdict, tmp_path / "a.png")
+    drawn = read_picture(tmp_path / "a.png")
+    x, y = corner[0], corner[1] + 100
+    inwards = (1 if x == 60 else -1, 1 if y == 170 else -1)
+    assert (drawn[y, x + 4 * inwards[0]] == (200, 60, 160)).all()
+    assert (drawn[y + 4 * inwards[1], x] == (200, 60, 160)).all()
+    assert (drawn[190, 100] == (200, 60, 160)).all()
+    assert drawn[262:290, 350:].any()
