@@ -15,11 +15,10 @@ from edgemill_core.picture_quality import PictureQuality
 from edgemill_core.processes.channel import Channel
 from edgemill_core.processes.child_main import child_main
 from edgemill_core.row_input import RowInput
-from edgemill_core.tasks import tuned
 from edgemill_core.verdict import Verdict
 from edgemill_runtimes.frames.quality import QualityGate
-from edgemill_runtimes.pipeline import Pipeline, open_pipeline, variant_for
-from edgemill_runtimes.proof import prove_open
+from edgemill_runtimes.pipeline import Pipeline, engines_of, open_pipeline
+from edgemill_runtimes.proof import prove_all
 
 
 def work(channel: Channel, first: Mapping[str, Any]) -> None:
@@ -38,7 +37,7 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
     gate = QualityGate(PictureQuality.model_validate(first["quality"])) if first["quality"] else None
     with open_pipeline(bundle, first["runtime"]) as pipeline:
         own = _proved(pipeline, bundle, first["tune"], first["prove"])
-        pipeline.engine.warm_up()
+        pipeline.warm_up()
         channel.send({"ready": {**_facts(pipeline, bundle), **own}})
         while (asked := channel.receive()) is not None:
             channel.send({"number": asked["number"], **_answer(pipeline, gate, ring, asked)})
@@ -63,6 +62,7 @@ def _facts(pipeline: Pipeline, bundle: Bundle) -> dict[str, Any]:
         "digest": bundle.manifest.content_digest,
         "runtime": facts.runtime,
         "device": facts.device,
+        **({"stages": engines_of(bundle, facts.runtime)} if bundle.chain else {}),
     }
 
 
@@ -71,17 +71,19 @@ def _proved(pipeline: Pipeline, bundle: Bundle, own: Mapping[str, Any], always: 
     if not own and not always:
         return {}
     if own:
-        pipeline.task = tuned(bundle.task, own)
-    proof = prove_open(pipeline, bundle, variant_for(bundle, pipeline.engine.runtime))
-    if not proof.holds:
-        whose = " with the station's own settings" if own else ""
-        raise EngineError(
-            f"the engine is not proved{whose}: {bundle.manifest.name}",
-            expected=f"{proof.samples} golden samples decided as at build, outputs within {proof.tolerance:g}",
-            got=f"{proof.changed} decided otherwise, outputs up to {proof.largest_difference:.4g} apart",
-            fix="run `edgemill check` on this box; the bundle must decide here as it did on the bench",
-        )
-    return {**({"tune": dict(own)} if own else {}), "proof": proof.as_dict()}
+        pipeline.tune(own)
+    proofs = list(prove_all(pipeline, bundle).values())
+    for proof in proofs:
+        if not proof.holds:
+            whose = " with the station's own settings" if own else ""
+            raise EngineError(
+                f"the engine is not proved{whose}: {bundle.manifest.name} ({proof.variant})",
+                expected=f"{proof.samples} golden samples decided as at build, outputs within {proof.tolerance:g}",
+                got=f"{proof.changed} decided otherwise, outputs up to {proof.largest_difference:.4g} apart",
+                fix="run `edgemill check` on this box; the bundle must decide here as it did on the bench",
+            )
+    stages = {"stage_proofs": [proof.as_dict() for proof in proofs[:-1]]} if bundle.chain else {}
+    return {**({"tune": dict(own)} if own else {}), "proof": proofs[-1].as_dict(), **stages}
 
 
 def _answer(pipeline: Pipeline, gate: QualityGate | None, ring: FrameRing, asked: Mapping[str, Any]) -> dict[str, Any]:
