@@ -248,6 +248,8 @@ class StationSettings(Strict):
         trigger: what says that a part is there; if not said, a picture is a part.
         outputs: where verdicts go besides the ledger.
         alarm_after: late parts in a row after which the line is told.
+        mode: an engine that is quick over one part, or, ``throughput``, at several parts at once: more parts in the
+            same time, each of which takes longer.
         swap: how a new engine takes over.
         shadow: a challenger, which sees the same parts; what it says goes into the ledger and nowhere else.
         products: engines by the controller's number of the product; ``bundle``, ``runtime`` and ``tune`` above are
@@ -268,6 +270,7 @@ class StationSettings(Strict):
     trigger: TriggerSettings | None = None
     outputs: tuple[OutputSettings, ...] = ()
     alarm_after: Annotated[int, Field(ge=1, le=1000)] = 3
+    mode: Literal["latency", "throughput"] = "latency"
     swap: SwapSettings = SwapSettings()
     shadow: EngineChoice | None = None
     products: dict[Annotated[int, Field(ge=0, le=0xFFFF_FFFF)], EngineChoice] = Field(default_factory=dict)

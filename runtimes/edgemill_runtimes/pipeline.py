@@ -10,6 +10,7 @@ from edgemill_core.bundle import Bundle, VariantEntry
 from edgemill_core.chain import Stage
 from edgemill_core.errors import EdgemillError, EngineError, MissingPartError
 from edgemill_runtimes.engines import EngineSettings, load
+from edgemill_runtimes.engines.settings import Mode
 from edgemill_runtimes.pipelines import ChainPipeline, ModelPipeline, OpenStage, Pipeline
 
 if TYPE_CHECKING:
@@ -32,8 +33,11 @@ def open_pipeline(
     runtime: str | None = None,
     settings: EngineSettings | None = None,
     isolated: bool | Isolation = False,
+    mode: Mode = "latency",
 ) -> Pipeline:
     """Load the bundle's best variant, or the one for ``runtime``; ``isolated`` as for ``load``.
+
+    ``mode`` says what an engine is tuned for, on the variant's own device; ``settings`` say all of it.
 
     Without ``runtime`` those of the manifest are tried in its order, best first; only a runtime that is *not
     installed* is passed over, and if none is left the error names them all. All stages of a chain run on one runtime.
@@ -46,7 +50,7 @@ def open_pipeline(
     missing: list[EdgemillError] = []
     for variant in variants:
         try:
-            return _pipeline(bundle, variant, settings, isolated)
+            return _pipeline(bundle, variant, settings or EngineSettings(variant.device, mode=mode), isolated)
         except MissingPartError as error:
             if runtime is not None:
                 raise
@@ -113,9 +117,7 @@ def open_chain(
     return ChainPipeline(opened)
 
 
-def _pipeline(
-    bundle: Bundle, variant: VariantEntry, settings: EngineSettings | None, isolated: bool | Isolation
-) -> Pipeline:
+def _pipeline(bundle: Bundle, variant: VariantEntry, settings: EngineSettings, isolated: bool | Isolation) -> Pipeline:
     if bundle.chain is not None:
         return open_chain(bundle.chain.stages, bundle.alone(), variant.runtime, settings, isolated)
     return open_model(bundle, variant, settings, isolated)

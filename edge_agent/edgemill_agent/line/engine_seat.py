@@ -1,9 +1,10 @@
-"""One engine worker of a station: what it runs, which part it has, and how long it may take."""
+"""One engine worker of a station: what it runs, which parts it has, and how long it may take."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from edgemill_agent.line.part import Part
@@ -24,15 +25,15 @@ class Hears(Protocol):
     def engine_answered(self, seat: EngineSeat, part: Part, message: Mapping[str, Any]) -> None:
         """What it makes of the part that it was asked about."""
 
-    def engine_ended(self, seat: EngineSeat, part: Part | None) -> None:
-        """It died, over ``part`` if it had one; it is started again."""
+    def engine_ended(self, seat: EngineSeat, parts: Sequence[Part]) -> None:
+        """It died, over these parts; it is started again."""
 
     def engine_refused(self, seat: EngineSeat, error: EngineError) -> None:
         """It cannot be started at all."""
 
 
 class EngineSeat:
-    """An engine worker, one part at a time.
+    """An engine worker. It answers in the order in which it was asked.
 
     Args:
         name: of its process.
@@ -49,7 +50,7 @@ class EngineSeat:
         ready: it may be asked.
         worked: it was ready once.
         engine_id: short digest of what runs here with which settings; its verdicts and its start carry it.
-        asked: the part that it has.
+        asked: the parts that it has.
     """
 
     def __init__(
@@ -68,7 +69,8 @@ class EngineSeat:
         self.ready = self.worked = False
         self.facts: Mapping[str, Any] = {}
         self.engine_id = ""
-        self.asked: Part | None = None
+        self.asked: deque[Part] = deque()
+        self._depth = 1
         self._station, self._ring, self._prove = station, ring, prove
         self._hears, self._tell = hears, tell
         self._hang: asyncio.TimerHandle | None = None
@@ -80,26 +82,38 @@ class EngineSeat:
         """Until ``stop``."""
         await self.child.keep(self._said, self._ended)
 
+    def has_room(self, part: Part) -> bool:
+        """Whether it may be asked about ``part`` now. What an engine died over before is asked alone."""
+        if not self.asked:
+            return self.ready
+        return self.ready and len(self.asked) < self._depth and not part.tries and self.asked[-1].tries == 1
+
     def ask(self, part: Part) -> None:
         """Ask about a part whose frame or numbers are here."""
-        self.asked = part
-        self._watch(self._station.hang_ms, "gave no answer")
+        self.asked.append(part)
+        if len(self.asked) == 1:
+            self._watch(self._station.hang_ms, "gave no answer")
         what = {"slot": part.slot, "shape": part.shape} if part.fields is None else {"fields": part.fields}
         self.child.send({"number": part.number, **what, "context": dict(part.context)})
 
-    def stop(self) -> Part | None:
-        """End it for good; returns the part that it had, which it will not answer any more."""
+    def stop(self) -> Sequence[Part]:
+        """End it for good; returns the parts that it had, which it will not answer any more."""
         self._gone, self.ready = True, False
         self._unwatch()
         self.child.stop()
-        part, self.asked = self.asked, None
-        return part
+        return self._let_go()
+
+    def _let_go(self) -> Sequence[Part]:
+        parts = tuple(self.asked)
+        self.asked.clear()
+        return parts
 
     def _first(self) -> dict[str, Any]:
         self._watch(self._station.start_ms, "was not ready")
         station, quality = self._station, self._station.quality
         return {
             **self.choice.model_dump(mode="json"),
+            "mode": station.mode,
             "prove": self._prove,
             "quality": quality.model_dump(mode="json") if quality else None,
             "gives": station.source.gives,
@@ -116,11 +130,14 @@ class EngineSeat:
             identity = sha256_bytes(canonical_json({key: message["ready"].get(key) for key in _IDENTITY}))
             self.engine_id = identity[:12]
             self.facts = {**message["ready"], "engine": self.engine_id}
+            self._depth = message["depth"]
             self._hears.engine_ready(self)
         elif "refused" in message:
             self._refused(message["refused"])
-        elif self.asked is not None and message["number"] == self.asked.number:
-            part, self.asked = self.asked, None
+        elif self.asked and message["number"] == self.asked[0].number:
+            part = self.asked.popleft()
+            if self.asked:
+                self._watch(self._station.hang_ms, "gave no answer")
             self._hears.engine_answered(self, part, message)
 
     def _refused(self, error: Mapping[str, str]) -> None:
@@ -136,8 +153,7 @@ class EngineSeat:
         self.ready = False
         self._unwatch()
         if not self._gone:
-            part, self.asked = self.asked, None
-            self._hears.engine_ended(self, part)
+            self._hears.engine_ended(self, self._let_go())
 
     def _watch(self, milliseconds: int, what: str) -> None:
         """Kill the engine unless it says something in time."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -34,8 +34,8 @@ class Owner(Protocol):
     def judged(self, part: Part, message: Mapping[str, Any], engine_id: str) -> None:
         """What an engine makes of a part."""
 
-    def unjudged(self, part: Part) -> None:
-        """The engine died over it."""
+    def unjudged(self, parts: Sequence[Part]) -> None:
+        """The engine died over these."""
 
     def shadowed(self, part: Part) -> None:
         """The challenger is done with it, or gave it up."""
@@ -73,7 +73,7 @@ class _Coming:
 
 
 class Engines:
-    """Never more than one engine judges at a time, and never more than two are there besides the challenger.
+    """Never does more than one engine judge at a time, and never more than two are there besides the challenger.
 
     Args:
         settings: of the station.
@@ -119,9 +119,9 @@ class Engines:
         return self._restarts + sum(seat.child.restarts for seat in self._running.values())
 
     @property
-    def asked(self) -> tuple[Part, ...]:
-        """Parts that an engine is at, a challenger's too."""
-        return tuple(seat.asked for seat in self.seats if seat.asked is not None)
+    def busy(self) -> bool:
+        """Whether an engine is at a part, the challenger too."""
+        return any(seat.asked for seat in self.seats)
 
     @property
     def ready(self) -> bool:
@@ -137,19 +137,20 @@ class Engines:
         finally:
             self._watch.cancel()
             for seat in self.seats:
-                if (part := seat.stop()) is not None:
-                    self._owner.unjudged(part)
+                self._owner.unjudged(seat.stop())
             await asyncio.gather(*self._running, self._watch, return_exceptions=True)
 
     @property
     def at_work(self) -> bool:
-        """Whether a part is being judged; the next one waits, so that verdicts keep the order of the parts."""
-        return any(seat is not None and seat.asked is not None for seat in (self.active, self.previous))
+        """Whether a part is being judged; what needs no engine waits, so that verdicts keep the order of the parts."""
+        return any(seat is not None and seat.asked for seat in (self.active, self.previous))
 
     def free_for(self, part: Part) -> EngineSeat | None:
-        """The engine that can be asked about ``part`` now, while none is at work."""
+        """The engine that can be asked about ``part`` now; none while another one is at work."""
         judging = [seat for seat in (self.active, self.previous) if seat is not None]
-        return next((seat for seat in judging if seat.ready and part.product in seat.products), None)
+        able = (seat for seat in judging if seat.has_room(part) and part.product in seat.products)
+        seat = next(able, None)
+        return None if seat is None or any(other.asked for other in judging if other is not seat) else seat
 
     def will_judge(self, part: Part) -> bool:
         """Whether an engine for this part's product is there, or on its way."""
@@ -171,7 +172,7 @@ class Engines:
         seat = self.challenger
         if seat is None:
             return False
-        if not seat.ready or seat.asked is not None:
+        if not seat.ready or seat.asked:
             self.shadowing.skipped += 1
             return False
         seat.ask(part)
@@ -221,20 +222,17 @@ class Engines:
         self._owner.judged(part, message, seat.engine_id)
         self._look()
 
-    def engine_ended(self, seat: EngineSeat, part: Part | None) -> None:
+    def engine_ended(self, seat: EngineSeat, parts: Sequence[Part]) -> None:
         """See ``Hears``."""
         if seat is self.newcomer:
             self._drop_newcomer("it ended before it was ready", said=True)
         elif seat is self.challenger:
-            self.shadowing.skipped += part is not None
-            if part is not None:
-                self._owner.shadowed(part)
+            self._give_up_shadow(parts)
         elif seat is self.previous:
             self._end_previous()
         else:
             self._tell(f"{seat.child.name} ended; it is started again")
-            if part is not None:
-                self._owner.unjudged(part)
+            self._owner.unjudged(parts)
             if self._trial is not None:
                 self._fall_back("it ended")
         self._owner.engines_changed()
@@ -328,14 +326,13 @@ class Engines:
         if self.previous is None:
             return
         broken, self.active, self.previous = self.active, self.previous, None
-        part = broken.stop()
+        parts = broken.stop()
         self.active.child.name = f"{self._settings.name}/engine"
         self._tell(f"the new engine fell back to the one before: {why}")
         self._note("fell back", why, {"from": _told(broken), "to": _told(self.active)})
         self._changed()
         self._record(Kind.START, self.active.facts)
-        if part is not None:
-            self._owner.unjudged(part)
+        self._owner.unjudged(parts)
         self._owner.engines_changed()
 
     def _drop_newcomer(self, why: str, said: bool = False) -> None:
@@ -350,14 +347,17 @@ class Engines:
 
     def _end_previous(self) -> None:
         if self.previous is not None:
-            part = self.previous.stop()
+            parts = self.previous.stop()
             self.previous, self._trial = None, None
-            if part is not None:
-                self._owner.unjudged(part)
+            self._owner.unjudged(parts)
 
     def _end_challenger(self) -> None:
         challenger, self.challenger = self.challenger, None
-        if challenger is not None and (part := challenger.stop()) is not None:
+        if challenger is not None:
+            self._give_up_shadow(challenger.stop())
+
+    def _give_up_shadow(self, parts: Sequence[Part]) -> None:
+        for part in parts:
             self.shadowing.skipped += 1
             self._owner.shadowed(part)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,7 @@ class Station:
             for task in tasks:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
-            for part in (*self._waiting, *self.engines.asked):
+            for part in self._waiting:
                 part.disarm()
             self._keeper.give_up()
             os.close(self._ring)
@@ -286,8 +286,8 @@ class Station:
             self._look_whether_over()
 
     def _feed(self) -> None:
-        """Give the engine its next part, and verdicts to those at the head that need no engine."""
-        while self._waiting and not self.engines.at_work:
+        """Give the engine its next parts, and verdicts to those at the head that need no engine."""
+        while self._waiting:
             part = self._waiting[0]
             if part.number is None or not (part.here or part.done):
                 return
@@ -295,13 +295,11 @@ class Station:
                 self._owed += not part.here and self._wanted is None
                 self._waiting.popleft()
                 self._give_back(part)
-            elif part.fault or part.tries >= _TRIES:
+            elif why := self._why_no_engine(part):
+                if self.engines.at_work:
+                    return  # what came before it has its verdict first
                 self._waiting.popleft()
-                self._safe(part, part.fault or f"the engine worker died {part.tries} times over this part")
-                self._give_back(part)
-            elif not self.engines.will_judge(part):
-                self._waiting.popleft()
-                self._safe(part, f"there is no engine for product {part.product}")
+                self._safe(part, why)
                 self._give_back(part)
             elif engine := self.engines.free_for(part):
                 self._waiting.popleft()
@@ -309,6 +307,14 @@ class Station:
                 engine.ask(part)
             else:
                 return
+
+    def _why_no_engine(self, part: Part) -> str:
+        """Why no engine is asked about it; empty if one is."""
+        if part.fault:
+            return part.fault
+        if part.tries >= _TRIES:
+            return f"the engine worker died {part.tries} times over this part"
+        return "" if self.engines.will_judge(part) else f"there is no engine for product {part.product}"
 
     def engines_changed(self) -> None:
         """An engine is ready, or none is any more."""
@@ -328,9 +334,9 @@ class Station:
         self._feed()
         self._look_whether_over()
 
-    def unjudged(self, part: Part) -> None:
-        """The engine died over it: the next one gets it."""
-        self._waiting.appendleft(part)
+    def unjudged(self, parts: Sequence[Part]) -> None:
+        """The engine died over these: the next one gets them."""
+        self._waiting.extendleft(reversed(parts))
 
     def shadowed(self, part: Part) -> None:
         """The challenger is done with it."""
@@ -474,6 +480,6 @@ class Station:
 
     def _look_whether_over(self) -> None:
         frames = self._frames and self._trigger is None
-        under_way = frames or self._waiting or self.engines.asked or self._untold or self._keeper.busy
+        under_way = frames or self._waiting or self.engines.busy or self._untold or self._keeper.busy
         if self._source_over and not under_way:
             self._ended.set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Protocol, Union
@@ -52,6 +52,18 @@ class Pipeline(ABC):
             InputError: the picture cannot be read or is too small; the numbers are not those that the model takes; or
                 the model takes the one and got the other.
         """
+
+    @property
+    def depth(self) -> int:
+        """How many parts at once keep the engines busy."""
+        return 1
+
+    def begin(self, part: Part, context: Mapping[str, str] = NOTHING_KNOWN) -> Callable[[], Verdict]:
+        """Begin with one part, as ``__call__``; what this gives waits for the verdict.
+
+        The part stays untouched until then.
+        """
+        return lambda: self(part, context)
 
     @property
     @abstractmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,16 @@ class ModelPipeline(Pipeline):
     def __call__(self, part: Part, context: Mapping[str, str] = NOTHING_KNOWN) -> Verdict:
         """Decide on one part, see ``Pipeline``."""
         return self.decide(self._prepared(part), context)
+
+    @property
+    def depth(self) -> int:
+        """How many parts at once keep the engine busy: one, if it is tuned for the time of one run."""
+        return self.engine.best_depth() if self.engine.settings.mode == "throughput" else 1
+
+    def begin(self, part: Part, context: Mapping[str, str] = NOTHING_KNOWN) -> Callable[[], Verdict]:
+        """Begin with one part, see ``Pipeline``."""
+        started, task = self.engine.start({self._input: self._prepared(part)}), self.task
+        return lambda: task.verdict(self.engine.finish(started), context)
 
     def _prepared(self, part: Part) -> Array:
         if isinstance(part, Mapping):
