@@ -97,7 +97,8 @@ class EvidenceSettings(Strict):
     """Which frames are kept beside the ledger, for people and for training.
 
     Attributes:
-        keep: any of ``pass``, ``reject``, ``uncertain``, ``late``, and a share of all parts such as ``1%``.
+        keep: any of ``pass``, ``reject``, ``uncertain``, ``late``, ``disputed`` (a challenger decided otherwise), and a
+            share of all parts such as ``1%``.
     """
 
     keep: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -106,15 +107,16 @@ class EvidenceSettings(Strict):
     @classmethod
     def _known(cls, keep: tuple[str, ...]) -> tuple[str, ...]:
         for word in keep:
-            if not re.fullmatch(r"pass|reject|uncertain|late|\d{1,2}(\.\d+)?%|100%", word):
-                raise ValueError(f"pass | reject | uncertain | late | a share such as 1%, not {word!r}")
+            if not re.fullmatch(r"pass|reject|uncertain|late|disputed|\d{1,2}(\.\d+)?%|100%", word):
+                raise ValueError(f"pass | reject | uncertain | late | disputed | a share such as 1%, not {word!r}")
         return keep
 
-    def wants(self, number: int, decision: str, late: bool) -> bool:
+    def wants(self, number: int, decision: str, late: bool, disputed: bool = False) -> bool:
         """Whether the frame of this part is kept. Of every 10,000 numbers, a share takes the same ones each time."""
         shares = [float(word[:-1]) for word in self.keep if word.endswith("%")]
         drawn = number * 7919 % 10_000 < 100 * max(shares, default=0.0)
-        return decision in self.keep or (late and "late" in self.keep) or drawn
+        said = {decision, *(["late"] if late else []), *(["disputed"] if disputed else [])}
+        return drawn or not said.isdisjoint(self.keep)
 
 
 class RetentionSettings(Strict):
@@ -124,7 +126,7 @@ class RetentionSettings(Strict):
         quota: bytes for ledger and kept frames together, e.g. ``4GiB``. When it runs out, metrics go first, then
             frames, then payloads of verdicts, the oldest first; each eviction is declared.
         headers: the chain itself, and with it every trace of a verdict.
-        payloads: verdicts with reasons and readings.
+        payloads: verdicts with reasons and readings, a challenger's too.
         metrics: what the box counted of itself.
         evidence: kept frames.
     """
@@ -138,8 +140,40 @@ class RetentionSettings(Strict):
     @property
     def ages(self) -> Ages:
         """In the ledger's words."""
-        kinds = {Kind.METRICS: self.metrics, Kind.EVIDENCE: self.evidence, Kind.VERDICT: self.payloads}
+        kinds = {
+            Kind.METRICS: self.metrics,
+            Kind.SHADOW: self.payloads,
+            Kind.EVIDENCE: self.evidence,
+            Kind.VERDICT: self.payloads,
+        }
         return Ages({kind: age.total_seconds() for kind, age in kinds.items()}, self.headers.total_seconds())
+
+
+class EngineChoice(Strict):
+    """What an engine worker runs.
+
+    Attributes:
+        bundle: its folder.
+        runtime: which of its variants; the best one that is installed if not said.
+        tune: settings of the bundle's task that this box has of its own; the engine is proved with them.
+    """
+
+    bundle: Path
+    runtime: str | None = None
+    tune: dict[str, Any] = Field(default_factory=dict)
+
+
+class SwapSettings(Strict):
+    """How one engine follows another while the line runs.
+
+    Attributes:
+        trial_parts: verdicts of the new engine after which the old one is ended; until then it is the way back.
+        max_memory: resident bytes of all engine workers of the station together; a new one that would take more is
+            ended before it judges anything. Not limited if not said.
+    """
+
+    trial_parts: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    max_memory: Annotated[ByteSize, Field(ge=1 << 20)] | None = None
 
 
 class StationSettings(Strict):
@@ -160,6 +194,10 @@ class StationSettings(Strict):
         trigger: what says that a part is there; if not said, a picture is a part.
         outputs: where verdicts go besides the ledger.
         alarm_after: late parts in a row after which the line is told.
+        swap: how a new engine takes over.
+        shadow: a challenger, which sees the same parts; what it says goes into the ledger and nowhere else.
+        products: engines by the controller's number of the product; ``bundle``, ``runtime`` and ``tune`` above are
+            for the time before the controller named one.
     """
 
     name: Name
@@ -176,6 +214,14 @@ class StationSettings(Strict):
     trigger: TriggerSettings | None = None
     outputs: tuple[OutputSettings, ...] = ()
     alarm_after: Annotated[int, Field(ge=1, le=1000)] = 3
+    swap: SwapSettings = SwapSettings()
+    shadow: EngineChoice | None = None
+    products: dict[Annotated[int, Field(ge=0, le=0xFFFF_FFFF)], EngineChoice] = Field(default_factory=dict)
+
+    @property
+    def engine(self) -> EngineChoice:
+        """What judges until another engine is asked for."""
+        return EngineChoice(bundle=self.bundle, runtime=self.runtime, tune=self.tune)
 
     @model_validator(mode="after")
     def _in_time(self) -> StationSettings:
@@ -183,6 +229,8 @@ class StationSettings(Strict):
             raise ValueError("a station with a trigger has a deadline_ms")
         if self.quality is not None and self.source.gives != "pictures":
             raise ValueError("quality is for a source that gives pictures")
+        if self.shadow is not None and self.source.slots < 2:
+            raise ValueError("a challenger holds a frame of its own: source.slots is 2 at least")
         return self
 
 
@@ -259,6 +307,8 @@ def _absolute(settings: AgentSettings, folder: Path) -> AgentSettings:
         station.model_copy(
             update={
                 "bundle": folder / station.bundle,
+                "shadow": _absolute_engine(station.shadow, folder) if station.shadow else None,
+                "products": {code: _absolute_engine(one, folder) for code, one in station.products.items()},
                 "source": _absolute_source(station.source, folder),
                 "quality": _absolute_quality(station.quality, folder),
             }
@@ -275,6 +325,10 @@ def _absolute(settings: AgentSettings, folder: Path) -> AgentSettings:
 def _absolute_source(source: SourceSettings, folder: Path) -> SourceSettings:
     named = {name: getattr(source, name) for name in ("folder", "rows", "labels")}
     return source.model_copy(update={name: folder / path for name, path in named.items() if path is not None})
+
+
+def _absolute_engine(choice: EngineChoice, folder: Path) -> EngineChoice:
+    return choice.model_copy(update={"bundle": folder / choice.bundle})
 
 
 def _absolute_quality(quality: PictureQuality | None, folder: Path) -> PictureQuality | None:

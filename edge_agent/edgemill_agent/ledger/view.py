@@ -119,10 +119,18 @@ class LedgerView:
         """The record of that number, unless there is none, or it was trimmed."""
         return self._record("SELECT position FROM header WHERE number = ? AND number > 0", number)
 
-    def start_before(self, position: int, station: str) -> Record | None:
-        """How the station's engine was started that gave the verdict at ``position``."""
+    def start_before(self, position: int, station: str, engine: str | None) -> Record | None:
+        """How the engine was started that gave the station's verdict at ``position``.
+
+        Args:
+            engine: its id, as the verdict names it; the last one that was started if it names none.
+        """
         query = "SELECT max(position) FROM header WHERE kind = ? AND station = ? AND position < ?"
-        return self._record(query, Kind.START.value, station, position)
+        while found := self._record(query, Kind.START.value, station, position):
+            if engine is None or (found.payload and found.payload.content().get("engine") == engine):
+                break
+            position = found.header.position
+        return found
 
     def kept_frame(self, file: str) -> Record | None:
         """The record of a frame that lies under ``file``, unless it was evicted."""

@@ -18,15 +18,19 @@ class Part:
     Attributes:
         arrived_ns: when it came, by the monotonic clock.
         count: the controller's; ``None`` where nothing counts.
+        product: what the controller said it makes when the part came; ``None`` where it says nothing.
         number: the ledger's; ``None`` until there is one.
         here: its frame, its fields or its fault has come.
         slot: of the frame ring; -1 where it has none.
         done: it has its verdict.
         body: of its record, once that is whole.
+        by_engine: an engine decided it.
+        disputed: the challenger decided otherwise.
     """
 
     arrived_ns: int
     count: int | None = None
+    product: int | None = None
     number: int | None = None
     here: bool = False
     item: str = ""
@@ -41,6 +45,8 @@ class Part:
     timer: asyncio.TimerHandle | None = None
     done: bool = False
     body: dict[str, Any] | None = None
+    by_engine: bool = False
+    disputed: bool = False
 
     def take(self, told: Mapping[str, Any]) -> None:
         """What the source worker says of it."""

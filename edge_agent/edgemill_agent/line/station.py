@@ -12,6 +12,7 @@ from typing import Any
 from edgemill_agent.clock import Clock
 from edgemill_agent.frame_ring import create_ring
 from edgemill_agent.ledger import Entry
+from edgemill_agent.line.engines import Engines
 from edgemill_agent.line.journal import Journal
 from edgemill_agent.line.keeper import Keeper, Kept
 from edgemill_agent.line.outputs import Outputs, Told
@@ -47,7 +48,6 @@ class Station:
     ) -> None:
         self.settings = settings
         self.account = StationAccount()
-        self.engine_facts: Mapping[str, Any] = {}
         self.refused: EngineError | None = None
         self._state = state
         self._journal = journal
@@ -63,11 +63,8 @@ class Station:
         self._owed = 0
         self._untold = 0
         self._late_in_a_row = 0
-        self._asked: Part | None = None
-        self._hang: asyncio.TimerHandle | None = None
-        self._ready = self._open = False
+        self._source_worked = self._open = False
         self._able = asyncio.Event()
-        self._worked: set[Child] = set()
         source = settings.source
         self._free = set(range(source.slots))
         self._ring = create_ring(source.slots, source.max_frame_bytes)
@@ -75,10 +72,7 @@ class Station:
         self.source = Child(
             f"{name}/source", f"{workers}.source_worker", self._first_for_source, [self._ring], silent_s, changed
         )
-        # Loading may hold the interpreter for long: the engine has limits of its own, start_ms and hang_ms.
-        self.engine = Child(
-            f"{name}/engine", f"{workers}.engine_worker", self._first_for_engine, [self._ring], None, changed
-        )
+        self.engines = Engines(settings, self._ring, self, self._note, tell, changed)
         self._keeper = Keeper(settings.name, journal, self.source, self._free_slot)
         say = self._say
         self._outputs = [Outputs(one, settings.deadline_ms, clock, say) for one in settings.outputs]
@@ -95,7 +89,7 @@ class Station:
             EngineError: the bundle cannot be used at all.
         """
         tasks = [
-            asyncio.create_task(self.engine.keep(self._engine_said, self._engine_ended)),
+            asyncio.create_task(self.engines.run()),
             asyncio.create_task(self._keep_source()),
             asyncio.create_task(self._number()),
             asyncio.create_task(self._keeper.run()),
@@ -108,17 +102,26 @@ class Station:
             await self._ended.wait()
         finally:
             self.source.stop()
-            self.engine.stop()
             for task in tasks:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
-            for part in (*self._waiting, *([self._asked] if self._asked else [])):
+            for part in (*self._waiting, *self.engines.asked):
                 part.disarm()
             self._keeper.give_up()
             os.close(self._ring)
         for error in (self.refused, *results):
             if isinstance(error, Exception):
                 raise error
+
+    @property
+    def children(self) -> tuple[Child, ...]:
+        """Its processes."""
+        return (self.source, *(seat.child for seat in self.engines.seats))
+
+    def use(self, settings: StationSettings) -> None:
+        """The settings were read again; only what can change while the station runs differs."""
+        self.settings = settings
+        self.engines.use(settings)
 
     def stop_source(self) -> None:
         """Take no more parts; ``run`` ends when those that are here have their verdicts, and their frames are kept."""
@@ -155,21 +158,9 @@ class Station:
             "keep": self._keeper.asked,
         }
 
-    def _first_for_engine(self) -> dict[str, Any]:
-        self._watch(self.settings.start_ms, "was not ready")
-        return {
-            "bundle": str(self.settings.bundle),
-            "runtime": self.settings.runtime,
-            "tune": self.settings.tune,
-            "quality": self.settings.quality.model_dump(mode="json") if self.settings.quality else None,
-            "gives": self.settings.source.gives,
-            "ring": self._ring,
-            "slot_bytes": self.settings.source.max_frame_bytes,
-        }
-
     def _source_said(self, message: dict[str, Any]) -> None:
         if "refused" in message:
-            self._refuse(message["refused"], self.source)
+            self._source_refused(message["refused"])
         elif "open" in message:
             self._open = True
             self._show_ready()
@@ -179,7 +170,7 @@ class Station:
             self._no_more = True
             self._pair()
         elif not self._source_over:
-            self._worked.add(self.source)
+            self._source_worked = True
             self._after = message["item"]
             self._free.discard(message["slot"])
             self._frames.append(message)
@@ -211,19 +202,23 @@ class Station:
         self.account.missed += parts
         self._say(f"{parts} parts were not judged: {why}")
         told = {"first": first, "last": last, "parts": parts, "why": why}
-        self._journal.put(Entry(Kind.MISSED, told, station=self.settings.name))
+        self._note(Kind.MISSED, told)
 
     def _show_ready(self) -> None:
         listening = self._trigger is None or self._trigger.connected
-        ready = self._ready and self._open and listening and not self._source_over
+        ready = self.engines.ready and self._open and listening and not self._source_over
         for one in self._outputs:
             one.show("ready", ready)
 
     def _say(self, what: str) -> None:
         self._tell(f"{self.settings.name}: {what}")
 
+    def _note(self, kind: Kind, told: Mapping[str, object]) -> None:
+        self._journal.put(Entry(kind, told, station=self.settings.name))
+
     def _expect(self, part: Part) -> None:
         """A part came: it needs a number, and its deadline runs."""
+        part.product = self.engines.product
         if self.settings.deadline_ms is not None:
             gone_s = (self._clock.monotonic_ns() - part.arrived_ns) / 1e9
             left = max(0.0, self.settings.deadline_ms / 1e3 - gone_s)
@@ -260,7 +255,7 @@ class Station:
 
     def _feed(self) -> None:
         """Give the engine its next part, and verdicts to those at the head that need no engine."""
-        while self._waiting and self._asked is None:
+        while self._waiting and not self.engines.at_work:
             part = self._waiting[0]
             if part.number is None or not (part.here or part.done):
                 return
@@ -272,86 +267,65 @@ class Station:
                 self._waiting.popleft()
                 self._safe(part, part.fault or f"the engine worker died {part.tries} times over this part")
                 self._give_back(part)
-            elif self._ready:
+            elif not self.engines.will_judge(part):
                 self._waiting.popleft()
-                self._ask(part)
+                self._safe(part, f"there is no engine for product {part.product}")
+                self._give_back(part)
+            elif engine := self.engines.free_for(part):
+                self._waiting.popleft()
+                part.tries += 1
+                engine.ask(part)
             else:
                 return
 
-    def _ask(self, part: Part) -> None:
-        self._asked = part
-        part.tries += 1
-        self._watch(self.settings.hang_ms, "gave no answer")
-        what = {"slot": part.slot, "shape": part.shape} if part.fields is None else {"fields": part.fields}
-        self.engine.send({"number": part.number, **what, "context": dict(part.context)})
-
-    def _watch(self, milliseconds: int, what: str) -> None:
-        """Kill the engine unless it says something in time."""
-        self._unwatch()
-        self._hang = asyncio.get_running_loop().call_later(milliseconds / 1e3, self._hangs, milliseconds, what)
-
-    def _unwatch(self) -> None:
-        if self._hang is not None:
-            self._hang.cancel()
-            self._hang = None
-
-    def _hangs(self, milliseconds: int, what: str) -> None:
-        self._tell(f"{self.engine.name} {what} for {milliseconds} ms; it is killed")
-        self.engine.kill()
-
-    def _engine_said(self, message: dict[str, Any]) -> None:
-        self._unwatch()
-        if "ready" in message:
-            self._ready, self.engine_facts = True, message["ready"]
-            self._able.set()
-            self._worked.add(self.engine)
-            self._show_ready()
-            self._journal.put(Entry(Kind.START, message["ready"], station=self.settings.name))
-            self._feed()
-        elif "refused" in message:
-            self._refuse(message["refused"], self.engine)
-        elif self._asked is not None and message["number"] == self._asked.number:
-            part = self._asked
-            self._settle()
-            if not part.done:
-                self._decide(part, message)
-            self._give_back(part)
-            self._feed()
-            self._look_whether_over()
-
-    def _refuse(self, error: Mapping[str, str | None], child: Child) -> None:
-        """What cannot start at all ends the agent; what worked before is tried again."""
-        if child in self._worked:
-            self._tell(f"{child.name}: {error['what']} ({error['got']})")
+    def engines_changed(self) -> None:
+        """An engine is ready, or none is any more."""
+        if self._ended.is_set():
             return
-        what = f"station {self.settings.name}: {error['what']}"
-        self.refused = EngineError(what, expected=error["expected"], got=error["got"], fix=error["to_do"])
+        if self.engines.active.ready:
+            self._able.set()
+        self._show_ready()
+        self._feed()
+        self._look_whether_over()
+
+    def judged(self, part: Part, message: Mapping[str, Any], engine_id: str) -> None:
+        """An engine answered."""
+        if not part.done:
+            self._decide(part, message, engine_id)
+        self._give_back(part)
+        self._feed()
+        self._look_whether_over()
+
+    def unjudged(self, part: Part) -> None:
+        """The engine died over it: the next one gets it."""
+        self._waiting.appendleft(part)
+
+    def shadowed(self, part: Part) -> None:
+        """The challenger is done with it."""
+        self._keep_or_free(part)
+        self._look_whether_over()
+
+    def engine_refused(self, error: EngineError) -> None:
+        """What cannot start at all ends the agent."""
+        self.refused = error
         self._ended.set()
 
-    def _engine_ended(self) -> None:
-        self._ready = False
-        self._show_ready()
-        self._unwatch()
-        part = self._asked
-        if part is not None:
-            self._settle()
-            self._waiting.appendleft(part)
-        if not self._ended.is_set():
-            self._tell(f"{self.engine.name} ended; it is started again")
-            self._feed()
-            self._look_whether_over()
+    def _source_refused(self, error: Mapping[str, str | None]) -> None:
+        """What cannot start at all ends the agent; what worked before is tried again."""
+        if self._source_worked:
+            self._tell(f"{self.source.name}: {error['what']} ({error['got']})")
+            return
+        what = f"station {self.settings.name}: {error['what']}"
+        self.engine_refused(EngineError(what, expected=error["expected"], got=error["got"], fix=error["to_do"]))
 
-    def _settle(self) -> None:
-        self._asked = None
-        self._unwatch()
-
-    def _decide(self, part: Part, message: Mapping[str, Any]) -> None:
+    def _decide(self, part: Part, message: Mapping[str, Any], engine_id: str) -> None:
         if "fault" in message:
             self._safe(part, message["fault"])
         else:
             unfit = {"unfit": message["unfit"]} if "unfit" in message else {}
             self.account.unfit += bool(unfit)
-            self._record(part, message["verdict"], {"engine_ms": message["ms"], **unfit})
+            part.by_engine = not unfit
+            self._record(part, message["verdict"], {"engine_ms": message["ms"], "engine": engine_id, **unfit})
 
     def _late(self, part: Part) -> None:
         if not part.done:
@@ -385,12 +359,15 @@ class Station:
             **more,
             **({} if part.count is None else {"count": part.count}),
         }
-        if not self._outputs:
+        if self._outputs:
+            self._answer(part, body, "late" in more or "safe" in more)
+        else:
             self._finish(part, body, milliseconds)
-            return
+        self.engines.judged(part.late)  # last: another engine may be asked now, and must not overtake this answer
+
+    def _answer(self, part: Part, body: dict[str, Any], safe: bool) -> None:
         self._untold += 1
         count = part.count if part.count is not None else (part.number or 0) & 0xFFFF
-        safe = "late" in more or "safe" in more
         told = [one.answer(count, part.decision, safe, part.arrived_ns) for one in self._outputs]
         asyncio.gather(*told).add_done_callback(lambda done: self._was_told(part, body, done))
 
@@ -434,11 +411,18 @@ class Station:
             one.show("alarm", self._late_in_a_row >= self.settings.alarm_after)
 
     def _give_back(self, part: Part) -> None:
-        evidence = self.settings.evidence
-        if evidence and part.shape and part.number and evidence.wants(part.number, part.decision, part.late):
+        if not (part.by_engine and self.engines.shadow(part)):
+            self._keep_or_free(part)
+
+    def _keep_or_free(self, part: Part) -> None:
+        if part.shape and part.number and self._wants(part, part.number):
             self._keeper.keep(Kept(part.number, part.item, part.slot, tuple(part.shape)))
         elif part.slot >= 0:
             self._free_slot(part.slot)
+
+    def _wants(self, part: Part, number: int) -> bool:
+        evidence = self.settings.evidence
+        return evidence is not None and evidence.wants(number, part.decision, part.late, part.disputed)
 
     def _free_slot(self, slot: int) -> None:
         self._free.add(slot)
@@ -447,6 +431,6 @@ class Station:
 
     def _look_whether_over(self) -> None:
         frames = self._frames and self._trigger is None
-        under_way = frames or self._waiting or self._asked is not None or self._untold or self._keeper.busy
+        under_way = frames or self._waiting or self.engines.asked or self._untold or self._keeper.busy
         if self._source_over and not under_way:
             self._ended.set()

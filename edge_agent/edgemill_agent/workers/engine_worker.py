@@ -24,8 +24,9 @@ from edgemill_runtimes.proof import prove_all
 def work(channel: Channel, first: Mapping[str, Any]) -> None:
     """Until the line process is gone.
 
-    First message: ``bundle``, ``runtime``, ``tune`` (the station's own settings of the task), ``quality`` (of
-    pictures, or ``None``), ``ring`` (descriptor), ``slot_bytes``, ``gives`` (what the source gives).
+    First message: ``bundle``, ``runtime``, ``tune`` (the station's own settings of the task), ``prove`` (whether to
+    prove the engine even without such settings), ``quality`` (of pictures, or ``None``), ``ring`` (descriptor),
+    ``slot_bytes``, ``gives`` (what the source gives).
     Sends ``{"ready": facts}``; gets ``{"number", "slot", "shape", "context"}``, or ``"fields"`` instead of slot and
     shape, and answers ``{"number", "verdict", "ms"}``, with ``"unfit"`` where the picture could not be
     judged, or ``{"number", "fault"}``.
@@ -35,7 +36,7 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
     ring = FrameRing(first["ring"], first["slot_bytes"])
     gate = QualityGate(PictureQuality.model_validate(first["quality"])) if first["quality"] else None
     with open_pipeline(bundle, first["runtime"]) as pipeline:
-        own = _tune(pipeline, bundle, first["tune"])
+        own = _proved(pipeline, bundle, first["tune"], first["prove"])
         pipeline.warm_up()
         channel.send({"ready": {**_facts(pipeline, bundle), **own}})
         while (asked := channel.receive()) is not None:
@@ -65,22 +66,24 @@ def _facts(pipeline: Pipeline, bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _tune(pipeline: Pipeline, bundle: Bundle, own: Mapping[str, Any]) -> dict[str, Any]:
+def _proved(pipeline: Pipeline, bundle: Bundle, own: Mapping[str, Any], always: bool) -> dict[str, Any]:
     """Give the task the station's own settings, and prove the engine with them; both go into the ledger."""
-    if not own:
+    if not own and not always:
         return {}
-    pipeline.tune(own)
+    if own:
+        pipeline.tune(own)
     proofs = list(prove_all(pipeline, bundle).values())
     for proof in proofs:
         if not proof.holds:
+            whose = " with the station's own settings" if own else ""
             raise EngineError(
-                f"the engine is not proved with the station's own settings: {bundle.manifest.name} ({proof.variant})",
+                f"the engine is not proved{whose}: {bundle.manifest.name} ({proof.variant})",
                 expected=f"{proof.samples} golden samples decided as at build, outputs within {proof.tolerance:g}",
                 got=f"{proof.changed} decided otherwise, outputs up to {proof.largest_difference:.4g} apart",
-                fix="run `edgemill check` on this box; without `tune:` the engine is not held to this proof",
+                fix="run `edgemill check` on this box; the bundle must decide here as it did on the bench",
             )
     stages = {"stage_proofs": [proof.as_dict() for proof in proofs[:-1]]} if bundle.chain else {}
-    return {"tune": dict(own), "proof": proofs[-1].as_dict(), **stages}
+    return {**({"tune": dict(own)} if own else {}), "proof": proofs[-1].as_dict(), **stages}
 
 
 def _answer(pipeline: Pipeline, gate: QualityGate | None, ring: FrameRing, asked: Mapping[str, Any]) -> dict[str, Any]:
