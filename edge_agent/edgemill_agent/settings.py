@@ -19,7 +19,7 @@ from pydantic import (
 from edgemill_agent.ledger import Ages
 from edgemill_agent.ledger.store import LEAST_QUOTA, QUOTA
 from edgemill_agent.plc.settings import OutputSettings, TriggerSettings
-from edgemill_agent.sources import SOURCES
+from edgemill_agent.sources import LIVE, SOURCES
 from edgemill_core.errors import SettingsError
 from edgemill_core.ledger import Kind
 from edgemill_core.picture_quality import PictureQuality
@@ -37,6 +37,18 @@ def _duration(written: object) -> object:
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
+_ONLY_FOR = {
+    "labels": ("folder",),
+    "loop": ("folder", "video"),
+    "once": ("folder", "rows", "video", "replay"),
+    "station": ("replay",),
+    "rtsp_transport": ("rtsp",),
+    "timeout_ms": ("rtsp", "usb"),
+    "latency_ms": ("rtsp", "usb"),
+    "size": ("usb",),
+    "fps": ("usb",),
+}
+"""Keys of a source that mean something to some kinds only."""
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
@@ -53,24 +65,58 @@ class DeviceSettings(Strict):
     site: str = ""
 
 
+class PushSettings(Strict):
+    """Pictures that programs on this box send, ``POST /frames``.
+
+    Attributes:
+        port: TCP, on 127.0.0.1 only: whoever may send a picture decides what is judged.
+        wait_ms: longest that the sender waits for the verdict.
+    """
+
+    port: Annotated[int, Field(ge=1, le=65_535)]
+    wait_ms: Annotated[int, Field(ge=10, le=600_000)] = 10_000
+
+
 class SourceSettings(Strict):
     """Where parts come from; exactly one kind is named.
 
     Attributes:
         folder: pictures, taken in the order of their names, once each; new ones are seen as they come.
         rows: a CSV file of requests, taken in its order, once each; the first column names the request and rises.
+        video: a video file; each frame is a part, in order.
+        rtsp: URL of a camera that runs by itself; a station takes the newest picture.
+        usb: device of a camera on the box, ``/dev/videoN``, likewise.
+        push: pictures that programs on this box send, and whose verdict they wait for.
+        replay: state folder of an agent, whose kept frames are judged once more, each once.
         labels: CSV with the columns file and expected: the code that each picture should carry.
         once: end when every picture that is there was taken.
         loop: give the pictures that are there again and again: a line to try things out on.
+        station: of a replay: frames of this station only.
+        rtsp_transport: ``tcp``, or ``udp``, where lost packets damage pictures.
+        timeout_ms: a camera that takes longer to open, or from one picture to the next, is opened again.
+        latency_ms: how long a camera's picture is under way to the box; that much older it is than its arrival.
+        size: of a USB camera's pictures, as in ``1280x720``; the camera's own choice if not said.
+        fps: its pictures per second, likewise.
         slots: frames that may wait.
         max_frame_bytes: of a decoded picture (height x width x 3).
     """
 
     folder: Path | None = None
     rows: Path | None = None
+    video: Path | None = None
+    rtsp: Annotated[str, Field(pattern=r"^rtsps?://[^\s/]")] | None = None
+    usb: Annotated[str, Field(pattern=r"^/dev/\S+$")] | None = None
+    push: PushSettings | None = None
+    replay: Path | None = None
     labels: Path | None = None
     once: bool = False
     loop: bool = False
+    station: Name | None = None
+    rtsp_transport: Literal["tcp", "udp"] = "tcp"
+    timeout_ms: Annotated[int, Field(ge=100, le=600_000)] = 5000
+    latency_ms: Annotated[float, Field(ge=0, le=10_000)] = 0.0
+    size: Annotated[str, Field(pattern=r"^\d{1,5}x\d{1,5}$")] | None = None
+    fps: Annotated[float, Field(gt=0, le=1000)] | None = None
     slots: Annotated[int, Field(ge=1, le=64)] = 4
     max_frame_bytes: Annotated[int, Field(ge=1024, le=256 << 20)] = 8 << 20
 
@@ -78,9 +124,17 @@ class SourceSettings(Strict):
     def _one_kind(self) -> SourceSettings:
         if sum(getattr(self, name) is not None for name in SOURCES) != 1:
             raise ValueError(f"name exactly one of: {', '.join(SOURCES)}")
-        if self.loop and (self.once or self.folder is None):
-            raise ValueError("loop is for a folder, without once")
+        for key, kinds in _ONLY_FOR.items():
+            if key in self.model_fields_set and self.kind not in kinds:
+                raise ValueError(f"{key} is for {' or '.join(kinds)}")
+        if self.loop and self.once:
+            raise ValueError("loop goes on without end, once ends: name one")
         return self
+
+    @property
+    def live(self) -> bool:
+        """Whether it is a camera that runs by itself: a picture is taken when one is wanted."""
+        return self.kind in LIVE
 
     @property
     def kind(self) -> str:
@@ -278,6 +332,9 @@ class AgentSettings(Strict):
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
             raise ValueError(f"each station has its own name; twice: {', '.join(doubled)}")
+        devices = [station.source.usb for station in stations if station.source.usb is not None]
+        if len(set(devices)) < len(devices):
+            raise ValueError("a USB camera serves one station; an RTSP server in front of it serves many")
         return stations
 
 
@@ -299,7 +356,16 @@ def read_settings(path: Path) -> AgentSettings:
             got=got,
             fix="mend the line; docs/guide/agent.md explains each key",
         ) from error
-    return _absolute(settings, path.resolve().parent)
+    settings = _absolute(settings, path.resolve().parent)
+    for station in settings.stations:
+        if station.source.replay is not None and station.source.replay.resolve() == settings.state.resolve():
+            raise SettingsError(
+                f"{path}: the station {station.name} replays what this agent itself keeps, without end",
+                expected="another agent's state folder, or a copy",
+                got=str(station.source.replay),
+                fix="give this agent another `state:`",
+            )
+    return settings
 
 
 def _absolute(settings: AgentSettings, folder: Path) -> AgentSettings:
@@ -323,7 +389,7 @@ def _absolute(settings: AgentSettings, folder: Path) -> AgentSettings:
 
 
 def _absolute_source(source: SourceSettings, folder: Path) -> SourceSettings:
-    named = {name: getattr(source, name) for name in ("folder", "rows", "labels")}
+    named = {name: getattr(source, name) for name in ("folder", "rows", "video", "replay", "labels")}
     return source.model_copy(update={name: folder / path for name, path in named.items() if path is not None})
 
 

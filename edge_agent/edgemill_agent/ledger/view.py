@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from edgemill_agent.ledger.room import EVIDENCE
 from edgemill_agent.ledger.schema import MIGRATIONS
 from edgemill_core.durable import sha256_file
 from edgemill_core.errors import LedgerError
@@ -135,6 +136,13 @@ class LedgerView:
     def kept_frame(self, file: str) -> Record | None:
         """The record of a frame that lies under ``file``, unless it was evicted."""
         return self._record("SELECT position FROM evidence WHERE file = ?", file)
+
+    def kept_numbers(self, station: str, after: int) -> list[int]:
+        """Numbers behind ``after`` whose frames are kept, rising; of one station, or of all if it is empty."""
+        pattern = f"{EVIDENCE}/{station or '*'}/*"
+        found = self._connection.execute("SELECT file FROM evidence WHERE file GLOB ?", (pattern,)).fetchall()
+        numbers = (int(Path(file).stem) for (file,) in found)
+        return sorted(number for number in numbers if number > after)
 
     def _record(self, query: str, *values: int | str) -> Record | None:
         found = self._connection.execute(query, values).fetchone()

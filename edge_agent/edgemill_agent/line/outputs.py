@@ -8,10 +8,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from edgemill_agent.back_off import BackOff
 from edgemill_agent.clock import Clock
 from edgemill_agent.line.counting import code_of
 from edgemill_agent.plc import Plc, PlcError, plc_class
-from edgemill_agent.plc.back_off import BackOff
 from edgemill_agent.plc.settings import OutputSettings
 
 

@@ -22,6 +22,7 @@ class Part:
         number: the ledger's; ``None`` until there is one.
         here: its frame, its fields or its fault has come.
         slot: of the frame ring; -1 where it has none.
+        ask: under this number its source wants to be told the verdict; 0 if it does not.
         done: it has its verdict.
         body: of its record, once that is whole.
         by_engine: an engine decided it.
@@ -42,6 +43,7 @@ class Part:
     decision: str = ""
     late: bool = False
     tries: int = 0
+    ask: int = 0
     timer: asyncio.TimerHandle | None = None
     done: bool = False
     body: dict[str, Any] | None = None
@@ -53,6 +55,7 @@ class Part:
         self.here = True
         self.item, self.context, self.slot = told["item"], told["context"], told["slot"]
         self.shape, self.fields, self.fault = told.get("shape", []), told.get("fields"), told.get("fault", "")
+        self.ask = told.get("ask", 0)
 
     def disarm(self) -> None:
         """No deadline any more."""
@@ -72,6 +75,9 @@ class StationAccount:
         unfit: verdicts on pictures that could not be judged: too dark, blurred, frozen, ….
         missed: parts that the controller counted and nobody could judge.
         untold: verdicts that a controller did not take in time.
+        captured: frames that came from a camera that runs by itself.
+        dropped: those that nobody wanted: there was no trigger, or the engine had enough to do.
+        reconnects: how often the camera was gone and came back.
         latencies_ms: arrival to verdict, or trigger to the controller's confirmation, of the last ones.
     """
 
@@ -81,4 +87,7 @@ class StationAccount:
     unfit: int = 0
     missed: int = 0
     untold: int = 0
+    captured: int = 0
+    dropped: int = 0
+    reconnects: int = 0
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from edgemill_agent.line.keeper import Keeper, Kept
 from edgemill_agent.line.outputs import Outputs, Told
 from edgemill_agent.line.part import Part, StationAccount
 from edgemill_agent.line.trigger import Trigger
+from edgemill_agent.line.wants import Wants
 from edgemill_agent.processes.child import Child
 from edgemill_agent.settings import StationSettings
 from edgemill_core.errors import EngineError
@@ -72,6 +74,7 @@ class Station:
         self.source = Child(
             f"{name}/source", f"{workers}.source_worker", self._first_for_source, [self._ring], silent_s, changed
         )
+        self._wanted = Wants(settings.trigger is not None, self.source.send) if source.live else None
         self.engines = Engines(settings, self._ring, self, self._note, tell, changed)
         self._keeper = Keeper(settings.name, journal, self.source, self._free_slot)
         say = self._say
@@ -156,9 +159,12 @@ class Station:
             "free": sorted(self._free),
             "state": str(self._state),
             "keep": self._keeper.asked,
+            "wants": self._wanted.open if self._wanted else [],
         }
 
     def _source_said(self, message: dict[str, Any]) -> None:
+        self.account.captured += message.get("captured", 0)
+        self.account.dropped += message.get("dropped", 0)
         if "refused" in message:
             self._source_refused(message["refused"])
         elif "open" in message:
@@ -166,17 +172,40 @@ class Station:
             self._show_ready()
         elif "kept" in message:
             self._keeper.said(message)
+        elif "camera" in message:
+            self._camera_said(message)
         elif "end" in message:
             self._no_more = True
             self._pair()
-        elif not self._source_over:
+        elif "item" in message and not self._source_over:
             self._source_worked = True
             self._after = message["item"]
             self._free.discard(message["slot"])
+            if self._wanted and self._goes_to_its_part(self._wanted, message):
+                return
             self._frames.append(message)
             if self._trigger is None:
-                self._expect(Part(self._clock.monotonic_ns()))
+                self._expect(Part(message.get("captured_ns") or self._clock.monotonic_ns()))
             self._pair()
+
+    def _goes_to_its_part(self, wants: Wants, message: Mapping[str, Any]) -> bool:
+        """A camera's frame: whether it was for a part that is here, or nobody wants it any more."""
+        wanted, part = wants.answered(message["want"])
+        if part is not None:
+            part.take(message)
+            self._feed()
+        elif not wanted:
+            self._free_slot(message["slot"])
+        return part is not None or not wanted
+
+    def _camera_said(self, message: Mapping[str, Any]) -> None:
+        self._open = message["camera"] == "back"
+        self._show_ready()
+        if self._open:
+            self.account.reconnects += 1
+            self._say(f"the camera is back after {message['after_s']:.1f} s")
+        else:
+            self._say(f"the camera is gone: {message['why']}; it is tried again")
 
     def _source_ended(self) -> None:
         self._open = False
@@ -195,7 +224,10 @@ class Station:
 
     def _fired(self, count: int, since_ns: int) -> None:
         if not self._source_over:
-            self._expect(Part(since_ns, count))
+            part = Part(since_ns, count)
+            if self._wanted:
+                self._wanted.of(part, self._clock.monotonic_ns())
+            self._expect(part)
             self._pair()
 
     def _missed(self, first: int, last: int, parts: int, why: str) -> None:
@@ -260,7 +292,7 @@ class Station:
             if part.number is None or not (part.here or part.done):
                 return
             if part.done:
-                self._owed += not part.here
+                self._owed += not part.here and self._wanted is None
                 self._waiting.popleft()
                 self._give_back(part)
             elif part.fault or part.tries >= _TRIES:
@@ -347,6 +379,8 @@ class Station:
     def _record(self, part: Part, verdict: Mapping[str, Any], more: Mapping[str, object]) -> None:
         part.disarm()
         part.done, part.decision = True, str(verdict["decision"])
+        if self._wanted and not part.here:
+            self._wanted.forget(part)
         milliseconds = (self._clock.monotonic_ns() - part.arrived_ns) / 1e6
         self.account.decisions[part.decision] += 1
         self._count_late(part)
@@ -400,7 +434,14 @@ class Station:
         """Record the part, as soon as it has both its number and all that is to be said of it."""
         if part.number is not None and part.body is not None:
             entry = Entry(Kind.VERDICT, part.body, part.number, self.settings.name, part.decision, part.item)
-            self._journal.put(entry)
+            self._journal.put(entry, partial(self._tell_sender, part, part.body) if part.ask else None)
+
+    def _tell_sender(self, part: Part, body: Mapping[str, Any], recorded: bool) -> None:
+        """Tell the source what became of a part whose sender waits: only once that is on the disk."""
+        told: dict[str, Any] = {"answer": part.ask, "number": part.number, "item": part.item}
+        told |= body["verdict"] if recorded else {"fault": "the verdict was lost: the disk takes no more records"}
+        told |= {name: True for name in ("late", "safe") if name in body}
+        self.source.send({**told, "ms": body["ms"]})
 
     def _count_late(self, part: Part) -> None:
         """After so many late parts in a row the line is told."""
@@ -411,6 +452,8 @@ class Station:
             one.show("alarm", self._late_in_a_row >= self.settings.alarm_after)
 
     def _give_back(self, part: Part) -> None:
+        if self._wanted:
+            self._wanted.again()
         if not (part.by_engine and self.engines.shadow(part)):
             self._keep_or_free(part)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from edgemill_agent.back_off import BackOff
 from edgemill_agent.clock import Clock
 from edgemill_agent.line.counting import counted, parts_between
 from edgemill_agent.plc import Plc, PlcError, plc_class
-from edgemill_agent.plc.back_off import BackOff
 from edgemill_agent.plc.settings import TriggerSettings
 
 MOST_AT_ONCE = 1000
