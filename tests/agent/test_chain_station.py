@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,19 +102,55 @@ def test_thresholds_of_a_box_are_proved_stage_by_stage_and_from_end_to_end(label
     ]
 
 
-def test_a_chain_that_is_not_proved_as_a_whole_judges_nothing(labels: Box, chained: ChainResult) -> None:
+def altered(folder: Path, to: Path, change: Callable[[dict[str, Any]], None]) -> str:
+    """The same chain with other words in its manifest, sealed again."""
+    raw = json.loads((folder / "manifest.json").read_text())
+    change(raw)
+    shutil.copytree(folder, to.with_name(f"{to.name}-copy"))
+    return str(write_bundle(to.with_name(f"{to.name}-copy"), Manifest.model_validate(raw), to).folder)
+
+
+def said_otherwise(raw: dict[str, Any]) -> None:
     """Every engine answers as it did; only the whole is said to have decided otherwise."""
-    assert chained.bundle is not None
-    shutil.copytree(chained.bundle.folder, labels.folder / "copy")
-    raw = json.loads((labels.folder / "copy" / "manifest.json").read_text())
     raw["chain"]["golden"]["decisions"]["onnxruntime"][0] = "uncertain"
-    write_bundle(labels.folder / "copy", Manifest.model_validate(raw), labels.folder / "altered")
-    labels.settings["stations"][0] |= {"bundle": "altered", "tune": LENIENT}
+
+
+def test_a_chain_that_is_not_proved_as_a_whole_judges_nothing(labels: Box, chained: ChainResult) -> None:
+    assert chained.bundle is not None
+    bundle = altered(chained.bundle.folder, labels.folder / "altered", said_otherwise)
+    labels.settings["stations"][0] |= {"bundle": bundle, "tune": LENIENT}
     agent = labels.start()
     _, err = agent.communicate(timeout=PATIENCE_S)
     assert agent.returncode not in (0, None)
     assert "not proved with the station's own settings: labels (chain/onnxruntime)" in err
     assert not labels.verdicts()
+
+
+def test_a_chain_takes_over_while_the_line_runs_if_it_is_proved_as_a_whole(
+    labels: Box, chained: ChainResult, edgemill_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    assert chained.bundle is not None
+    station = labels.settings["stations"][0]
+    station["source"] |= {"once": False, "loop": True}
+    agent = labels.start()
+    wait_until(lambda: labels.recorded() > 20, "verdicts")
+    station["bundle"] = altered(chained.bundle.folder, labels.folder / "altered", said_otherwise)
+    done = edgemill_command("agent", "reload", labels.write())
+    assert done.returncode == 1
+    assert "the engine is not proved: labels (chain/onnxruntime)" in done.stdout + done.stderr
+    newer = altered(chained.bundle.folder, labels.folder / "newer", lambda raw: raw.update(version="2.0.0"))
+    station["bundle"] = newer
+    done = edgemill_command("agent", "reload", labels.write())
+    assert done.returncode == 0, done.stderr
+    before = labels.recorded()
+    wait_until(lambda: labels.recorded() > before + 20, "verdicts of the new one")
+    agent.send_signal(signal.SIGTERM)
+    account = labels.end(agent)["stations"]["cell"]
+    assert account["late"] == account["safe"] == 0
+    told = started(labels)
+    assert told["version"] == "2.0.0"
+    assert told["proof"]["holds"]
+    assert len(told["stage_proofs"]) == 2
 
 
 @pytest.mark.parametrize("own", [{"min_confidence": 0.4}, {"write": {"min_confidence": 0.4}}])
