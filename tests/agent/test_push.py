@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,8 @@ import pytest
 from agent_box import Box, wait_until
 from controllers import free_port
 
+from edgemill_agent.sources.base import Arrival
+from edgemill_agent.sources.push import PushSource
 from edgemill_runtimes.frames import encode_png
 
 PNG = {"Content-Type": "image/png"}
@@ -149,6 +152,42 @@ def test_while_the_engine_hangs_parts_are_taken_or_sent_back_and_both_is_said(bo
     taken = {told["item"] for status, told in answers if status == 504}
     assert taken <= set(box.items())
     assert box.recorded() == 4  # what was sent back was not judged
+
+
+def test_a_verdict_that_is_not_on_the_disk_is_no_answer(box: Box, sender: Sender) -> None:
+    assert sender.send(picture(box))[0] == 200
+    disk = sqlite3.connect(box.state / "ledger.db")
+    disk.execute("BEGIN IMMEDIATE")  # nobody else can write now
+    try:
+        status, told = sender.send(picture(box), "?part=meanwhile")
+        assert (status, told["item"]) == (504, "meanwhile")
+        assert "no verdict was recorded" in told["error"]
+    finally:
+        disk.close()
+    wait_until(lambda: box.recorded() == 2, "it to be recorded after all")
+    assert sender.send(picture(box))[0] == 200
+
+
+def test_an_answer_to_a_part_of_an_earlier_worker_reaches_nobody() -> None:
+    def source() -> tuple[PushSource, Sender]:
+        port = free_port()
+        return PushSource({"push": {"port": port, "wait_ms": 20_000}, "max_frame_bytes": 65536}, ""), Sender(port)
+
+    def pushed(made: PushSource) -> Arrival:
+        arrival = next(arrival for arrival in made.parts() if arrival is not None)
+        assert made.hand_over(arrival)
+        return arrival
+
+    blank = encode_png(np.zeros((4, 4, 3), np.uint8))
+    (earlier, one), (later, other) = source(), source()
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.submit(one.send, blank), pool.submit(other.send, blank)
+        old, new = pushed(earlier), pushed(later)
+        for decision, asked in (("reject", old), ("pass", new)):
+            later.answered({"answer": asked.ask, "decision": decision})
+        assert second.result() == (200, {"decision": "pass"})
+        earlier.answered({"answer": old.ask, "decision": "reject"})
+        assert first.result() == (200, {"decision": "reject"})
 
 
 def test_a_push_into_the_death_of_the_worker_is_never_called_recorded(box: Box, sender: Sender) -> None:
