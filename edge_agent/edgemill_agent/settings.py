@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BeforeValidator,
     ByteSize,
     Field,
     ValidationError,
@@ -16,6 +15,8 @@ from pydantic import (
     model_validator,
 )
 
+from edgemill_agent.duration import Duration
+from edgemill_agent.health.settings import HealthSettings
 from edgemill_agent.ledger import Ages
 from edgemill_agent.ledger.store import LEAST_QUOTA, QUOTA
 from edgemill_agent.plc.settings import OutputSettings, TriggerSettings
@@ -27,17 +28,6 @@ from edgemill_core.validation import Strict, first_complaint
 from edgemill_core.yaml_lines import line_of, read_yaml
 from edgemill_link.broker_settings import BrokerSettings
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-def _duration(written: object) -> object:
-    found = re.fullmatch(r"(\d+)([smhd])", written) if isinstance(written, str) else None
-    if found is None:
-        raise ValueError("a whole number with its unit: 90d, 12h, 30m or 45s")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
@@ -211,6 +201,7 @@ class AgentSettings(Strict):
         retention: for how long what is kept, and on how much disk.
         metrics_s: seconds from one record of metrics to the next.
         silent_s: a source worker or link process that shows no sign of life for longer than this is started again.
+        health: from where on the box is not well.
     """
 
     device: DeviceSettings
@@ -222,6 +213,7 @@ class AgentSettings(Strict):
     retention: RetentionSettings = RetentionSettings()
     metrics_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
     silent_s: Annotated[float, Field(ge=5, le=3600)] = 15.0
+    health: HealthSettings = HealthSettings()
 
     @field_validator("stations")
     @classmethod

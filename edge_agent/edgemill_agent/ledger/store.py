@@ -125,6 +125,11 @@ class Ledger:
         """Of the last record."""
         return self._position
 
+    @property
+    def held(self) -> dict[Kind, int]:
+        """Bytes of payloads and kept frames, per kind."""
+        return self._room.held
+
     def reserve(self) -> tuple[int, int]:
         """Reserve the next block of numbers durably; returns its first and last."""
         (last,) = self._connection.execute("SELECT coalesce(max(last), 0) FROM block").fetchone()

@@ -66,6 +66,8 @@ class StationAccount:
         unfit: verdicts on pictures that could not be judged: too dark, blurred, frozen, ….
         missed: parts that the controller counted and nobody could judge.
         untold: verdicts that a controller did not take in time.
+        frames: parts that the source gave.
+        unfit_in_a_row: pictures up to now that could not be judged, and what was wrong with the last one of them.
         latencies_ms: arrival to verdict, or trigger to the controller's confirmation, of the last ones.
     """
 
@@ -75,4 +77,6 @@ class StationAccount:
     unfit: int = 0
     missed: int = 0
     untold: int = 0
+    frames: int = 0
+    unfit_in_a_row: tuple[int, str] = (0, "")
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))

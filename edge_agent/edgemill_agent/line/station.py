@@ -11,6 +11,7 @@ from typing import Any
 
 from edgemill_agent.clock import Clock
 from edgemill_agent.frame_ring import create_ring
+from edgemill_agent.health.facts import StationFacts
 from edgemill_agent.ledger import Entry
 from edgemill_agent.line.journal import Journal
 from edgemill_agent.line.keeper import Keeper, Kept
@@ -129,6 +130,37 @@ class Station:
         self._feed()
         self._look_whether_over()
 
+    def facts(self) -> StationFacts:
+        """How it is now, for the checks of the box's health."""
+        account, (unfit_in_a_row, unfit) = self.account, self.account.unfit_in_a_row
+        return StationFacts(
+            name=self.settings.name,
+            source_kind=self.settings.source.kind,
+            source_open=self._open,
+            engine_ready=self._ready,
+            over=self._source_over,
+            frames=account.frames,
+            verdicts=sum(account.decisions.values()),
+            unfit_in_a_row=unfit_in_a_row,
+            unfit=unfit,
+            late=account.late,
+            late_in_a_row=self._late_in_a_row,
+            alarm_after=self.settings.alarm_after,
+            untold=account.untold,
+            source_restarts=self.source.restarts,
+            engine_restarts=self.engine.restarts,
+            trigger_connected=self._trigger.connected if self._trigger else None,
+            output_troubles=tuple(one.trouble for one in self._outputs if one.trouble),
+        )
+
+    def renew_engine(self) -> bool:
+        """Between two parts, start the engine worker anew; false while a part is in it: ask again later."""
+        if self._asked is not None:
+            return False
+        self._ready = False
+        self.engine.kill()
+        return True
+
     def stop(self) -> None:
         """End now; parts without a verdict stay without one, and the journal declares their numbers."""
         self._ended.set()
@@ -183,6 +215,7 @@ class Station:
             self._after = message["item"]
             self._free.discard(message["slot"])
             self._frames.append(message)
+            self.account.frames += 1
             if self._trigger is None:
                 self._expect(Part(self._clock.monotonic_ns()))
             self._pair()
@@ -351,6 +384,7 @@ class Station:
         else:
             unfit = {"unfit": message["unfit"]} if "unfit" in message else {}
             self.account.unfit += bool(unfit)
+            self.account.unfit_in_a_row = (self.account.unfit_in_a_row[0] + 1, message["unfit"]) if unfit else (0, "")
             self._record(part, message["verdict"], {"engine_ms": message["ms"], **unfit})
 
     def _late(self, part: Part) -> None:

@@ -173,6 +173,14 @@ def agent_run(
     run(settings, json)
 
 
+@agent.command("status")
+def agent_status(state: StateFolder, json: Json = False) -> None:
+    """Say whether the agent runs and how it is; exit code 1 is an alarm, 3 that it does not run."""
+    from edgemill.cli.status import run
+
+    run(state, json)
+
+
 @agent.command("install")
 def agent_install(
     settings: Annotated[Path, typer.Argument(metavar="SETTINGS", help="agent.yaml")],

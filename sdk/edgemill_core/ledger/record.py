@@ -28,6 +28,8 @@ class Kind(str, Enum):
     """The wall clock jumped against the monotonic one; the payload says by how much."""
     METRICS = "metrics"
     """What the box counted and measured since the last such record."""
+    HEALTH = "health"
+    """A check of the box's health came to another state, or mended something; the payload says which and why."""
     EVIDENCE = "evidence"
     """A frame was kept; the payload names its part, its file and the file's SHA-256."""
     EVICTED = "evicted"
