@@ -258,9 +258,10 @@ def test_what_a_new_process_takes_while_it_loads_is_no_creep_and_a_step_is_none_
     track = Track(7)
     for minute in range(5):
         track.add(60.0 * minute, 100 * MB * minute)
-    for minute in range(5, 40):
+    for minute in range(5, 35):
         assert track.creep("e", HOUR) is None
         track.add(60.0 * minute, (500 + 40 * (minute > 25)) * MB)
+    track.add(60.0 * 35, 540 * MB)
     found = track.creep("e", HOUR)
     assert found is not None
     assert found.mb_per_hour == 0

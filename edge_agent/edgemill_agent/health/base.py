@@ -70,14 +70,23 @@ class Spell:
 
 
 class Rise:
-    """By how much a count rose within the last so many seconds."""
+    """By how much a count rose within the last so many seconds.
 
-    def __init__(self, window_s: float) -> None:
+    Args:
+        window_s: so many.
+        first: what it was before the first look; ``None`` if nobody knows.
+    """
+
+    def __init__(self, window_s: float, first: int | None = None) -> None:
         self._window_s = window_s
+        self._first = first
         self._seen: deque[tuple[float, int]] = deque()
 
     def by(self, count: int, now_s: float) -> int:
         """Note it, and say so."""
+        if self._first is not None:
+            self._seen.append((now_s, self._first))
+            self._first = None
         self._seen.append((now_s, count))
         while now_s - self._seen[0][0] > self._window_s:
             self._seen.popleft()

@@ -28,7 +28,7 @@ class Camera(Check):
 
     def __init__(self, settings: AgentSettings, station: str = "") -> None:
         super().__init__(settings, station)
-        self._rise = Rise(_RESTARTS_WITHIN_S)
+        self._rise = Rise(_RESTARTS_WITHIN_S, 0)
         self._still, self._frames = Spell(), -1
 
     def look(self, facts: Facts) -> Finding:

@@ -23,7 +23,7 @@ class EngineWorker(Check):
 
     def __init__(self, settings: AgentSettings, station: str = "") -> None:
         super().__init__(settings, station)
-        self._rise, self._away = Rise(_RESTARTS_WITHIN_S), Spell()
+        self._rise, self._away = Rise(_RESTARTS_WITHIN_S, 0), Spell()
 
     def look(self, facts: Facts) -> Finding:
         """See ``judge``."""

@@ -24,7 +24,7 @@ class Late(Check):
 
     def __init__(self, settings: AgentSettings, station: str = "") -> None:
         super().__init__(settings, station)
-        self._late, self._verdicts = Rise(_WITHIN_S), Rise(_WITHIN_S)
+        self._late, self._verdicts = Rise(_WITHIN_S, 0), Rise(_WITHIN_S, 0)
 
     @property
     def applies(self) -> bool:

@@ -23,7 +23,7 @@ class PlcLink(Check):
 
     def __init__(self, settings: AgentSettings, station: str = "") -> None:
         super().__init__(settings, station)
-        self._untold = Rise(_WITHIN_S)
+        self._untold = Rise(_WITHIN_S, 0)
 
     @property
     def applies(self) -> bool:

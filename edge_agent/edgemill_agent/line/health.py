@@ -33,7 +33,7 @@ class HealthRounds:
         settings: of the agent.
         facts: what the line knows now.
         figures: more for the status file: processes and counts.
-        restart: starts a process anew; false if it cannot be now.
+        restart: starts a process anew.
         record: puts an entry into the ledger.
     """
 
@@ -42,7 +42,7 @@ class HealthRounds:
         settings: AgentSettings,
         facts: Callable[[], Facts],
         figures: Callable[[], dict[str, Any]],
-        restart: Callable[[str], bool],
+        restart: Callable[[str], None],
         record: Callable[[Entry], None],
     ) -> None:
         self._settings = settings
@@ -64,14 +64,20 @@ class HealthRounds:
         """Until cancelled."""
         while True:
             await asyncio.sleep(self._every_s)
-            facts, told = self._facts(), self._figures()
-            round_ = in_daemon_thread(partial(self._round, facts, told))
-            await asyncio.wait([round_], timeout=STALE_S)
-            if not round_.done():
-                self._say_that_it_hangs()
-            found = await round_
-            self._hangs = False
-            self._apply(found, facts.now_s)
+            try:
+                await self._one_round()
+            except Exception:  # it must not end with the first surprise; what it was is in the log
+                _log.exception("a round of the checks failed")
+
+    async def _one_round(self) -> None:
+        facts, told = self._facts(), self._figures()
+        round_ = in_daemon_thread(partial(self._round, facts, told))
+        await asyncio.wait([round_], timeout=STALE_S)
+        if not round_.done():
+            self._say_that_it_hangs()
+        found = await round_
+        self._hangs = False
+        self._apply(found, facts.now_s)
 
     def _round(self, facts: Facts, told: dict[str, Any]) -> Round:
         found = self._watch.round(facts)
@@ -112,10 +118,9 @@ class HealthRounds:
         self._record(Entry(Kind.HEALTH, {**body, "what": now.what, "to_do": now.to_do}, station=now.station))
 
     def _mend(self, mend: Mend, now_s: float) -> None:
-        if not self._restart(mend.process):
-            return  # it is asked for again in the next round
+        self._restart(mend.process)
         self._watch.mended(mend, now_s)
-        _log.warning("%s is started anew: %s", mend.process, mend.why, extra={"process": mend.process})
+        _log.warning("%s is started anew: %s", mend.process, mend.why, extra={"worker": mend.process})
         body = {"check": mend.check, "restarted": mend.process, "what": mend.why}
         self._record(Entry(Kind.HEALTH, body, station=mend.station))
 

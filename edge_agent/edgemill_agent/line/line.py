@@ -172,17 +172,15 @@ class Line:
         processes = {"line": os.getpid(), **self._processes()}
         return {"device": self._settings.device.id, "processes": processes, **self._figures()}
 
-    def _restart(self, process: str) -> bool:
-        """Start a child anew, between two parts; false if it cannot be now."""
+    def _restart(self, process: str) -> None:
+        """Start a child anew; an engine worker between two parts."""
         for station in self._stations:
             if process == station.engine.name:
-                return station.renew_engine()
-            if process == station.source.name:
+                station.renew_engine()
+            elif process == station.source.name:
                 station.source.kill()
-                return True
         if self._link is not None and process == self._link.name:
             self._link.kill()
-        return True
 
     def _ledger_says(self, trouble: str) -> None:
         self._ledger_trouble = trouble

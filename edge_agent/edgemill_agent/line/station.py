@@ -66,7 +66,7 @@ class Station:
         self._late_in_a_row = 0
         self._asked: Part | None = None
         self._hang: asyncio.TimerHandle | None = None
-        self._ready = self._open = False
+        self._ready = self._open = self._renew = False
         self._able = asyncio.Event()
         self._worked: set[Child] = set()
         source = settings.source
@@ -153,13 +153,10 @@ class Station:
             output_troubles=tuple(one.trouble for one in self._outputs if one.trouble),
         )
 
-    def renew_engine(self) -> bool:
-        """Between two parts, start the engine worker anew; false while a part is in it: ask again later."""
-        if self._asked is not None:
-            return False
-        self._ready = False
-        self.engine.kill()
-        return True
+    def renew_engine(self) -> None:
+        """Start the engine worker anew, as soon as no part is in it."""
+        self._renew = True
+        self._feed()
 
     def stop(self) -> None:
         """End now; parts without a verdict stay without one, and the journal declares their numbers."""
@@ -293,6 +290,9 @@ class Station:
 
     def _feed(self) -> None:
         """Give the engine its next part, and verdicts to those at the head that need no engine."""
+        if self._renew and self._asked is None:
+            self._renew = self._ready = False
+            self.engine.kill()
         while self._waiting and self._asked is None:
             part = self._waiting[0]
             if part.number is None or not (part.here or part.done):
