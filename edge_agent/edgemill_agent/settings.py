@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -88,9 +89,13 @@ class EvidenceSettings(Strict):
 
     Attributes:
         keep: any of ``pass``, ``reject``, ``uncertain``, ``late``, and a share of all parts such as ``1%``.
+        max_bytes: that the frames of this station take at most, e.g. ``2GiB``; its oldest ones go first.
+        max_age: for how long they are kept, in time that the agent ran.
     """
 
     keep: Annotated[tuple[str, ...], Field(min_length=1)]
+    max_bytes: Annotated[ByteSize, Field(ge=1 << 16)] | None = None
+    max_age: Duration | None = None
 
     @field_validator("keep")
     @classmethod
@@ -125,11 +130,11 @@ class RetentionSettings(Strict):
     metrics: Duration = timedelta(days=90)
     evidence: Duration = timedelta(days=30)
 
-    @property
-    def ages(self) -> Ages:
+    def ages(self, stations: Sequence[StationSettings]) -> Ages:
         """In the ledger's words."""
+        own = {s.name: s.evidence.max_age.total_seconds() for s in stations if s.evidence and s.evidence.max_age}
         kinds = {Kind.METRICS: self.metrics, Kind.EVIDENCE: self.evidence, Kind.VERDICT: self.payloads}
-        return Ages({kind: age.total_seconds() for kind, age in kinds.items()}, self.headers.total_seconds())
+        return Ages({kind: age.total_seconds() for kind, age in kinds.items()}, self.headers.total_seconds(), own)
 
 
 class StationSettings(Strict):
@@ -223,6 +228,20 @@ class AgentSettings(Strict):
         if doubled:
             raise ValueError(f"each station has its own name; twice: {', '.join(doubled)}")
         return stations
+
+    @model_validator(mode="after")
+    def _within_the_box(self) -> AgentSettings:
+        for station in self.stations:
+            own = station.evidence
+            if own and own.max_age and own.max_age > self.retention.evidence:
+                raise ValueError(
+                    f"max_age of {station.name} is more than `evidence:` under `retention:`; raise that too"
+                )
+            if own and own.max_bytes and own.max_bytes > self.retention.quota:
+                raise ValueError(
+                    f"max_bytes of {station.name} is more than `quota:` under `retention:`; raise that too"
+                )
+        return self
 
 
 def read_settings(path: Path) -> AgentSettings:

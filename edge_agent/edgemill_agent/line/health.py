@@ -50,6 +50,7 @@ class HealthRounds:
         self._every_s = settings.health.every.total_seconds()
         self._watch = Watch(checks_for(settings), self._every_s, settings.health.mend)
         self._hangs = False
+        self._told: dict[str, Any] = {}
         self._written_s = float("-inf")
         self._looked = False
 
@@ -70,8 +71,10 @@ class HealthRounds:
                 _log.exception("a round of the checks failed")
 
     async def _one_round(self) -> None:
-        facts, told = self._facts(), self._figures()
-        round_ = in_daemon_thread(partial(self._round, facts, told))
+        facts = self._facts()
+        if facts.now_s - self._written_s >= _WRITE_S:  # percentiles take a while to be found
+            self._told = self._figures()
+        round_ = in_daemon_thread(partial(self._round, facts))
         await asyncio.wait([round_], timeout=STALE_S)
         if not round_.done():
             self._say_that_it_hangs()
@@ -79,12 +82,12 @@ class HealthRounds:
         self._hangs = False
         self._apply(found, facts.now_s)
 
-    def _round(self, facts: Facts, told: dict[str, Any]) -> Round:
+    def _round(self, facts: Facts) -> Round:
         found = self._watch.round(facts)
         if found.changes or facts.now_s - self._written_s >= _WRITE_S:
             with suppress(OSError):  # a full disk is a finding, not the end of the checks
                 write_status(
-                    self._settings.state, {**told, "health": [one.as_dict() for one in self._watch.standings()]}
+                    self._settings.state, {**self._told, "health": [one.as_dict() for one in self._watch.standings()]}
                 )
                 self._written_s = facts.now_s
         return found

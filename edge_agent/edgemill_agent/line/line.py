@@ -128,7 +128,7 @@ class Line:
             await asyncio.sleep(_CLOCK_S)
 
     async def _keep_house(self) -> None:
-        ages, delivered = self._settings.retention.ages, self._settings.mqtt is not None
+        ages, delivered = self._settings.retention.ages(self._settings.stations), self._settings.mqtt is not None
         while True:
             before = self._clock.monotonic_ns()
             await asyncio.sleep(_HOUSE_S)

@@ -80,7 +80,8 @@ class Station:
         self.engine = Child(
             f"{name}/engine", f"{workers}.engine_worker", self._first_for_engine, [self._ring], None, changed
         )
-        self._keeper = Keeper(settings.name, journal, self.source, self._free_slot)
+        most = settings.evidence.max_bytes if settings.evidence else None
+        self._keeper = Keeper(settings.name, journal, self.source, self._free_slot, most)
         say = self._say
         self._outputs = [Outputs(one, settings.deadline_ms, clock, say) for one in settings.outputs]
         self._trigger = (

@@ -201,6 +201,19 @@ def ledger_stats(state: StateFolder, json: Json = False) -> None:
     stats(state, json)
 
 
+@ledger.command("evidence")
+def ledger_evidence(
+    state: StateFolder,
+    station: Annotated[str, typer.Option("--station", help="Only of this station.")] = "",
+    last: Annotated[int, typer.Option("--last", min=0, help="The newest so many; 0 for all.")] = 50,
+    json: Json = False,
+) -> None:
+    """List the parts whose frames were to be kept, for `edgemill run --evidence NUMBER`."""
+    from edgemill.cli.ledger import evidence
+
+    evidence(state, station, last, json)
+
+
 @ledger.command("verify")
 def ledger_verify(state: StateFolder, json: Json = False) -> None:
     """Find anything that was altered, left out or put in."""
