@@ -10,6 +10,7 @@ import signal
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from edgemill_agent.clock import Clock, ClockWatch
@@ -217,7 +218,7 @@ class Line:
             self._settings.state,
             self._journal,
             self._clock,
-            _log.warning,
+            partial(_log.warning, "%s", extra={"station": settings.name}),
             self._settings.silent_s,
             self._tell_processes,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import pwd
 import sys
@@ -11,16 +10,18 @@ from typing import Any
 
 from edgemill.cli.output import print_json, print_line
 from edgemill_agent.line.line import run_agent
+from edgemill_agent.logs.writer import agent_log
 from edgemill_agent.service_unit import NAME, unit_text
-from edgemill_agent.settings import read_settings
+from edgemill_agent.settings import AgentSettings, read_settings
 from edgemill_core.durable import write_bytes
 from edgemill_core.errors import InputError
 
 
-def run(settings: Path, json: bool) -> None:
+def run(settings: Path, json: bool, log: str) -> None:
     """Run until every source has ended or a signal says stop, then give the account."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s")
-    account = run_agent(read_settings(settings))
+    found = read_settings(settings)
+    with agent_log(log, found.device.id, _secrets(found)):
+        account = run_agent(found)
     if json:
         print_json(account)
         return
@@ -28,6 +29,15 @@ def run(settings: Path, json: bool) -> None:
         print_line(_station(name, station))
     ledger = account["ledger"]
     print_line(f"ledger: {ledger['position']} records, {ledger['acknowledged']} of them acknowledged")
+
+
+def _secrets(settings: AgentSettings) -> list[str]:
+    """What must not be read in the log."""
+    file = settings.mqtt.password_file if settings.mqtt else None
+    try:
+        return [] if file is None else [file.read_text(encoding="utf-8").strip()]
+    except (OSError, ValueError):  # who connects says that it cannot be read
+        return []
 
 
 SYSTEM = Path("/etc/systemd/system")

@@ -162,15 +162,23 @@ def demo(
 StateFolder = Annotated[Path, typer.Argument(metavar="STATE", help="The agent's state folder, with ledger.db in it.")]
 
 
+class LogForm(str, Enum):
+    """How the log reads."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 @agent.command("run")
 def agent_run(
     settings: Annotated[Path, typer.Argument(metavar="SETTINGS", help="agent.yaml")],
     json: Json = False,
+    log: Annotated[LogForm, typer.Option("--log", help="Lines for people, or one JSON object a line.")] = LogForm.TEXT,
 ) -> None:
     """Run this box's stations until their sources end, or until SIGTERM."""
     from edgemill.cli.agent import run
 
-    run(settings, json)
+    run(settings, json, log.value)
 
 
 @agent.command("status")
