@@ -22,6 +22,7 @@ from edgemill_agent.line.journal import Journal
 from edgemill_agent.line.station import Station
 from edgemill_agent.processes.child import Child
 from edgemill_agent.processes.orphans import end_orphans
+from edgemill_agent.processes.priority import step_forward
 from edgemill_agent.processes.supervisor import Supervisor
 from edgemill_agent.settings import AgentSettings, StationSettings
 from edgemill_core.durable import write_bytes
@@ -76,6 +77,9 @@ class Line:
             LedgerError: the ledger cannot be opened.
             EngineError: a station's bundle cannot be used.
         """
+        priority = step_forward()
+        if priority:
+            _log.info("the line process runs at real-time priority %d", priority)
         ledger, opened = open_ledger(self._settings.state, self._clock, self._settings.retention.quota)
         if opened.void:
             _log.warning("the last run was not closed: numbers %s are declared void", list(opened.void))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 from edgemill.cli.output import print_json, print_line
 from edgemill_agent.line.line import run_agent
 from edgemill_agent.logs.writer import agent_log
-from edgemill_agent.service_unit import NAME, unit_text
+from edgemill_agent.service_unit import NAME, Service, unit_text
 from edgemill_agent.settings import AgentSettings, read_settings
 from edgemill_core.durable import write_bytes
 from edgemill_core.errors import InputError
@@ -56,10 +58,12 @@ def install(settings: Path, user: str | None, folder: Path | None) -> None:
         _check_user(user)
     own = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd" / "user"
     place = (folder or (SYSTEM if user else own)) / NAME
-    command = [sys.executable, "-m", "edgemill", "agent", "run"]
+    command = [sys.executable, "-m", "edgemill", "agent", "run", "--log", "json"]
+    groups = frozenset(group.gr_name for group in grp.getgrall())
+    service = Service(command, settings.resolve(), found.state, found.drain_s, user, groups)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(place, unit_text(command, settings.resolve(), found.drain_s, user).encode())
+        write_bytes(place, unit_text(service).encode())
     except OSError as error:
         raise InputError(
             f"the unit cannot be written to {place}",
@@ -69,9 +73,15 @@ def install(settings: Path, user: str | None, folder: Path | None) -> None:
         ) from error
     whose = "" if user else " --user"
     print_line(f"wrote {place}; to start it now and at every boot:")
+    if user and not _is_of(found.state, user):
+        print_line(f"  install --directory --owner {user} {shlex.quote(str(found.state))}    # what it may write to")
     print_line(f"  systemctl{whose} daemon-reload && systemctl{whose} enable --now {NAME}")
     if not user:
         print_line("  loginctl enable-linger    # so that it runs while nobody is logged in")
+
+
+def _is_of(folder: Path, user: str) -> bool:
+    return folder.is_dir() and folder.stat().st_uid == pwd.getpwnam(user).pw_uid
 
 
 def _check_user(user: str) -> None:
