@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 
 from edgemill.cli.output import print_json, print_line
+from edgemill_agent.health.clock import is_synchronised
+from edgemill_agent.health.sensors import read_heat
 from edgemill_core.errors import EdgemillError
 from edgemill_runtimes.engines import engine_class, runtime_names
 from edgemill_runtimes.machine import Machine, this_machine
@@ -15,6 +18,7 @@ _TOOLS: Mapping[str, tuple[str, str]] = {
     "pictures (OpenCV)": ("cv2", "frames"),
     "MQTT (paho)": ("paho", "agent"),
     "broker to try out (iotcore)": ("iotcore", "agent"),
+    "figures (prometheus-client)": ("prometheus_client", "agent"),
     "signatures (cryptography)": ("cryptography", "agent"),
     "conversion (onnx)": ("onnx", "convert"),
     "reports (Matplotlib)": ("matplotlib", "convert"),
@@ -39,7 +43,7 @@ class Finding:
 def run(json: bool) -> None:
     """Print the findings; always exit 0, because a missing extra is no fault."""
     machine = this_machine()
-    findings = [*_runtimes(machine), *_tools()]
+    findings = [*_runtimes(machine), *_tools(), *_box()]
     if json:
         parts = [{"part": f.part, "here": f.here, "detail": f.detail, "install": f.missing} for f in findings]
         print_json({"machine": machine.as_dict(), "int8": int8_sentence(machine), "parts": parts})
@@ -69,6 +73,23 @@ def _runtimes(machine: Machine) -> list[Finding]:
         except EdgemillError as error:
             findings.append(Finding(f"runtime {name}", False, error.got or error.what, error.fix))
     return findings
+
+
+def _box() -> list[Finding]:
+    """What the agent's checks can see here; see ``health:`` in the guide."""
+    heat, clock = read_heat(), is_synchronised()
+    granted, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
+    return [
+        Finding("temperature", False, "no sensor below /sys can be read: heat stays unknown")
+        if heat.hottest_c is None
+        else Finding("temperature", True, f"{heat.hottest_c:.0f} °C at {heat.sensor}"),
+        Finding("clock", bool(clock), "kept right by a time server" if clock else "not known to be kept right")
+        if clock or clock is None
+        else Finding("clock", False, "no time server keeps it right", "timedatectl set-ntp true"),
+        Finding("real-time priority", True, f"up to {granted} is granted")
+        if granted
+        else Finding("real-time priority", False, "none is granted to this user; `edgemill agent install` asks for it"),
+    ]
 
 
 def _tools() -> list[Finding]:
