@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -18,6 +19,7 @@ from agent_box import PATIENCE_S, Box, wait_until
 
 from edgemill_agent.logs.lines import JsonLines, TextLines
 from edgemill_agent.logs.writer import PatientHandler, agent_log
+from edgemill_agent.processes.output import Output
 
 CHATTER = """
 import os, sys, threading, time
@@ -190,3 +192,24 @@ def test_a_password_is_read_so_that_it_can_be_kept_out(tmp_path: Path) -> None:
     assert _secrets(settings) == []
     file.write_text("geheim\n")
     assert _secrets(settings) == ["geheim"]
+
+
+def test_every_line_of_a_worker_is_told_or_counted(caplog: pytest.LogCaptureFixture) -> None:
+    async def child() -> None:
+        output = Output("cell/engine")
+        theirs = os.dup(output.theirs)
+        output.started()
+        for turn in range(5):
+            os.write(theirs, b"".join(b"line %d %d\n" % (turn, line) for line in range(400)))
+            await asyncio.sleep(0.05)
+        os.write(theirs, b"and no end")
+        os.close(theirs)
+        output.close()
+
+    asyncio.run(child())
+    told = [one.getMessage() for one in caplog.records]
+    left_out = sum(int(one.split()[0]) for one in told if "left out" in one)
+    lines = [one for one in told if one.startswith("line")]
+    assert len(lines) >= 100
+    assert len(lines) + left_out in (2000, 2001)  # the last one has no end
+    assert {getattr(one, "output_of", "") for one in caplog.records} == {"cell/engine"}
