@@ -43,14 +43,16 @@ class Finding:
 def run(json: bool) -> None:
     """Print the findings; always exit 0, because a missing extra is no fault."""
     machine = this_machine()
-    findings = [*_runtimes(machine), *_tools(), *_box()]
+    findings = [*_runtimes(machine), *_tools()]
     if json:
         parts = [{"part": f.part, "here": f.here, "detail": f.detail, "install": f.missing} for f in findings]
-        print_json({"machine": machine.as_dict(), "int8": int8_sentence(machine), "parts": parts})
+        print_json({"machine": machine.as_dict(), "int8": int8_sentence(machine), "box": dict(_box()), "parts": parts})
         return
     print_line(f"{machine.cpu}, {machine.cores} cores, {machine.memory_mb} MB, Python {machine.python}")
     print_line(f"  features  {', '.join(machine.features) or 'none that matter for INT8 or BF16'}")
     print_line(f"  INT8      {int8_sentence(machine)}")
+    for name, what in _box().items():
+        print_line(f"  {name:<9} {what}")
     for finding in findings:
         print_line(f"  {'ok     ' if finding.here else 'missing'}  {finding.part}: {finding.detail}")
         if finding.missing:
@@ -75,21 +77,20 @@ def _runtimes(machine: Machine) -> list[Finding]:
     return findings
 
 
-def _box() -> list[Finding]:
+def _box() -> Mapping[str, str]:
     """What the agent's checks can see here; see ``health:`` in the guide."""
     heat, clock = read_heat(), is_synchronised()
     granted, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
-    return [
-        Finding("temperature", False, "no sensor below /sys can be read: heat stays unknown")
-        if heat.hottest_c is None
-        else Finding("temperature", True, f"{heat.hottest_c:.0f} °C at {heat.sensor}"),
-        Finding("clock", bool(clock), "kept right by a time server" if clock else "not known to be kept right")
-        if clock or clock is None
-        else Finding("clock", False, "no time server keeps it right", "timedatectl set-ntp true"),
-        Finding("real-time priority", True, f"up to {granted} is granted")
+    told = {True: "kept right by a time server", False: "no time server keeps it right: timedatectl set-ntp true"}
+    return {
+        "heat": f"{heat.hottest_c:.0f} °C at {heat.sensor}"
+        if heat.hottest_c is not None
+        else "no sensor below /sys can be read: it stays unknown",
+        "clock": told[clock] if clock is not None else "whether it is kept right is not to be had",
+        "real time": f"priority up to {granted} is granted"
         if granted
-        else Finding("real-time priority", False, "none is granted to this user; `edgemill agent install` asks for it"),
-    ]
+        else "no priority is granted to this user; `edgemill agent install` asks for it",
+    }
 
 
 def _tools() -> list[Finding]:
