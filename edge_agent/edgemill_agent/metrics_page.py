@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, start_http_server
@@ -50,6 +50,16 @@ class MetricsPage(Collector):
         yield GaugeMetricFamily("edgemill_not_acknowledged", "Records to deliver.", figures["not_acknowledged"])
         yield GaugeMetricFamily("edgemill_line_memory_bytes", "Resident.", figures["line_mb"] * (1 << 20))
         yield from _of_stations(figures["stations"])
+        yield _health(figures["health"])
+
+
+def _health(found: Sequence[tuple[str, str, int]]) -> GaugeMetricFamily:
+    health = GaugeMetricFamily(
+        "edgemill_health", "0 ok, 1 warning, 2 alarm, 3 not to be found out here.", labels=["check", "station"]
+    )
+    for check, station, state in found:
+        health.add_metric([check, station], state)
+    return health
 
 
 def _of_stations(stations: Mapping[str, Mapping[str, Any]]) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:

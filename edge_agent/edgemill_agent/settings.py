@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BeforeValidator,
     ByteSize,
     Field,
     ValidationError,
@@ -16,6 +16,8 @@ from pydantic import (
     model_validator,
 )
 
+from edgemill_agent.duration import Duration
+from edgemill_agent.health.settings import HealthSettings
 from edgemill_agent.ledger import Ages
 from edgemill_agent.ledger.store import LEAST_QUOTA, QUOTA
 from edgemill_agent.plc.settings import OutputSettings, TriggerSettings
@@ -26,16 +28,6 @@ from edgemill_core.picture_quality import PictureQuality
 from edgemill_core.validation import Strict, first_complaint
 from edgemill_core.yaml_lines import line_of, read_yaml
 from edgemill_link.broker_settings import BrokerSettings
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-def _duration(written: object) -> object:
-    found = re.fullmatch(r"(\d+)([smhd])", written) if isinstance(written, str) else None
-    if found is None:
-        raise ValueError("a whole number with its unit: 90d, 12h, 30m or 45s")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
-
 
 _ONLY_FOR = {
     "labels": ("folder",),
@@ -49,7 +41,6 @@ _ONLY_FOR = {
     "fps": ("usb",),
 }
 """Keys of a source that mean something to some kinds only."""
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
@@ -153,9 +144,13 @@ class EvidenceSettings(Strict):
     Attributes:
         keep: any of ``pass``, ``reject``, ``uncertain``, ``late``, ``disputed`` (a challenger decided otherwise), and a
             share of all parts such as ``1%``.
+        max_bytes: that the frames of this station take at most, e.g. ``2GiB``; its oldest ones go first.
+        max_age: for how long they are kept, in time that the agent ran.
     """
 
     keep: Annotated[tuple[str, ...], Field(min_length=1)]
+    max_bytes: Annotated[ByteSize, Field(ge=1 << 16)] | None = None
+    max_age: Duration | None = None
 
     @field_validator("keep")
     @classmethod
@@ -191,16 +186,16 @@ class RetentionSettings(Strict):
     metrics: Duration = timedelta(days=90)
     evidence: Duration = timedelta(days=30)
 
-    @property
-    def ages(self) -> Ages:
+    def ages(self, stations: Sequence[StationSettings]) -> Ages:
         """In the ledger's words."""
+        own = {s.name: s.evidence.max_age.total_seconds() for s in stations if s.evidence and s.evidence.max_age}
         kinds = {
             Kind.METRICS: self.metrics,
             Kind.SHADOW: self.payloads,
             Kind.EVIDENCE: self.evidence,
             Kind.VERDICT: self.payloads,
         }
-        return Ages({kind: age.total_seconds() for kind, age in kinds.items()}, self.headers.total_seconds())
+        return Ages({kind: age.total_seconds() for kind, age in kinds.items()}, self.headers.total_seconds(), own)
 
 
 class EngineChoice(Strict):
@@ -316,6 +311,7 @@ class AgentSettings(Strict):
         retention: for how long what is kept, and on how much disk.
         metrics_s: seconds from one record of metrics to the next.
         silent_s: a source worker or link process that shows no sign of life for longer than this is started again.
+        health: from where on the box is not well.
     """
 
     device: DeviceSettings
@@ -327,6 +323,7 @@ class AgentSettings(Strict):
     retention: RetentionSettings = RetentionSettings()
     metrics_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
     silent_s: Annotated[float, Field(ge=5, le=3600)] = 15.0
+    health: HealthSettings = HealthSettings()
 
     @field_validator("stations")
     @classmethod
@@ -339,6 +336,20 @@ class AgentSettings(Strict):
         if len(set(devices)) < len(devices):
             raise ValueError("a USB camera serves one station; an RTSP server in front of it serves many")
         return stations
+
+    @model_validator(mode="after")
+    def _within_the_box(self) -> AgentSettings:
+        for station in self.stations:
+            own = station.evidence
+            if own and own.max_age and own.max_age > self.retention.evidence:
+                raise ValueError(
+                    f"max_age of {station.name} is more than `evidence:` under `retention:`; raise that too"
+                )
+            if own and own.max_bytes and own.max_bytes > self.retention.quota:
+                raise ValueError(
+                    f"max_bytes of {station.name} is more than `quota:` under `retention:`; raise that too"
+                )
+        return self
 
 
 def read_settings(path: Path) -> AgentSettings:

@@ -82,10 +82,11 @@ def test_what_cannot_be_meant_is_named_with_its_line(tmp_path: Path, case: str) 
 
 
 def test_sizes_and_ages_are_written_with_their_units(tmp_path: Path) -> None:
-    retention = read_settings(write(tmp_path, retention={"quota": "64MiB", "evidence": "12h"})).retention
+    settings = read_settings(write(tmp_path, retention={"quota": "64MiB", "evidence": "12h"}))
+    retention, ages = settings.retention, settings.retention.ages(settings.stations)
     assert retention.quota == 64 << 20
-    assert retention.ages.payloads[Kind.EVIDENCE] == 12 * 3600
-    assert retention.ages.headers == 1095 * 86400
+    assert ages.payloads[Kind.EVIDENCE] == 12 * 3600
+    assert ages.headers == 1095 * 86400
 
 
 @pytest.mark.parametrize(

@@ -217,6 +217,7 @@ def test_the_doctor_lists_what_is_here(edgemill_command: Command) -> None:
         assert part in done.stdout
     found = json.loads(edgemill_command("doctor", "--json").stdout)
     missing = {part["part"]: part["install"] for part in found["parts"] if not part["here"]}
+    assert set(found["box"]) == {"heat", "clock", "real time"}
     assert missing in ({}, {"runtime torch": "pip install 'edgemill[torch]'"})
     assert found["machine"]["cores"] >= 1
 

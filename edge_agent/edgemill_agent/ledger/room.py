@@ -33,6 +33,7 @@ class Oldest:
         count: how many.
         bytes: that they hold.
         files: kept frames among them, relative to the ledger's folder.
+        station: whose they are; empty if the oldest of all stations were taken.
     """
 
     kind: Kind
@@ -41,6 +42,7 @@ class Oldest:
     count: int
     bytes: int
     files: tuple[str, ...] = ()
+    station: str = ""
 
 
 class Room:
@@ -66,6 +68,10 @@ class Room:
         """Bytes of payloads (and frames) per kind."""
         return dict(self._held)
 
+    def frames(self, station: str) -> int:
+        """Bytes of the kept frames of one station."""
+        return self._frames.get(station, 0)
+
     def used(self) -> int:
         """Bytes on the disk."""
         logs = sum(path.stat().st_size for path in self._files if path.exists())
@@ -76,6 +82,10 @@ class Room:
         inside = self._pragma("freelist_count") * self._page
         margin = LOG_BYTES + 2 * self.chunk + coming
         return self.used() - inside + self.reserved + coming + margin - self.quota
+
+    def add_frame(self, station: str, size: int) -> None:
+        """A frame of so many bytes is held; fewer if negative."""
+        self._frames[station] = self._frames.get(station, 0) + size
 
     def add(self, kind: Kind, size: int) -> None:
         """``size`` more bytes are held by ``kind``; fewer if negative."""
@@ -88,11 +98,17 @@ class Room:
     def reload(self) -> None:
         """Read again what is held, after a transaction was rolled back."""
         self._held = {Kind(kind): int(size) for kind, size in self._connection.execute("SELECT kind, bytes FROM held")}
+        self._frames = {str(station): int(size) for station, size in self._connection.execute(_FRAMES)}
 
-    def oldest(self, kind: Kind, size: int, until: int) -> Oldest | None:
-        """The oldest payloads of ``kind`` up to position ``until`` that together hold ``size`` bytes, or all."""
+    def oldest(self, kind: Kind, size: int, until: int, station: str = "") -> Oldest | None:
+        """The oldest payloads of ``kind`` up to position ``until`` that together hold ``size`` bytes, or all.
+
+        Args:
+            station: only those of this station; of all if empty. For ``EVIDENCE`` only.
+        """
         taken: list[tuple[int, int, str]] = []
-        for position, bytes_, file in self._connection.execute(_OLDEST[kind], (until,)):
+        query, whose = (_OLDEST_OF_STATION, (until, station)) if station else (_OLDEST[kind], (until,))
+        for position, bytes_, file in self._connection.execute(query, whose):
             if size <= 0:
                 break
             taken.append((position, bytes_, file))
@@ -100,14 +116,16 @@ class Room:
         if not taken:
             return None
         files = tuple(file for _, _, file in taken if file)
-        return Oldest(kind, taken[0][0], taken[-1][0], len(taken), sum(row[1] for row in taken), files)
+        return Oldest(kind, taken[0][0], taken[-1][0], len(taken), sum(row[1] for row in taken), files, station)
 
     def remove(self, oldest: Oldest) -> None:
         """Remove the rows; the frames' files go once that is committed."""
-        span = (oldest.first, oldest.last)
-        self._connection.execute(_REMOVE, (*span, oldest.kind.value, *span))
+        span, whose = (oldest.first, oldest.last), (oldest.station, oldest.station)
         if oldest.kind is Kind.EVIDENCE:
-            self._connection.execute("DELETE FROM evidence WHERE position BETWEEN ? AND ?", span)
+            for station, size in self._connection.execute(_GOING, (*span, *whose)).fetchall():
+                self.add_frame(station, -size)
+            self._connection.execute(_REMOVE_FRAMES, (*span, *whose))
+        self._connection.execute(_REMOVE, (*span, oldest.kind.value, *span, *whose))
         self.add(oldest.kind, -oldest.bytes)
 
     def cut(self, until: int) -> tuple[str, ...]:
@@ -116,6 +134,8 @@ class Room:
             self.add(Kind(kind), -size)
         frames = self._connection.execute("SELECT file, bytes FROM evidence WHERE position <= ?", (until,)).fetchall()
         self.add(Kind.EVIDENCE, -sum(size for _, size in frames))
+        for station, size in self._connection.execute(_GOING, (0, until, "", "")).fetchall():
+            self.add_frame(station, -size)
         for table in ("payload", "header", "evidence", "age"):
             self._connection.execute(f"DELETE FROM {table} WHERE position <= ?", (until,))  # noqa: S608 (constants)
         return tuple(file for file, _ in frames)
@@ -133,18 +153,31 @@ class Room:
 
 _REMOVE = """
 DELETE FROM payload WHERE position BETWEEN ? AND ?
-AND position IN (SELECT position FROM header WHERE kind = ? AND position BETWEEN ? AND ?)
+AND position IN (SELECT position FROM header WHERE kind = ? AND position BETWEEN ? AND ? AND (? = '' OR station = ?))
+"""
+_REMOVE_FRAMES = """
+DELETE FROM evidence WHERE position BETWEEN ? AND ?
+AND (SELECT ? = '' OR h.station = ? FROM header h WHERE h.position = evidence.position)
+"""
+_FRAMES = "SELECT station, sum(bytes) FROM evidence JOIN header USING(position) GROUP BY station"
+_GOING = """
+SELECT station, sum(bytes) FROM evidence JOIN header USING(position)
+WHERE position BETWEEN ? AND ? AND (? = '' OR station = ?) GROUP BY station
 """
 _SIZE = f"length(salt) + length(body) + {ROW_BYTES}"
 _SIZES = f"SELECT kind, sum({_SIZE}) FROM payload JOIN header USING(position) WHERE position <= ? GROUP BY kind"  # noqa: S608
+_KEPT = (
+    f"SELECT position, coalesce(bytes, 0) + {_SIZE}, coalesce(file, '')"  # noqa: S608 (constants)
+    " FROM header h JOIN payload USING(position) LEFT JOIN evidence USING(position)"
+    " WHERE h.kind = 'evidence' AND position <= ?"
+)
+_OLDEST_OF_STATION = f"{_KEPT} AND h.station = ? ORDER BY position"
 _OLDEST = {
     Kind.METRICS: f"SELECT position, {_SIZE}, '' FROM header h JOIN payload USING(position)"  # noqa: S608 (constants)
     " WHERE h.kind = 'metrics' AND position <= ? ORDER BY position",
     Kind.SHADOW: f"SELECT position, {_SIZE}, '' FROM header h JOIN payload USING(position)"  # noqa: S608
     " WHERE h.kind = 'shadow' AND position <= ? ORDER BY position",
-    Kind.EVIDENCE: f"SELECT position, coalesce(bytes, 0) + {_SIZE}, coalesce(file, '')"  # noqa: S608
-    " FROM header h JOIN payload USING(position) LEFT JOIN evidence USING(position)"
-    " WHERE h.kind = 'evidence' AND position <= ? ORDER BY position",
+    Kind.EVIDENCE: f"{_KEPT} ORDER BY position",
     Kind.VERDICT: f"SELECT position, {_SIZE}, '' FROM payload JOIN header h USING(position)"  # noqa: S608
     " WHERE h.kind = 'verdict' AND position <= ? ORDER BY position",
 }

@@ -81,10 +81,12 @@ class Ages:
     Attributes:
         payloads: per kind of ``EVICTED_FIRST``.
         headers: headers, and with them everything else of a record.
+        frames: kept frames of a station that has an age of its own, by its name.
     """
 
     payloads: Mapping[Kind, float]
     headers: float
+    frames: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,11 @@ class Ledger:
         """Of the last record."""
         return self._position
 
+    @property
+    def held(self) -> dict[Kind, int]:
+        """Bytes of payloads and kept frames, per kind."""
+        return self._room.held
+
     def reserve(self) -> tuple[int, int]:
         """Reserve the next block of numbers durably; returns its first and last."""
         (last,) = self._connection.execute("SELECT coalesce(max(last), 0) FROM block").fetchone()
@@ -153,9 +160,17 @@ class Ledger:
         entry = Entry(Kind.VOID, {"ranges": [list(pair) for pair in ranges], "why": why})
         self._append([entry], [_encoded(entry.body)])
 
-    def reserve_room(self, size: int) -> bool:
-        """Promise ``size`` bytes to a frame that is about to be written; false if the quota does not leave as much."""
+    def reserve_room(self, size: int, station: str = "", most: int | None = None) -> bool:
+        """Promise ``size`` bytes to a frame that is about to be written; false if the quota does not leave as much.
+
+        Args:
+            size: that it takes at most.
+            station: whose it is.
+            most: bytes that the frames of this station may take; its oldest ones go first.
+        """
         try:
+            if most is not None and not self._make_room_of(station, most - size, min(self._room.chunk, most // 50)):
+                return False
             self._make_room(size)
         except LedgerError:
             return False
@@ -180,6 +195,10 @@ class Ledger:
             until = self._position_at(total - ages.payloads[kind])
             while until and (oldest := self._room.oldest(kind, self._room.chunk, until)):
                 self._evict(oldest, "age")
+        for station, age in ages.frames.items():
+            until = self._position_at(total - age)
+            while until and (oldest := self._room.oldest(Kind.EVIDENCE, self._room.chunk, until, station)):
+                self._evict(oldest, "age of its station")
         until = min(self._position_at(total - ages.headers), self._last_to_trim(delivered))
         while until > (begin := self._view.first()[0]):
             self._trim(min(until, begin + TRIM_MOST))
@@ -247,8 +266,20 @@ class Ledger:
             for oldest in filter(None, found):
                 self._evict(oldest, "quota")
 
+    def _make_room_of(self, station: str, allowed: int, chunk: int) -> bool:
+        """Evict the oldest frames of ``station`` until at most ``allowed`` bytes are left; false if that is below 0."""
+        while allowed >= 0 and (over := self._room.frames(station) - allowed) > 0:
+            oldest = self._room.oldest(Kind.EVIDENCE, max(over, chunk), self._position, station)
+            if oldest is None:
+                return False
+            self._evict(oldest, "quota of its station")
+        return allowed >= 0
+
     def _evict(self, oldest: Oldest, why: str) -> None:
-        told = {"what": oldest.kind.value, "first": oldest.first, "last": oldest.last, "count": oldest.count}
+        told: dict[str, object] = {"what": oldest.kind.value, "first": oldest.first, "last": oldest.last}
+        told |= {"count": oldest.count, **({"station": oldest.station} if oldest.station else {})}
+        if oldest.files:
+            told["numbers"] = [list(pair) for pair in Ranges(int(Path(file).stem) for file in oldest.files)]
         entry = Entry(Kind.EVICTED, {**told, "bytes": oldest.bytes, "why": why})
         self._append([entry], [_encoded(entry.body)], lambda: self._room.remove(oldest))
         self._room.shrink()
@@ -278,6 +309,8 @@ class Ledger:
                 sizes[entry.kind] = sizes.get(entry.kind, 0) + size
             for kind, size in sizes.items():
                 self._room.add(kind, size)
+            for entry in entries:
+                self._room.add_frame(entry.station, entry.file_bytes)
 
         self._commit(insert)
         self._position, self._link = self._position + len(records), link

@@ -144,6 +144,14 @@ class LedgerView:
         numbers = (int(Path(file).stem) for (file,) in found)
         return sorted(number for number in numbers if number > after)
 
+    def of_kind(self, kind: Kind) -> Iterator[Record]:
+        """Every record of one kind, in the order of the chain."""
+        after = 0
+        query = "SELECT position FROM header WHERE kind = ? AND position > ? ORDER BY position LIMIT ?"
+        while found := self._connection.execute(query, (kind.value, after, _PAGE)).fetchall():
+            for (after,) in found:
+                yield from self.after(after - 1, 1, after)
+
     def _record(self, query: str, *values: int | str) -> Record | None:
         found = self._connection.execute(query, values).fetchone()
         return next(iter(self.after(found[0] - 1, 1)), None) if found and found[0] is not None else None

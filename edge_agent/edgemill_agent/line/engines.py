@@ -203,6 +203,15 @@ class Engines:
             self._go_to(choice)
         self._owner.engines_changed()
 
+    def renew(self, process: str) -> bool:
+        """Put another worker with the same engine in the place of this one; false if it is none of the station's."""
+        seat = next((one for one in self.seats if one.child.name == process), None)
+        if seat is self.active and self.newcomer is None:
+            self._swap(seat.choice, set(seat.products))
+        elif seat is self.challenger and seat is not None:
+            seat.child.kill()
+        return seat is not None
+
     def engine_ready(self, seat: EngineSeat) -> None:
         """See ``Hears``."""
         if seat is self.newcomer:
@@ -277,15 +286,15 @@ class Engines:
             self.previous.products.add(self.product)
             self._exchange({})
         else:
-            self._swap(choice)
+            self._swap(choice, {self.product})
 
-    def _swap(self, choice: EngineChoice) -> None:
+    def _swap(self, choice: EngineChoice, products: set[int | None]) -> None:
         """Start an engine beside the one that judges; it takes over when it is proved, between two parts."""
         if self._trial is not None:
             self._commit(_ANOTHER)
         self._end_previous()
         self.newcomer = self._seat("newcomer", choice, prove=True)
-        self.newcomer.products = {self.product}
+        self.newcomer.products = products
         self._coming = _Coming(asyncio.get_running_loop().time())
         self._watch.cancel()
         self._watch = asyncio.create_task(self._watch_memory(self.newcomer))

@@ -85,9 +85,14 @@ class Journal:
         self._acknowledged = position
         self._work.set()
 
-    async def reserve_room(self, size: int) -> bool:
-        """Promise ``size`` bytes on the disk to a frame; false if the quota does not leave as much."""
-        return await self._in_thread(lambda: self._ledger.reserve_room(size))
+    @property
+    def held(self) -> dict[Kind, int]:
+        """Bytes of payloads and kept frames in the ledger, per kind."""
+        return self._ledger.held
+
+    async def reserve_room(self, size: int, station: str = "", most: int | None = None) -> bool:
+        """Promise ``size`` bytes on the disk to a frame; false if the quotas do not leave as much."""
+        return await self._in_thread(lambda: self._ledger.reserve_room(size, station, most))
 
     async def release_room(self, size: int) -> None:
         """The frame was written, or will not be."""

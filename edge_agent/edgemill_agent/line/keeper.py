@@ -42,13 +42,17 @@ class Keeper:
         journal: where evidence is recorded, and where room for it comes from.
         source: writes the files.
         give_back: told each slot that is free again.
+        most: bytes that the station's frames may take; ``None`` if only the box's quota counts.
     """
 
-    def __init__(self, station: str, journal: Journal, source: Child, give_back: Callable[[int], None]) -> None:
+    def __init__(
+        self, station: str, journal: Journal, source: Child, give_back: Callable[[int], None], most: int | None = None
+    ) -> None:
         self._station = station
         self._journal = journal
         self._source = source
         self._give_back = give_back
+        self._most = most
         self._waiting: deque[Kept] = deque()
         self._work = asyncio.Event()
         self._asked: dict[str, Any] | None = None
@@ -94,7 +98,7 @@ class Keeper:
 
     async def _keep(self, kept: Kept) -> dict[str, Any]:
         size = prod(kept.shape) + _FILE_OVERHEAD
-        if not await self._journal.reserve_room(size):
+        if not await self._journal.reserve_room(size, self._station, self._most):
             return {"fault": "the quota leaves no room for it"}
         self._answer = asyncio.get_running_loop().create_future()
         file = frame_file(self._station, kept.number)

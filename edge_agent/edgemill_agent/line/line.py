@@ -10,15 +10,19 @@ import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from edgemill_agent.clock import Clock, ClockWatch
+from edgemill_agent.health.facts import Facts
 from edgemill_agent.ledger import Entry, open_ledger
 from edgemill_agent.line.figures import resident_megabytes, station_figures
+from edgemill_agent.line.health import HealthRounds
 from edgemill_agent.line.journal import Journal
 from edgemill_agent.line.station import Station
 from edgemill_agent.processes.child import Child
 from edgemill_agent.processes.orphans import end_orphans
+from edgemill_agent.processes.priority import step_forward
 from edgemill_agent.processes.supervisor import Supervisor
 from edgemill_agent.reload import needs_start, to_swap
 from edgemill_agent.settings import AgentSettings, StationSettings
@@ -68,6 +72,8 @@ class Line:
         self._stations: list[Station] = []
         self._link: Child | None = None
         self._stop = asyncio.Event()
+        self._ledger_trouble = ""
+        self._jump: tuple[float, float] | None = None
 
     async def run(self) -> dict[str, Any]:
         """Until every source has ended, or a signal says stop; returns the account.
@@ -76,6 +82,9 @@ class Line:
             LedgerError: the ledger cannot be opened.
             EngineError: a station's bundle cannot be used.
         """
+        priority = step_forward()
+        if priority:
+            _log.info("the line process runs at real-time priority %d", priority)
         ledger, opened = open_ledger(self._settings.state, self._clock, self._settings.retention.quota)
         if opened.void:
             _log.warning("the last run was not closed: numbers %s are declared void", list(opened.void))
@@ -84,10 +93,11 @@ class Line:
             _log.warning("ended workers whose line process was gone: %s", orphans)
         self._ledger_id = opened.id
         self._delivery = Delivery(opened.acknowledged, ledger.position)
-        self._journal = Journal(ledger, self._committed, _ledger_trouble)
+        self._journal = Journal(ledger, self._committed, self._ledger_says)
         journal = asyncio.create_task(self._journal.run())
         journal.add_done_callback(lambda _: self._stop.set())  # without it nothing can be numbered
         self._catch_signals()
+        self._health = HealthRounds(self._settings, self._facts, self._told_of_health, self._restart, self._journal.put)
         supervisor = Supervisor(os.environ, os.getpid())
         chores = [
             asyncio.create_task(_show_life(supervisor)),
@@ -95,6 +105,7 @@ class Line:
             asyncio.create_task(self._keep_house()),
             asyncio.create_task(self._note_metrics()),
             asyncio.create_task(self._show_figures()),
+            asyncio.create_task(self._health.run()),
         ]
         try:
             self._link = self._make_link()
@@ -145,11 +156,12 @@ class Line:
             jump = watch.look()
             if jump is not None:
                 _log.warning("the wall clock jumped by %.1f s", jump)
+                self._jump = (self._clock.monotonic_ns() / 1e9, jump)
                 self._journal.put(Entry(Kind.CLOCK, {"jump_s": round(jump, 3)}))
             await asyncio.sleep(_CLOCK_S)
 
     async def _keep_house(self) -> None:
-        ages, delivered = self._settings.retention.ages, self._settings.mqtt is not None
+        ages, delivered = self._settings.retention.ages(self._settings.stations), self._settings.mqtt is not None
         while True:
             before = self._clock.monotonic_ns()
             await asyncio.sleep(_HOUSE_S)
@@ -167,12 +179,42 @@ class Line:
         while self._settings.http is not None:
             if self._link is not None:
                 with suppress(BlockingIOError):  # it is behind; the next ones are newer
-                    self._link.nudge({"figures": {**self._figures(), "connected": self._delivery.connected}})
+                    more = {"connected": self._delivery.connected, "health": self._health.states()}
+                    self._link.nudge({"figures": {**self._figures(), **more}})
             await asyncio.sleep(_FIGURES_S)
 
     def _figures(self) -> dict[str, Any]:
         stations = {station.settings.name: station_figures(station) for station in self._stations}
         return {"stations": stations, "line_mb": resident_megabytes(), "not_acknowledged": self._behind()}
+
+    def _facts(self) -> Facts:
+        return Facts(
+            now_s=self._clock.monotonic_ns() / 1e9,
+            utc_s=self._clock.utc_ns() / 1e9,
+            state=self._settings.state,
+            held=self._journal.held,
+            ledger_trouble=self._ledger_trouble,
+            connected=self._delivery.connected if self._settings.mqtt is not None else None,
+            not_acknowledged=self._behind(),
+            jump=self._jump,
+            processes={"line": os.getpid(), **self._processes()},
+            stations={station.settings.name: station.facts() for station in self._stations},
+        )
+
+    def _told_of_health(self) -> dict[str, Any]:
+        processes = {"line": os.getpid(), **self._processes()}
+        return {"device": self._settings.device.id, "processes": processes, **self._figures()}
+
+    def _restart(self, process: str) -> None:
+        """Start a child anew."""
+        if self._link is not None and process == self._link.name:
+            self._link.kill()
+        else:
+            any(station.restart(process) for station in self._stations)
+
+    def _ledger_says(self, trouble: str) -> None:
+        self._ledger_trouble = trouble
+        _ledger_trouble(trouble)
 
     def _behind(self) -> int:
         """Records that the consumer does not have yet; none where nothing is sent."""
@@ -207,7 +249,7 @@ class Line:
             self._settings.state,
             self._journal,
             self._clock,
-            _log.warning,
+            partial(_log.warning, "%s", extra={"station": settings.name}),
             self._settings.silent_s,
             self._station_changed,
         )
@@ -241,10 +283,10 @@ class Line:
             "state": str(self._settings.state),
             "broker": mqtt.model_dump(mode="json") if mqtt is not None else None,
             "http": http.model_dump(mode="json") if http is not None else None,
-            "facts": self._facts(),
+            "facts": self._told_of_box(),
         }
 
-    def _facts(self) -> dict[str, Any]:
+    def _told_of_box(self) -> dict[str, Any]:
         return {
             "device": self._settings.device.model_dump(),
             "ledger": self._ledger_id,
@@ -255,7 +297,7 @@ class Line:
         self._tell_processes()
         if self._link is not None:
             with suppress(BlockingIOError):  # it is told again at its next start
-                self._link.nudge({"facts": self._facts()})
+                self._link.nudge({"facts": self._told_of_box()})
 
     def _link_said(self, message: dict[str, Any]) -> None:
         if "refused" in message:

@@ -68,6 +68,11 @@ class Outputs:
         """Whether the controller is told which part a verdict is of."""
         return self._settings.number is not None
 
+    @property
+    def trouble(self) -> str:
+        """Why the controller takes nothing now, in words; empty if it does."""
+        return self._trouble
+
     def answer(self, count: int, decision: str, safe: bool, since_ns: int) -> asyncio.Future[Told]:
         """Write a part's verdict soon; ``since_ns`` is when its trigger came, by the monotonic clock."""
         told: asyncio.Future[Told] = asyncio.get_running_loop().create_future()

@@ -78,6 +78,8 @@ class StationAccount:
         captured: frames that came from a camera that runs by itself.
         dropped: those that nobody wanted: there was no trigger, or the engine had enough to do.
         reconnects: how often the camera was gone and came back.
+        frames: parts that the source gave.
+        unfit_in_a_row: pictures up to now that could not be judged, and what was wrong with the last one of them.
         latencies_ms: arrival to verdict, or trigger to the controller's confirmation, of the last ones.
     """
 
@@ -90,4 +92,6 @@ class StationAccount:
     captured: int = 0
     dropped: int = 0
     reconnects: int = 0
+    frames: int = 0
+    unfit_in_a_row: tuple[int, str] = (0, "")
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))

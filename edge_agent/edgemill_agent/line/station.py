@@ -12,6 +12,7 @@ from typing import Any
 
 from edgemill_agent.clock import Clock
 from edgemill_agent.frame_ring import create_ring
+from edgemill_agent.health.facts import StationFacts
 from edgemill_agent.ledger import Entry
 from edgemill_agent.line.engines import Engines
 from edgemill_agent.line.journal import Journal
@@ -76,7 +77,8 @@ class Station:
         )
         self._wanted = Wants(settings.trigger is not None, self.source.send) if source.live else None
         self.engines = Engines(settings, self._ring, self, self._note, tell, changed)
-        self._keeper = Keeper(settings.name, journal, self.source, self._free_slot)
+        most = settings.evidence.max_bytes if settings.evidence else None
+        self._keeper = Keeper(settings.name, journal, self.source, self._free_slot, most)
         say = self._say
         self._outputs = [Outputs(one, settings.deadline_ms, clock, say) for one in settings.outputs]
         self._trigger = (
@@ -135,6 +137,36 @@ class Station:
         self._feed()
         self._look_whether_over()
 
+    def facts(self) -> StationFacts:
+        """How it is now, for the checks of the box's health."""
+        account, (unfit_in_a_row, unfit) = self.account, self.account.unfit_in_a_row
+        return StationFacts(
+            name=self.settings.name,
+            source_kind=self.settings.source.kind,
+            source_open=self._open,
+            engine_ready=self.engines.active.ready,
+            over=self._source_over,
+            frames=account.frames,
+            verdicts=sum(account.decisions.values()),
+            unfit_in_a_row=unfit_in_a_row,
+            unfit=unfit,
+            late=account.late,
+            late_in_a_row=self._late_in_a_row,
+            alarm_after=self.settings.alarm_after,
+            untold=account.untold,
+            source_restarts=self.source.restarts,
+            engine_restarts=self.engines.restarts,
+            trigger_connected=self._trigger.connected if self._trigger else None,
+            output_troubles=tuple(one.trouble for one in self._outputs if one.trouble),
+        )
+
+    def restart(self, process: str) -> bool:
+        """Start one of its processes anew, the engine without a gap; false if it is none of them."""
+        if process == self.source.name:
+            self.source.kill()
+            return True
+        return self.engines.renew(process)
+
     def stop(self) -> None:
         """End now; parts without a verdict stay without one, and the journal declares their numbers."""
         self._ended.set()
@@ -184,6 +216,7 @@ class Station:
             if self._wanted and self._goes_to_its_part(self._wanted, message):
                 return
             self._frames.append(message)
+            self.account.frames += 1
             if self._trigger is None:
                 self._expect(Part(message.get("captured_ns") or self._clock.monotonic_ns()))
             self._pair()
@@ -362,6 +395,7 @@ class Station:
         else:
             unfit = {"unfit": message["unfit"]} if "unfit" in message else {}
             self.account.unfit += bool(unfit)
+            self.account.unfit_in_a_row = (self.account.unfit_in_a_row[0] + 1, message["unfit"]) if unfit else (0, "")
             part.by_engine = not unfit
             self._record(part, message["verdict"], {"engine_ms": message["ms"], "engine": engine_id, **unfit})
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from edgemill_agent.back_off import BackOff
+from edgemill_agent.processes.output import Output
 from edgemill_core.processes.channel import MESSAGE_BYTES, encode
 
 _LONGEST_WAIT_S, _HEALTHY_S = 30.0, 30.0
@@ -47,6 +48,7 @@ class Child:
         self._descriptors = tuple(descriptors)
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
+        self._output: Output | None = None
         self._stopping = False
         self._silent_s = silent_s
         self._changed = changed
@@ -115,6 +117,7 @@ class Child:
         self.kill()
 
     def _start(self) -> None:
+        self._output = Output(self.name)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             ours.setblocking(False)
@@ -123,7 +126,9 @@ class Child:
                 pass_fds=(theirs.fileno(), *self._descriptors),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                stderr=self._output.theirs,
             )
+        self._output.started()
         self._socket = ours
         self.send(self._first())
         self._changed()
@@ -158,6 +163,9 @@ class Child:
             self._process.wait()
             self._process = None
             self._changed()
+        if self._output is not None:
+            self._output.close()
+            self._output = None
         if self._socket is not None:
             self._socket.close()
             self._socket = None

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import os
+import resource
+from contextlib import suppress
+from pathlib import Path
 
+_PRIORITY_MOST = 10
+"""Well below what the kernel's own threads have."""
+
+FIRST_TO_GO = 500
+"""Added to what the kernel makes of a worker when it looks whom to kill for want of memory (proc(5)), not the line."""
 WORKER, LINK = 5, 10
 """Niceness above that of the line process, which keeps the deadlines. Anybody may stand back; to push needs root."""
 
@@ -11,3 +19,21 @@ WORKER, LINK = 5, 10
 def stand_back(by: int) -> None:
     """Let processes with more pressing work go first, from now on and with every thread that is yet to be made."""
     os.nice(by)
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_GO), encoding="ascii")
+
+
+def step_forward() -> int:
+    """Take the real-time priority that this process was granted (``RLIMIT_RTPRIO``); returns it, 0 if none was.
+
+    Children and threads that are made later do not have it: they do the work, and this one keeps the time.
+    """
+    granted, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
+    priority = min(granted, _PRIORITY_MOST) if granted != resource.RLIM_INFINITY else _PRIORITY_MOST
+    if priority < 1:
+        return 0
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+    except OSError:  # a container may grant it and not give it
+        return 0
+    return priority

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import logging
+import grp
 import os
 import pwd
+import shlex
 import sys
 from functools import partial
 from pathlib import Path
@@ -12,16 +13,18 @@ from typing import Any
 
 from edgemill.cli.output import print_json, print_line
 from edgemill_agent.line.line import run_agent
-from edgemill_agent.service_unit import NAME, unit_text
-from edgemill_agent.settings import read_settings
+from edgemill_agent.logs.writer import agent_log
+from edgemill_agent.service_unit import NAME, Service, unit_text
+from edgemill_agent.settings import AgentSettings, read_settings
 from edgemill_core.durable import write_bytes
 from edgemill_core.errors import InputError
 
 
-def run(settings: Path, json: bool) -> None:
+def run(settings: Path, json: bool, log: str) -> None:
     """Run until every source has ended or a signal says stop, then give the account."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s")
-    account = run_agent(partial(read_settings, settings))
+    found = read_settings(settings)
+    with agent_log(log, found.device.id, _secrets(found)):
+        account = run_agent(partial(read_settings, settings))
     if json:
         print_json(account)
         return
@@ -29,6 +32,15 @@ def run(settings: Path, json: bool) -> None:
         print_line(_station(name, station))
     ledger = account["ledger"]
     print_line(f"ledger: {ledger['position']} records, {ledger['acknowledged']} of them acknowledged")
+
+
+def _secrets(settings: AgentSettings) -> list[str]:
+    """What must not be read in the log."""
+    file = settings.mqtt.password_file if settings.mqtt else None
+    try:
+        return [] if file is None else [file.read_text(encoding="utf-8").strip()]
+    except (OSError, ValueError):  # who connects says that it cannot be read
+        return []
 
 
 SYSTEM = Path("/etc/systemd/system")
@@ -47,10 +59,12 @@ def install(settings: Path, user: str | None, folder: Path | None) -> None:
         _check_user(user)
     own = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd" / "user"
     place = (folder or (SYSTEM if user else own)) / NAME
-    command = [sys.executable, "-m", "edgemill", "agent", "run"]
+    command = [sys.executable, "-m", "edgemill", "agent", "run", "--log", "json"]
+    groups = frozenset(group.gr_name for group in grp.getgrall())
+    service = Service(command, settings.resolve(), found.state, found.drain_s, user, groups)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(place, unit_text(command, settings.resolve(), found.drain_s, user).encode())
+        write_bytes(place, unit_text(service).encode())
     except OSError as error:
         raise InputError(
             f"the unit cannot be written to {place}",
@@ -60,9 +74,15 @@ def install(settings: Path, user: str | None, folder: Path | None) -> None:
         ) from error
     whose = "" if user else " --user"
     print_line(f"wrote {place}; to start it now and at every boot:")
+    if user and not _is_of(found.state, user):
+        print_line(f"  install --directory --owner {user} {shlex.quote(str(found.state))}    # what it may write to")
     print_line(f"  systemctl{whose} daemon-reload && systemctl{whose} enable --now {NAME}")
     if not user:
         print_line("  loginctl enable-linger    # so that it runs while nobody is logged in")
+
+
+def _is_of(folder: Path, user: str) -> bool:
+    return folder.is_dir() and folder.stat().st_uid == pwd.getpwnam(user).pw_uid
 
 
 def _check_user(user: str) -> None:

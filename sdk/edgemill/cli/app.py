@@ -162,15 +162,31 @@ def demo(
 StateFolder = Annotated[Path, typer.Argument(metavar="STATE", help="The agent's state folder, with ledger.db in it.")]
 
 
+class LogForm(str, Enum):
+    """How the log reads."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 @agent.command("run")
 def agent_run(
     settings: Annotated[Path, typer.Argument(metavar="SETTINGS", help="agent.yaml")],
     json: Json = False,
+    log: Annotated[LogForm, typer.Option("--log", help="Lines for people, or one JSON object a line.")] = LogForm.TEXT,
 ) -> None:
     """Run this box's stations until their sources end, or until SIGTERM."""
     from edgemill.cli.agent import run
 
-    run(settings, json)
+    run(settings, json, log.value)
+
+
+@agent.command("status")
+def agent_status(state: StateFolder, json: Json = False) -> None:
+    """Say whether the agent runs and how it is; exit code 1 is an alarm, 3 that it does not run."""
+    from edgemill.cli.status import run
+
+    run(state, json)
 
 
 @agent.command("install")
@@ -203,6 +219,19 @@ def ledger_stats(state: StateFolder, json: Json = False) -> None:
     from edgemill.cli.ledger import stats
 
     stats(state, json)
+
+
+@ledger.command("evidence")
+def ledger_evidence(
+    state: StateFolder,
+    station: Annotated[str, typer.Option("--station", help="Only of this station.")] = "",
+    last: Annotated[int, typer.Option("--last", min=0, help="The newest so many; 0 for all.")] = 50,
+    json: Json = False,
+) -> None:
+    """List the parts whose frames were to be kept, for `edgemill run --evidence NUMBER`."""
+    from edgemill.cli.ledger import evidence
+
+    evidence(state, station, last, json)
 
 
 @ledger.command("verify")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 
 from edgemill.cli.output import print_json, print_line
+from edgemill_agent.health.clock import is_synchronised
+from edgemill_agent.health.sensors import read_heat
 from edgemill_core.errors import EdgemillError
 from edgemill_runtimes.engines import engine_class, runtime_names
 from edgemill_runtimes.machine import Machine, this_machine
@@ -15,6 +18,7 @@ _TOOLS: Mapping[str, tuple[str, str]] = {
     "pictures (OpenCV)": ("cv2", "frames"),
     "MQTT (paho)": ("paho", "agent"),
     "broker to try out (iotcore)": ("iotcore", "agent"),
+    "figures (prometheus-client)": ("prometheus_client", "agent"),
     "signatures (cryptography)": ("cryptography", "agent"),
     "conversion (onnx)": ("onnx", "convert"),
     "reports (Matplotlib)": ("matplotlib", "convert"),
@@ -42,11 +46,13 @@ def run(json: bool) -> None:
     findings = [*_runtimes(machine), *_tools()]
     if json:
         parts = [{"part": f.part, "here": f.here, "detail": f.detail, "install": f.missing} for f in findings]
-        print_json({"machine": machine.as_dict(), "int8": int8_sentence(machine), "parts": parts})
+        print_json({"machine": machine.as_dict(), "int8": int8_sentence(machine), "box": dict(_box()), "parts": parts})
         return
     print_line(f"{machine.cpu}, {machine.cores} cores, {machine.memory_mb} MB, Python {machine.python}")
     print_line(f"  features  {', '.join(machine.features) or 'none that matter for INT8 or BF16'}")
     print_line(f"  INT8      {int8_sentence(machine)}")
+    for name, what in _box().items():
+        print_line(f"  {name:<9} {what}")
     for finding in findings:
         print_line(f"  {'ok     ' if finding.here else 'missing'}  {finding.part}: {finding.detail}")
         if finding.missing:
@@ -69,6 +75,22 @@ def _runtimes(machine: Machine) -> list[Finding]:
         except EdgemillError as error:
             findings.append(Finding(f"runtime {name}", False, error.got or error.what, error.fix))
     return findings
+
+
+def _box() -> Mapping[str, str]:
+    """What the agent's checks can see here; see ``health:`` in the guide."""
+    heat, clock = read_heat(), is_synchronised()
+    granted, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
+    told = {True: "kept right by a time server", False: "no time server keeps it right: timedatectl set-ntp true"}
+    return {
+        "heat": f"{heat.hottest_c:.0f} °C at {heat.sensor}"
+        if heat.hottest_c is not None
+        else "no sensor below /sys can be read: it stays unknown",
+        "clock": told[clock] if clock is not None else "whether it is kept right is not to be had",
+        "real time": f"priority up to {granted} is granted"
+        if granted
+        else "no priority is granted to this user; `edgemill agent install` asks for it",
+    }
 
 
 def _tools() -> list[Finding]:

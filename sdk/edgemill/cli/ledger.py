@@ -43,6 +43,25 @@ def stats(state: Path, json: bool) -> None:
         print_line(f"  {kind}: {held:,} bytes of payloads{' and frames' if kind == 'evidence' else ''}")
 
 
+def evidence(state: Path, station: str, last: int, json: bool) -> None:
+    """Parts whose frames were to be kept; the newest ``last`` of them, all if that is 0."""
+    from edgemill_agent.evidence_list import list_evidence
+
+    found = list_evidence(LedgerView.open(state), station)
+    shown = found[-last:] if last else found
+    if json:
+        print_json({"parts": len(found), "evidence": [one.as_dict() for one in shown]})
+        return
+    for one in shown:
+        where = f"{one.file} ({one.bytes:,} bytes)" if one.file else f"{one.state}: {one.why}"
+        said = f"{one.decision or '-'}{' (late)' if one.late else ''}"
+        print_line(f"{one.number:>8}  {one.station}  {said:<10} {where}  {'; '.join(one.reasons)}".rstrip())
+    kept = [one for one in found if one.file]
+    print_line(f"{len(kept)} of {len(found)} frames are here, {sum(one.bytes for one in kept):,} bytes")
+    if kept:
+        print_line(f"judge one again: edgemill run BUNDLE {state} --evidence {kept[-1].number}")
+
+
 def verify(state: Path, json: bool) -> None:
     """Exit code 1, and the place, if anything was altered."""
     view = LedgerView.open(state)

@@ -32,6 +32,8 @@ class Kind(str, Enum):
     """A station was to use another engine; the payload says which, what became of it, and why."""
     SHADOW = "shadow"
     """What a challenger made of a part that another engine decided; no controller is told of it."""
+    HEALTH = "health"
+    """A check of the box's health came to another state, or mended something; the payload says which and why."""
     EVIDENCE = "evidence"
     """A frame was kept; the payload names its part, its file and the file's SHA-256."""
     EVICTED = "evicted"

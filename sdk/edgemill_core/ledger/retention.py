@@ -36,10 +36,10 @@ def evictions(held: Mapping[Kind, int], need: int) -> dict[Kind, int]:
 
 
 class Declared:
-    """Which payloads may be missing because an eviction was declared."""
+    """Which payloads may be missing because an eviction was declared, of all stations or of one."""
 
     def __init__(self, declarations: Iterable[Record] = ()) -> None:
-        self._ranges: dict[Kind, Ranges] = {kind: Ranges() for kind in EVICTED_FIRST}
+        self._ranges: dict[tuple[Kind, str], Ranges] = {}
         for record in declarations:
             self.add(record)
 
@@ -47,9 +47,11 @@ class Declared:
         """Take in a declaration; other records are left aside."""
         if record.header.kind is Kind.EVICTED and record.payload is not None:
             told = record.payload.content()
-            self._ranges[Kind(told["what"])].add_range(int(told["first"]), int(told["last"]))
+            whose = Kind(told["what"]), str(told.get("station", ""))
+            self._ranges.setdefault(whose, Ranges()).add_range(int(told["first"]), int(told["last"]))
 
     def covers(self, record: Record) -> bool:
         """Whether ``record`` may be without its payload."""
-        kind = record.header.kind
-        return kind in self._ranges and record.header.position in self._ranges[kind]
+        header = record.header
+        found = (self._ranges.get((header.kind, whose)) for whose in ("", header.station))
+        return any(ranges is not None and header.position in ranges for ranges in found)

@@ -15,3 +15,13 @@ def peak_resident_bytes(pid: int | None = None) -> int:
     """Largest resident set so far (``VmHWM``), of this process or another."""
     lines = Path(f"/proc/{pid or 'self'}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
+
+
+def own_bytes(pid: int) -> int:
+    """Resident memory that is the process's own: without files and memory that it shares with others.
+
+    Raises:
+        OSError: there is no such process.
+    """
+    _, resident, shared, *_ = Path(f"/proc/{pid}/statm").read_text().split()
+    return (int(resident) - int(shared)) * os.sysconf("SC_PAGESIZE")

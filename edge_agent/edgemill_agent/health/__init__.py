@@ -1,0 +1,1 @@
+"""Health of the box: one small class per check; ``table.py`` names them all."""
