@@ -23,6 +23,14 @@ def counted(last: int, more: int, bits: int) -> int:
     return (last + more) % (1 << bits)
 
 
+def further(one: int | None, other: int | None, bits: int, most: int = 1000) -> int | None:
+    """The later of two counts; ``other`` if it is ahead by no more than ``most``, because then both are of one run."""
+    if one is None or other is None:
+        return other if one is None else one
+    ahead = parts_between(one % (1 << bits), other % (1 << bits), bits)
+    return other if ahead is not None and ahead <= most else one
+
+
 def code_of(decision: str, safe: bool) -> int:
     """What stands at the point ``code``."""
     return CODES[decision] + (SAFE if safe else 0)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgemill_agent.clock import Clock, ClockWatch
-from edgemill_agent.ledger import Entry, open_ledger
+from edgemill_agent.ledger import COUNTED, Entry, open_ledger
 from edgemill_agent.line.figures import resident_megabytes, station_figures
 from edgemill_agent.line.journal import Journal
 from edgemill_agent.line.station import Station
@@ -158,8 +158,8 @@ class Line:
 
     async def _run_stations(self, cursors: Mapping[str, str]) -> None:
         for settings in self._settings.stations:
-            after = cursors.get(settings.name, "")
-            self._stations.append(self._station(settings, after))
+            after, counted = cursors.get(settings.name, ""), cursors.get(settings.name + COUNTED)
+            self._stations.append(self._station(settings, after, int(counted) if counted else None))
         tasks = [asyncio.create_task(station.run()) for station in self._stations]
         stopper = asyncio.create_task(self._stop_in_order())
         try:
@@ -170,7 +170,7 @@ class Line:
                 station.stop()
             await asyncio.gather(*tasks, stopper, return_exceptions=True)
 
-    def _station(self, settings: StationSettings, after: str) -> Station:
+    def _station(self, settings: StationSettings, after: str, counted: int | None) -> Station:
         return Station(
             settings,
             after,
@@ -180,6 +180,7 @@ class Line:
             _log.warning,
             self._settings.silent_s,
             self._tell_processes,
+            counted,
         )
 
     async def _stop_in_order(self) -> None:

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgemill_agent.line.ejector import Followed
+from edgemill_agent.line.tracking import Seen
+
 _LATENCIES = 10_000
 
 
@@ -18,15 +21,18 @@ class Part:
     Attributes:
         arrived_ns: when it came, by the monotonic clock.
         count: the controller's; ``None`` where nothing counts.
+        seen: where the belt was when it came.
         number: the ledger's; ``None`` until there is one.
         here: its frame, its fields or its fault has come.
         slot: of the frame ring; -1 where it has none.
         done: it has its verdict.
         body: of its record, once that is whole.
+        followed: by each output, its way to the ejector.
     """
 
     arrived_ns: int
     count: int | None = None
+    seen: Seen | None = None
     number: int | None = None
     here: bool = False
     item: str = ""
@@ -41,6 +47,7 @@ class Part:
     timer: asyncio.TimerHandle | None = None
     done: bool = False
     body: dict[str, Any] | None = None
+    followed: list[Followed | None] = field(default_factory=list)
 
     def take(self, told: Mapping[str, Any]) -> None:
         """What the source worker says of it."""
@@ -56,6 +63,37 @@ class Part:
 
 
 @dataclass
+class Overflow:
+    """Parts beyond what memory holds while the disk gives no numbers; nobody judges them, and they are declared.
+
+    Attributes:
+        most: parts that may wait for a number.
+        first: count of the first one that was turned away.
+        last: of the last one.
+        parts: how many.
+    """
+
+    most: int = 10_000
+    first: int = 0
+    last: int = 0
+    parts: int = 0
+
+    def turns_away(self, waiting: int, count: int | None) -> bool:
+        """Whether there is no room for a part while so many wait."""
+        if waiting < self.most:
+            return False
+        self.first = self.first if self.parts else count or 0
+        self.last, self.parts = count or 0, self.parts + 1
+        return True
+
+    def taken(self) -> tuple[int, int, int]:
+        """First, last and how many were turned away since this was asked."""
+        found = (self.first, self.last, self.parts)
+        self.first = self.last = self.parts = 0
+        return found
+
+
+@dataclass
 class StationAccount:
     """What a station did since it was started.
 
@@ -65,7 +103,7 @@ class StationAccount:
         safe: verdicts that were given because no engine answered, or there was no usable picture.
         unfit: verdicts on pictures that could not be judged: too dark, blurred, frozen, ….
         missed: parts that the controller counted and nobody could judge.
-        untold: verdicts that a controller did not take in time.
+        untold: verdicts that a controller did not take in time, or parts that it did not throw out.
         latencies_ms: arrival to verdict, or trigger to the controller's confirmation, of the last ones.
     """
 
