@@ -68,7 +68,7 @@ class PlcOutputs(Outputs):
         while True:
             self._wake.clear()
             await self._shake_hands()
-            while self._may_answer() and self._give_up_old():
+            while self._give_up_old() and self._may_answer():
                 await self._write_answer(self._owed[0])
             await self._write_states()
             await self._beat()
