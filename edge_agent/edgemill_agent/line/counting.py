@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 CODES = {"pass": 1, "reject": 2, "uncertain": 3, "score": 4}
+REGISTER_BITS = 16
 SAFE = 8
 """Added to the code of a verdict that no engine gave."""
 
@@ -16,6 +17,12 @@ def parts_between(last: int, now: int, bits: int) -> int | None:
     span = 1 << bits
     risen = (now - last) % span
     return risen if risen < span // 2 else None
+
+
+def came_since(answered: int, now: int, bits: int) -> int | None:
+    """As ``parts_between``, from the last count that was answered; a register holds its lower 16 bits only."""
+    bits = REGISTER_BITS if answered < 1 << REGISTER_BITS <= now else bits
+    return parts_between(answered % (1 << bits), now % (1 << bits), bits)
 
 
 def counted(last: int, more: int, bits: int) -> int:

@@ -103,14 +103,17 @@ class Ejector:
         self._let_go()
 
     async def rest(self, plc: Plc) -> None:
-        """The agent ends: the point is reset, and what is still on its way is told as not thrown out.
+        """The agent ends: nothing is thrown out any more.
 
         Raises:
             PlcError: the point could not be written.
         """
+        await plc.write({self._settings.point: 0})
+
+    def let_all_go(self) -> None:
+        """The agent ends: what is still on its way is told as not thrown out."""
         for way in list(self._followed):
             self._end(way, Ejected(None, "the agent ended before it was at the ejector"))
-        await plc.write({self._settings.point: 0})
 
     async def _obey(self, plc: Plc) -> None:
         for way, call in self._tracking.calls():

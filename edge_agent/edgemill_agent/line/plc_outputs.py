@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 
 from edgemill_agent.clock import Clock
 from edgemill_agent.line.counting import code_of
@@ -12,7 +11,7 @@ from edgemill_agent.line.ejector import Ejected, Ejector, Followed
 from edgemill_agent.line.handshake import Handshake, Step
 from edgemill_agent.line.outputs import Answer, Outputs, Owed, Told
 from edgemill_agent.line.tracking import Seen
-from edgemill_agent.plc import PlcError, plc_class
+from edgemill_agent.plc import plc_class
 from edgemill_agent.plc.settings import OutputSettings
 
 _TAKEN_LOOK_NS = 5_000_000
@@ -190,9 +189,13 @@ class PlcOutputs(Outputs):
     async def _say_good_bye(self) -> None:
         if self._offered is not None:
             self._offered.tell(Told(None, "the agent ended before the controller took it"))
-        with suppress(PlcError):
-            if self._ejector:
-                await self._ejector.rest(self._plc)
+        if self._ejector:
+            self._ejector.let_all_go()
+        # What was under way when we were told to end spoils the connection for what comes after it.
+        await self._plc.connect()
+        self._written.clear()
+        if self._ejector:
+            await self._ejector.rest(self._plc)
         if self._handshake is not None:
             self._handshake.withdraw(self._clock.monotonic_ns())
             await self._write_valid()

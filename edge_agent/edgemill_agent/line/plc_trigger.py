@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from edgemill_agent.clock import Clock
-from edgemill_agent.line.counting import counted, parts_between
+from edgemill_agent.line.counting import came_since, counted, parts_between
 from edgemill_agent.line.tracking import Seen, moved
-from edgemill_agent.line.trigger import ANSWERED_BITS, MOST_AT_ONCE, Handlers, Trigger
+from edgemill_agent.line.trigger import MOST_AT_ONCE, Handlers, Trigger
 from edgemill_agent.plc import plc_class
 from edgemill_agent.plc.settings import TriggerSettings
 
@@ -94,8 +94,8 @@ class PlcTrigger(Trigger):
         """Parts that came since an earlier run are gone."""
         if answered is None:
             return
-        bits, short = self._settings.bits, 1 << ANSWERED_BITS
-        came = parts_between(answered % short, value % short, ANSWERED_BITS)
+        bits = self._settings.bits
+        came = came_since(answered, value, bits)
         if came is None:
             self._handlers.tell(
                 f"trigger: the counter went back from {answered} to {value}; parts in between are not known"

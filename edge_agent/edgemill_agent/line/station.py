@@ -13,13 +13,13 @@ from edgemill_agent.clock import Clock
 from edgemill_agent.frame_ring import create_ring
 from edgemill_agent.ledger import Entry
 from edgemill_agent.line.controllers import outputs_for, trigger_for
-from edgemill_agent.line.counting import further
+from edgemill_agent.line.counting import REGISTER_BITS, further
 from edgemill_agent.line.journal import Journal
 from edgemill_agent.line.keeper import Keeper, Kept
 from edgemill_agent.line.outputs import Answer, Told
 from edgemill_agent.line.part import Overflow, Part, StationAccount
 from edgemill_agent.line.tracking import Seen
-from edgemill_agent.line.trigger import ANSWERED_BITS, Handlers, Trigger
+from edgemill_agent.line.trigger import Handlers, Trigger
 from edgemill_agent.processes.child import Child
 from edgemill_agent.settings import StationSettings
 from edgemill_core.errors import EngineError
@@ -205,7 +205,7 @@ class Station:
             done, _ = await asyncio.wait(known, timeout=_ANSWERED_S) if known else ((), ())
             # What a controller did not take was recorded all the same.
             told = next((one.result() for one in done), None)
-            answered = further(told, answered, ANSWERED_BITS)
+            answered = further(told, answered, REGISTER_BITS)
         await trigger.run(answered)
 
     def _fired(self, count: int | None, since_ns: int, seen: Seen | None) -> None:

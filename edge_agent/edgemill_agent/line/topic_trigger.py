@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 
 from edgemill_agent.clock import Clock
-from edgemill_agent.line.counting import counted, parts_between
+from edgemill_agent.line.counting import came_since, counted, parts_between
 from edgemill_agent.line.tracking import Seen
-from edgemill_agent.line.trigger import ANSWERED_BITS, MOST_AT_ONCE, Handlers, Trigger
+from edgemill_agent.line.trigger import MOST_AT_ONCE, Handlers, Trigger
 from edgemill_agent.plc import Message, messages_class
 from edgemill_agent.plc.settings import TriggerSettings
 
@@ -65,10 +65,8 @@ class TopicTrigger(Trigger):
         last = self._answered if self._last is None else self._last
         if last is None:
             return True
-        if first:
-            bits = ANSWERED_BITS  # a controller's register may be where it stands
-        span = 1 << bits
-        came, behind = parts_between(last % span, count % span, bits), (last - count) % span
+        came = came_since(last, count, bits) if first else parts_between(last, count, bits)
+        behind = (last - count) % (1 << bits)
         if came == 0 or (came is None and behind <= AGAIN_MOST):
             self._handlers.tell(f"trigger: count {count} came again; it is no new part")
             return False

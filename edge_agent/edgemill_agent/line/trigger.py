@@ -15,8 +15,6 @@ from edgemill_agent.plc.settings import TriggerSettings
 
 MOST_AT_ONCE = 1000
 """Parts that one look may bring; what is beyond is long gone, and declared without a verdict each."""
-ANSWERED_BITS = 16
-"""Of the count that was answered before a start: a controller's register holds no more."""
 
 
 class Handlers(NamedTuple):
