@@ -278,7 +278,7 @@ def test_busy_ready_alarm_and_product_are_shown(line: Line, kind: str) -> None:
             await line.wait_for(alarm=1, product=7)
         values = await line.look()
         assert (values["ready"], values["busy"]) == (0, 0)
-        assert line.written("busy")[-2:] == [("busy", 1), ("busy", 0)]
+        assert line.written("busy")[-3:] == [("busy", 1), ("busy", 0), ("busy", 0)]  # the last one is the good-bye
 
     asyncio.run(use())
 

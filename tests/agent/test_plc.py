@@ -194,6 +194,7 @@ def test_a_part_that_slips_past_the_ejector_is_late_and_rings_the_alarm(
     station["trigger"]["encoder"] = plc.points["encoder"]
     place = {"encoder": plc.points["encoder"], "point": plc.points["eject"]}
     station["outputs"][0]["eject"] = {**place, "distance": 800, "window": 50}
+    station["hang_ms"] = 1500
     agent, writes = box.start(), []
     wait_until(ready(plc, writes), "the station to be ready")
     box.kill("cell/engine", signal.SIGSTOP)
