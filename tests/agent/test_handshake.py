@@ -18,6 +18,7 @@ from edgemill_agent.line.outputs import Answer, Outputs, Owed, Told
 from edgemill_agent.line.plc_outputs import PlcOutputs
 from edgemill_agent.line.tracking import Seen
 from edgemill_agent.line.trigger import Handlers, Trigger
+from edgemill_agent.plc import plc_class
 from edgemill_agent.plc.points import modbus_runs
 from edgemill_agent.plc.settings import OutputSettings, TriggerSettings
 
@@ -421,7 +422,7 @@ def test_a_wrong_point_is_named_and_tried_again_and_nothing_hangs(line: Line, ki
     point = WRONG[kind][what]
 
     async def use() -> None:
-        outputs = line.outputs(200, points=("reject",), give_up_ms=50, number=point)
+        outputs = line.outputs(200, points=("reject",), give_up_ms=50, code=point)
         trigger = line.trigger(encoder=point)
         async with running(outputs.run(), trigger.run(None)):
             told = await asyncio.wait_for(tell(outputs, 1), 10)
@@ -469,3 +470,22 @@ def test_as_few_requests_as_there_can_be() -> None:
     ]
     assert runs[2].split([1, 2, 3], low_word_first=False) == {"register 10": 0x10002, "register 12": 3}
     assert runs[2].split([1, 2, 3], low_word_first=True) == {"register 10": 0x20001, "register 12": 3}
+
+
+@pytest.mark.parametrize(("low_first", "value"), [(False, 0x10002), (True, 0x20001)])
+def test_a_number_of_two_registers_is_read_whole(line: Line, low_first: bool, value: int) -> None:
+    place = {"unit": 1, **line.plc.place["modbus"], "low_word_first": low_first}
+
+    async def use() -> None:
+        await line.ask(counter=1, encoder=2)
+        one = plc_class("modbus")(place, 3.0)
+        await one.connect()
+        assert await one.read_all({"register 10": 32, "input 3": 16}) == {"register 10": value, "input 3": 0}
+        await one.write({"holding 20": 5, "holding 21": 70_000, "coil 4": 1})  # the first two in one request
+        assert await one.read_all({"holding 21": 16, "holding 20": 16}) == {
+            "holding 20": 5,
+            "holding 21": 70_000 & 0xFFFF,
+        }
+        await one.close()
+
+    asyncio.run(use())
