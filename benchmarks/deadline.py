@@ -1,9 +1,9 @@
 """From trigger to output, against a real Modbus/TCP and a real OPC UA server, with an engine of about 10 ms.
 
 The controller is a process of its own: it counts parts up, and notes when the count of an answered part was written.
-First nothing is disturbed; then the engine's process is frozen or killed every other second; then the line process is
-killed. ``--triggers N`` per controller (10,000 if not said, and a quarter more with faults), ``--every S`` seconds from
-one to the next.
+First nothing is disturbed; then another bundle takes over every five seconds; then the engine's process is frozen or
+killed every other second; then the line process is killed. ``--triggers N`` per controller (10,000 if not said, and a
+quarter more with swaps and with faults), ``--every S`` seconds from one to the next.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import argparse
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,13 +60,16 @@ def _controller(kind: str, bundle: Path, place: Path, triggers: int, every_s: fl
     try:
         with box.agent():
             calm = box.parts(triggers, every_s)
-            with box.faults():
+            late_calm = box.late()[0]
+            with box.every(5, box.swap):
+                swapped = box.parts(triggers // 4, every_s)
+            late_swapped = box.late()[0] - late_calm
+            with box.every(2, box.hurt):
                 disturbed = box.parts(triggers // 4, every_s)
             engine = [body["engine_ms"] for body in box.bodies() if "engine_ms" in body]
         killed, missed = box.kill_line(every_s)
     finally:
         box.controller.close()
-    safe = [ms for ms, code in disturbed if code >= SAFE]
     rows = [
         stated(kind, "engine, p50", "ms", float(np.median(engine)), len(engine)),
         at_most(kind, "parts not answered exactly once", "parts", triggers - len(calm), 0, triggers),
@@ -74,8 +78,17 @@ def _controller(kind: str, bundle: Path, place: Path, triggers: int, every_s: fl
         figure = f"trigger to output, p{percent:g}"
         rows.append(stated(kind, figure, "ms", float(np.percentile([ms for ms, _ in calm], percent)), len(calm)))
     late, undeclared = box.late()
+    swaps = box.swaps()
     return [
         *rows,
+        stated(kind, "answers late, undisturbed", "%", 100 * late_calm / triggers, triggers),
+        stated(kind, "answers late, with swaps", "%", 100 * late_swapped / (triggers // 4), triggers // 4),
+        stated(kind, "engines that took over", "swaps", swaps.count("took over"), triggers // 4),
+        stated(kind, "engines that fell back or were refused", "swaps", _failed(swaps), triggers // 4),
+        at_most(
+            kind, "with swaps: parts not answered exactly once", "parts", triggers // 4 - len(swapped), 0, len(swapped)
+        ),
+        _worst(kind, "with swaps", [ms for ms, code in swapped if code >= SAFE]),
         stated(kind, "answers declared late, faults included", "answers", late, triggers + triggers // 4),
         at_most(kind, "answers after the deadline and not declared", "answers", undeclared, 0, late),
         at_most(
@@ -86,11 +99,29 @@ def _controller(kind: str, bundle: Path, place: Path, triggers: int, every_s: fl
             0,
             len(disturbed),
         ),
-        at_most(
-            kind, "with faults: safe answer, p99.9", "ms", float(np.percentile(safe, 99.9)), DEADLINE_MS + 10, len(safe)
-        ),
+        _worst(kind, "with faults", [ms for ms, code in disturbed if code >= SAFE]),
         at_most(kind, "line killed: parts neither answered nor declared", "parts", missed, 0, killed),
     ]
+
+
+def _failed(swaps: list[str]) -> int:
+    return swaps.count("refused") + swaps.count("fell back")
+
+
+class Whole:
+    """Counts of 16 bits, one near the other, as counts that go on behind 65,535."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def __call__(self, count: int) -> int:
+        self._last += (count - self._last + 0x8000) % 0x10000 - 0x8000
+        return self._last
+
+
+def _worst(kind: str, when: str, safe: list[float]) -> Row:
+    found = float(np.percentile(safe, 99.9)) if safe else 0.0
+    return at_most(kind, f"{when}: safe answer, p99.9", "ms", found, DEADLINE_MS + 10, len(safe))
 
 
 class Box:
@@ -101,6 +132,8 @@ class Box:
         place.mkdir()
         write_set(place / "pictures", 60, 5)
         points = controller.points
+        self.bundles = [bundle, place / "other"]
+        shutil.copytree(bundle, place / "other")
         station = {
             "name": STATION,
             "bundle": str(bundle),
@@ -110,8 +143,11 @@ class Box:
             "trigger": {**controller.place, "counter": points["counter"]},
             "outputs": [{**controller.place, **{name: points[name] for name in POINTS}}],
         }
-        (place / "agent.yaml").write_text(yaml.safe_dump({"device": {"id": "deadline"}, "stations": [station]}))
+        self.settings = {"device": {"id": "deadline"}, "stations": [station]}
+        (place / "agent.yaml").write_text(yaml.safe_dump(self.settings))
         self.seen: dict[int, float] = {}
+        self.rng = random.Random(1)
+        self.counted, self.answered = Whole(), Whole()
 
     @contextmanager
     def agent(self) -> Iterator[subprocess.Popen[bytes]]:
@@ -129,7 +165,8 @@ class Box:
     def parts(self, count: int, every_s: float) -> Answers:
         """Let parts come; what was answered, each part once."""
         self.controller.report()
-        writes, come = [], []
+        writes: list[Any] = []
+        come: list[Any] = []
         for _ in range(0, count, 500):
             self.controller.ask(parts=min(500, count - len(come)), every_s=every_s)
             report = self.controller.report()
@@ -140,27 +177,40 @@ class Box:
 
     def _answers(self, writes: list[Any], come: list[Any]) -> Answers:
         code, found = 0, {}
-        since = {count: ns for ns, count in come}
+        since = {self.counted(count): ns for ns, count in come}
         for ns, point, value in writes:
             if point == "code":
                 code = value
-            elif point == "number" and value in since:
-                found.setdefault(value, []).append(((ns - since[value]) / 1e6, code))
+            elif point == "number" and (count := self.answered(value)) in since:
+                found.setdefault(count, []).append(((ns - since[count]) / 1e6, code))
         once = {count: told[0] for count, told in found.items() if len(told) == 1}
         self.seen.update({count: ms for count, (ms, _) in once.items()})
         return list(once.values())
 
+    def hurt(self) -> None:
+        """Freeze or kill the engine's process."""
+        self._signal(f"{STATION}/engine", self.rng.choice([signal.SIGSTOP, signal.SIGKILL]))
+
+    def swap(self) -> None:
+        """Let the other bundle take over."""
+        self.bundles.reverse()
+        self.settings["stations"][0]["bundle"] = str(self.bundles[0])
+        (self.place / "agent.yaml").write_text(yaml.safe_dump(self.settings))
+        self._signal("line", signal.SIGHUP)
+
+    def _signal(self, process: str, number: int) -> None:
+        pid = json.loads((self.place / "state" / "processes.json").read_text()).get(process)
+        if pid:
+            os.kill(pid, number)
+
     @contextmanager
-    def faults(self) -> Iterator[None]:
-        """Freeze or kill the engine's process every other second."""
-        over, rng = threading.Event(), random.Random(1)
+    def every(self, seconds: float, what: Callable[[], None]) -> Iterator[None]:
+        """Do it again and again meanwhile."""
+        over = threading.Event()
 
         def work() -> None:
-            while not over.wait(2):
-                told = json.loads((self.place / "state" / "processes.json").read_text())
-                pid = told.get(f"{STATION}/engine")
-                if pid:
-                    os.kill(pid, rng.choice([signal.SIGSTOP, signal.SIGKILL]))
+            while not over.wait(seconds):
+                what()
 
         thread = threading.Thread(target=work)
         thread.start()
@@ -193,11 +243,16 @@ class Box:
 
     def late(self) -> tuple[int, int]:
         """Answers that the ledger calls late, and those that the controller saw late and the ledger does not."""
-        late = {body["count"] for body in self.bodies() if body.get("late")}
+        whole = Whole()
+        late = {count for body in self.bodies() if (count := whole(body["count"])) and body.get("late")}
         return len(late), sum(ms > DEADLINE_MS and count not in late for count, ms in self.seen.items())
 
     def bodies(self) -> list[dict[str, Any]]:
         return [record.payload.content() for record in self._records(Kind.VERDICT) if record.payload]
+
+    def swaps(self) -> list[str]:
+        """What became of each engine that was to take over."""
+        return [record.payload.content()["outcome"] for record in self._records(Kind.SWAP) if record.payload]
 
     def _records(self, kind: Kind) -> list[Any]:
         try:

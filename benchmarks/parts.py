@@ -1,4 +1,4 @@
-"""Parts that benchmarks share with the tests: real brokers."""
+"""Parts that benchmarks share with the tests: real brokers, real cameras."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "parts"))
 from brokers import MOSQUITTO, best_broker
+from cameras import Babbler, Camera
 
-__all__ = ["MOSQUITTO", "running_broker"]
+__all__ = ["MOSQUITTO", "Babbler", "Camera", "running_broker"]
 
 
 @contextmanager

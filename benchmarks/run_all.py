@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 HERE = Path(__file__).parent
 ALL = (
-    *("startup", "judge", "agent", "deadline", "outage", "soak", "quantization", "runtimes", "leaks"),
+    *("startup", "judge", "agent", "deadline", "rtsp", "outage", "soak", "quantization", "runtimes", "leaks"),
     *("install", "demo", "clone"),
 )
 OUT = HERE.parent / "bench-out"

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tiny_labels import write_chain_recipe, write_find_recipe
 from tiny_text import write_workshop
 
 from edgemill_converters.build import build
 from edgemill_converters.candidates import ExtraVariant
+from edgemill_converters.chaining import ChainResult, build_chain
 from edgemill_converters.result import BuildResult
 
 Workshop = Callable[..., Path]
@@ -29,6 +31,23 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> BuildResult:
     folder = tmp_path_factory.mktemp("built")
     broken = ExtraVariant("broken", 0, lambda plan: plan.with_ranges_scaled(0.01))
     return build(write_workshop(folder), folder / "out", extra=[broken])
+
+
+@pytest.fixture(scope="session")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of the tiny detector of labels."""
+    folder = tmp_path_factory.mktemp("found")
+    bundle = build(write_find_recipe(folder), folder / "out").bundle
+    assert bundle is not None
+    return bundle.folder
+
+
+@pytest.fixture(scope="session")
+def chained(tmp_path_factory: pytest.TempPathFactory, built: BuildResult, found: Path) -> ChainResult:
+    """A chain that finds a label and reads it, on both runtimes."""
+    folder = tmp_path_factory.mktemp("chained")
+    assert built.bundle is not None
+    return build_chain(write_chain_recipe(folder, found, built.bundle.folder), folder / "out")
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ def build(
     """
     recipe = recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe))
     folder = Path(out) if out is not None else recipe.folder
-    _claim(folder, folder / f"{recipe.name}-{recipe.version}")
+    claim(folder, folder / f"{recipe.name}-{recipe.version}")
     scratch = Path(tempfile.mkdtemp(dir=folder, prefix=".build."))
     try:
         return _build(recipe, folder, scratch, _Clock(progress), extra)
@@ -103,7 +103,7 @@ def build(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _claim(folder: Path, target: Path) -> None:
+def claim(folder: Path, target: Path) -> None:
     """Make ``folder``, and refuse to replace anything but an earlier bundle."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -106,10 +106,19 @@ class Target(Strict):
         return f"{self.runtime}-{self.device.lower()}"
 
 
-class Recipe(Strict):
-    """What a build needs to know. Paths are relative to ``folder``."""
+class Folder(Strict):
+    """What lies in a recipe's folder is named relative to it."""
 
     folder: Path
+
+    def path(self, name: str) -> Path:
+        """``name`` relative to the recipe's folder."""
+        return self.folder / name
+
+
+class Recipe(Folder):
+    """What a build needs to know. Paths are relative to ``folder``."""
+
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
     task: dict[str, Any]
@@ -169,10 +178,6 @@ class Recipe(Strict):
         """The task, with its settings checked."""
         return task_from(self.task)
 
-    def path(self, name: str) -> Path:
-        """``name`` relative to the recipe's folder."""
-        return self.folder / name
-
 
 def read_recipe(path: Path) -> Recipe:
     """Read and check a recipe.
@@ -182,12 +187,19 @@ def read_recipe(path: Path) -> Recipe:
             not have; the message names file and line.
     """
     raw, lines = read_yaml(path, "recipe", RecipeError)
+    if "chain" in raw:
+        raise RecipeError(
+            f"{path} is the recipe of a chain",
+            expected="a recipe of one model",
+            got="chain:",
+            fix="build it with `edgemill build`, or edgemill.build_chain",
+        )
     if "folder" in raw:
-        raise _wrong(path, lines, "folder", "no such key here", "folder")
+        raise wrong(path, lines, "folder", "no such key here", "folder")
     try:
         recipe = Recipe.model_validate({**raw, "folder": path.resolve().parent})
     except ValidationError as error:
-        raise _wrong(path, lines, *first_complaint(error)) from error
+        raise wrong(path, lines, *first_complaint(error)) from error
     try:
         task = recipe.make_task()
         _check_budget(recipe, task)
@@ -197,10 +209,11 @@ def read_recipe(path: Path) -> Recipe:
     return recipe
 
 
-def _wrong(path: Path, lines: Lines, where: str, expected: str, got: str) -> RecipeError:
+def wrong(path: Path, lines: Lines, where: str, expected: str, got: str, form: type[BaseModel] = Recipe) -> RecipeError:
+    """A complaint about the dotted key ``where``, with its line and the keys that ``form`` knows there."""
     line = line_of(lines, where)
     parent = where.rpartition(".")[0]
-    siblings = _known_keys(parent)
+    siblings = _known_keys(parent, form)
     return RecipeError(
         f"{path}{f', line {line}' if line else ''}: wrong at {where!r}",
         expected=expected,
@@ -209,9 +222,9 @@ def _wrong(path: Path, lines: Lines, where: str, expected: str, got: str) -> Rec
     )
 
 
-def _known_keys(parent: str) -> list[str]:
+def _known_keys(parent: str, form: type[BaseModel]) -> list[str]:
     """Keys that may stand under the dotted key ``parent``, or none if that is no mapping of ours."""
-    models: list[type[BaseModel]] = [Recipe]
+    models: list[type[BaseModel]] = [form]
     for part in filter(None, parent.split(".")):
         if not part.isdigit():
             fields = [model.model_fields[part] for model in models if part in model.model_fields]

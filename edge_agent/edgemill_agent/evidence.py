@@ -55,7 +55,7 @@ def find_evidence(view: LedgerView, number: int) -> Evidence:
         raise _gone(number, "a verdict whose payload is kept", "its payload was evicted")
     told, station = record.payload.content(), record.header.station
     fields = told.get("fields")
-    start = view.start_before(record.header.position, station)
+    start = view.start_before(record.header.position, station, told.get("engine"))
     return Evidence(
         number=number,
         station=station,

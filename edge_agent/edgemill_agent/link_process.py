@@ -23,11 +23,11 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
 
     First message: ``device``, ``state`` (the ledger's folder), ``broker`` (settings, or ``None``), ``facts``, ``http``
     (settings, or ``None``). Sends ``{"acknowledged": position}``, ``{"connected": bool}``, ``{"trouble": words}``; gets
-    ``{"wake": true}``, ``{"figures": …}`` and ``{"good_bye": true}``.
+    ``{"wake": true}``, ``{"facts": …}``, ``{"figures": …}`` and ``{"good_bye": true}``.
     """
     page = _page(first["http"], channel)
     if first["broker"] is None:
-        _obey(channel, page, lambda: None)
+        _obey(channel, page, lambda _: None)
         return
     view = LedgerView.open(Path(first["state"]))
 
@@ -40,7 +40,7 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
     over = threading.Event()
 
     def listen() -> None:
-        _obey(channel, page, publisher.wake)
+        _obey(channel, page, lambda facts: publisher.tell_facts(facts) if facts else publisher.wake())
         over.set()
         publisher.wake()
 
@@ -66,10 +66,10 @@ def _page(http: Mapping[str, Any] | None, channel: Channel) -> MetricsPage | Non
         return None
 
 
-def _obey(channel: Channel, page: MetricsPage | None, wake: Callable[[], None]) -> None:
+def _obey(channel: Channel, page: MetricsPage | None, wake: Callable[[Mapping[str, Any] | None], None]) -> None:
     while (message := channel.receive()) is not None and "good_bye" not in message:
         if "figures" not in message:
-            wake()
+            wake(message.get("facts"))
         elif page is not None:
             page.show(message["figures"])
 

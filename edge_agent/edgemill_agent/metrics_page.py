@@ -16,6 +16,9 @@ _COUNTS = {
     "unfit": "Verdicts on pictures that could not be judged.",
     "missed": "Parts that the controller counted and nobody could judge.",
     "untold": "Verdicts that a controller did not take in time.",
+    "captured": "Frames that came from a camera that runs by itself.",
+    "dropped": "Frames of such a camera that nobody wanted.",
+    "reconnects": "How often such a camera was gone and came back.",
 }
 
 

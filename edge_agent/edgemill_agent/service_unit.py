@@ -35,6 +35,7 @@ def unit_text(command: Sequence[str | Path], settings: Path, drain_s: float, use
         "Type=notify",
         "NotifyAccess=main",
         f"ExecStart={start}",
+        "ExecReload=/bin/kill -HUP $MAINPID",
         f"WorkingDirectory={_escaped(str(settings.parent))}",
         f"WatchdogSec={WATCHDOG_S}",
         "Restart=on-failure",

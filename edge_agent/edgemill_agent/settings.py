@@ -19,7 +19,7 @@ from pydantic import (
 from edgemill_agent.ledger import Ages
 from edgemill_agent.ledger.store import LEAST_QUOTA, QUOTA
 from edgemill_agent.plc.settings import OutputSettings, TriggerSettings
-from edgemill_agent.sources import SOURCES
+from edgemill_agent.sources import LIVE, SOURCES
 from edgemill_core.errors import SettingsError
 from edgemill_core.ledger import Kind
 from edgemill_core.picture_quality import PictureQuality
@@ -38,6 +38,18 @@ def _duration(written: object) -> object:
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
+_ONLY_FOR = {
+    "labels": ("folder",),
+    "loop": ("folder", "video"),
+    "once": ("folder", "rows", "video", "replay"),
+    "station": ("replay",),
+    "rtsp_transport": ("rtsp",),
+    "timeout_ms": ("rtsp", "usb"),
+    "latency_ms": ("rtsp", "usb"),
+    "size": ("usb",),
+    "fps": ("usb",),
+}
+"""Keys of a source that mean something to some kinds only."""
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
@@ -54,24 +66,58 @@ class DeviceSettings(Strict):
     site: str = ""
 
 
+class PushSettings(Strict):
+    """Pictures that programs on this box send, ``POST /frames``.
+
+    Attributes:
+        port: TCP, on 127.0.0.1 only: whoever may send a picture decides what is judged.
+        wait_ms: longest that the sender waits for the verdict.
+    """
+
+    port: Annotated[int, Field(ge=1, le=65_535)]
+    wait_ms: Annotated[int, Field(ge=10, le=600_000)] = 10_000
+
+
 class SourceSettings(Strict):
     """Where parts come from; exactly one kind is named.
 
     Attributes:
         folder: pictures, taken in the order of their names, once each; new ones are seen as they come.
         rows: a CSV file of requests, taken in its order, once each; the first column names the request and rises.
+        video: a video file; each frame is a part, in order.
+        rtsp: URL of a camera that runs by itself; a station takes the newest picture.
+        usb: device of a camera on the box, ``/dev/videoN``, likewise.
+        push: pictures that programs on this box send, and whose verdict they wait for.
+        replay: state folder of an agent, whose kept frames are judged once more, each once.
         labels: CSV with the columns file and expected: the code that each picture should carry.
         once: end when every picture that is there was taken.
         loop: give the pictures that are there again and again: a line to try things out on.
+        station: of a replay: frames of this station only.
+        rtsp_transport: ``tcp``, or ``udp``, where lost packets damage pictures.
+        timeout_ms: a camera that takes longer to open, or from one picture to the next, is opened again.
+        latency_ms: how long a camera's picture is under way to the box; that much older it is than its arrival.
+        size: of a USB camera's pictures, as in ``1280x720``; the camera's own choice if not said.
+        fps: its pictures per second, likewise.
         slots: frames that may wait.
         max_frame_bytes: of a decoded picture (height x width x 3).
     """
 
     folder: Path | None = None
     rows: Path | None = None
+    video: Path | None = None
+    rtsp: Annotated[str, Field(pattern=r"^rtsps?://[^\s/]")] | None = None
+    usb: Annotated[str, Field(pattern=r"^/dev/\S+$")] | None = None
+    push: PushSettings | None = None
+    replay: Path | None = None
     labels: Path | None = None
     once: bool = False
     loop: bool = False
+    station: Name | None = None
+    rtsp_transport: Literal["tcp", "udp"] = "tcp"
+    timeout_ms: Annotated[int, Field(ge=100, le=600_000)] = 5000
+    latency_ms: Annotated[float, Field(ge=0, le=10_000)] = 0.0
+    size: Annotated[str, Field(pattern=r"^\d{1,5}x\d{1,5}$")] | None = None
+    fps: Annotated[float, Field(gt=0, le=1000)] | None = None
     slots: Annotated[int, Field(ge=1, le=64)] = 4
     max_frame_bytes: Annotated[int, Field(ge=1024, le=256 << 20)] = 8 << 20
 
@@ -79,9 +125,17 @@ class SourceSettings(Strict):
     def _one_kind(self) -> SourceSettings:
         if sum(getattr(self, name) is not None for name in SOURCES) != 1:
             raise ValueError(f"name exactly one of: {', '.join(SOURCES)}")
-        if self.loop and (self.once or self.folder is None):
-            raise ValueError("loop is for a folder, without once")
+        for key, kinds in _ONLY_FOR.items():
+            if key in self.model_fields_set and self.kind not in kinds:
+                raise ValueError(f"{key} is for {' or '.join(kinds)}")
+        if self.loop and self.once:
+            raise ValueError("loop goes on without end, once ends: name one")
         return self
+
+    @property
+    def live(self) -> bool:
+        """Whether it is a camera that runs by itself: a picture is taken when one is wanted."""
+        return self.kind in LIVE
 
     @property
     def kind(self) -> str:
@@ -98,7 +152,8 @@ class EvidenceSettings(Strict):
     """Which frames are kept beside the ledger, for people and for training.
 
     Attributes:
-        keep: any of ``pass``, ``reject``, ``uncertain``, ``late``, and a share of all parts such as ``1%``.
+        keep: any of ``pass``, ``reject``, ``uncertain``, ``late``, ``disputed`` (a challenger decided otherwise), and a
+            share of all parts such as ``1%``.
     """
 
     keep: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -107,15 +162,16 @@ class EvidenceSettings(Strict):
     @classmethod
     def _known(cls, keep: tuple[str, ...]) -> tuple[str, ...]:
         for word in keep:
-            if not re.fullmatch(r"pass|reject|uncertain|late|\d{1,2}(\.\d+)?%|100%", word):
-                raise ValueError(f"pass | reject | uncertain | late | a share such as 1%, not {word!r}")
+            if not re.fullmatch(r"pass|reject|uncertain|late|disputed|\d{1,2}(\.\d+)?%|100%", word):
+                raise ValueError(f"pass | reject | uncertain | late | disputed | a share such as 1%, not {word!r}")
         return keep
 
-    def wants(self, number: int, decision: str, late: bool) -> bool:
+    def wants(self, number: int, decision: str, late: bool, disputed: bool = False) -> bool:
         """Whether the frame of this part is kept. Of every 10,000 numbers, a share takes the same ones each time."""
         shares = [float(word[:-1]) for word in self.keep if word.endswith("%")]
         drawn = number * 7919 % 10_000 < 100 * max(shares, default=0.0)
-        return decision in self.keep or (late and "late" in self.keep) or drawn
+        said = {decision, *(["late"] if late else []), *(["disputed"] if disputed else [])}
+        return drawn or not said.isdisjoint(self.keep)
 
 
 class RetentionSettings(Strict):
@@ -125,7 +181,7 @@ class RetentionSettings(Strict):
         quota: bytes for ledger and kept frames together, e.g. ``4GiB``. When it runs out, metrics go first, then
             frames, then payloads of verdicts, the oldest first; each eviction is declared.
         headers: the chain itself, and with it every trace of a verdict.
-        payloads: verdicts with reasons and readings.
+        payloads: verdicts with reasons and readings, a challenger's too.
         metrics: what the box counted of itself.
         evidence: kept frames.
     """
@@ -139,8 +195,40 @@ class RetentionSettings(Strict):
     @property
     def ages(self) -> Ages:
         """In the ledger's words."""
-        kinds = {Kind.METRICS: self.metrics, Kind.EVIDENCE: self.evidence, Kind.VERDICT: self.payloads}
+        kinds = {
+            Kind.METRICS: self.metrics,
+            Kind.SHADOW: self.payloads,
+            Kind.EVIDENCE: self.evidence,
+            Kind.VERDICT: self.payloads,
+        }
         return Ages({kind: age.total_seconds() for kind, age in kinds.items()}, self.headers.total_seconds())
+
+
+class EngineChoice(Strict):
+    """What an engine worker runs.
+
+    Attributes:
+        bundle: its folder.
+        runtime: which of its variants; the best one that is installed if not said.
+        tune: settings of the bundle's task that this box has of its own; the engine is proved with them.
+    """
+
+    bundle: Path
+    runtime: str | None = None
+    tune: dict[str, Any] = Field(default_factory=dict)
+
+
+class SwapSettings(Strict):
+    """How one engine follows another while the line runs.
+
+    Attributes:
+        trial_parts: verdicts of the new engine after which the old one is ended; until then it is the way back.
+        max_memory: resident bytes of all engine workers of the station together; a new one that would take more is
+            ended before it judges anything. Not limited if not said.
+    """
+
+    trial_parts: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    max_memory: Annotated[ByteSize, Field(ge=1 << 20)] | None = None
 
 
 class StationSettings(Strict):
@@ -161,6 +249,12 @@ class StationSettings(Strict):
         trigger: what says that a part is there; if not said, a picture is a part.
         outputs: where verdicts go besides the ledger.
         alarm_after: late parts in a row after which the line is told.
+        mode: an engine that is quick over one part, or, ``throughput``, at several parts at once: more parts in the
+            same time, each of which takes longer.
+        swap: how a new engine takes over.
+        shadow: a challenger, which sees the same parts; what it says goes into the ledger and nowhere else.
+        products: engines by the controller's number of the product; ``bundle``, ``runtime`` and ``tune`` above are
+            for the time before the controller named one.
     """
 
     name: Name
@@ -177,6 +271,15 @@ class StationSettings(Strict):
     trigger: TriggerSettings | None = None
     outputs: tuple[OutputSettings, ...] = ()
     alarm_after: Annotated[int, Field(ge=1, le=1000)] = 3
+    mode: Literal["latency", "throughput"] = "latency"
+    swap: SwapSettings = SwapSettings()
+    shadow: EngineChoice | None = None
+    products: dict[Annotated[int, Field(ge=0, le=0xFFFF_FFFF)], EngineChoice] = Field(default_factory=dict)
+
+    @property
+    def engine(self) -> EngineChoice:
+        """What judges until another engine is asked for."""
+        return EngineChoice(bundle=self.bundle, runtime=self.runtime, tune=self.tune)
 
     @model_validator(mode="after")
     def _in_time(self) -> StationSettings:
@@ -187,6 +290,8 @@ class StationSettings(Strict):
             raise ValueError("eject needs a trigger with an encoder: where the belt is when a part is seen")
         if self.quality is not None and self.source.gives != "pictures":
             raise ValueError("quality is for a source that gives pictures")
+        if self.shadow is not None and self.source.slots < 2:
+            raise ValueError("a challenger holds a frame of its own: source.slots is 2 at least")
         return self
 
 
@@ -234,6 +339,9 @@ class AgentSettings(Strict):
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
             raise ValueError(f"each station has its own name; twice: {', '.join(doubled)}")
+        devices = [station.source.usb for station in stations if station.source.usb is not None]
+        if len(set(devices)) < len(devices):
+            raise ValueError("a USB camera serves one station; an RTSP server in front of it serves many")
         return stations
 
 
@@ -255,7 +363,16 @@ def read_settings(path: Path) -> AgentSettings:
             got=got,
             fix="mend the line; docs/guide/agent.md explains each key",
         ) from error
-    return _absolute(settings, path.resolve().parent)
+    settings = _absolute(settings, path.resolve().parent)
+    for station in settings.stations:
+        if station.source.replay is not None and station.source.replay.resolve() == settings.state.resolve():
+            raise SettingsError(
+                f"{path}: the station {station.name} replays what this agent itself keeps, without end",
+                expected="another agent's state folder, or a copy",
+                got=str(station.source.replay),
+                fix="give this agent another `state:`",
+            )
+    return settings
 
 
 def _absolute(settings: AgentSettings, folder: Path) -> AgentSettings:
@@ -263,6 +380,8 @@ def _absolute(settings: AgentSettings, folder: Path) -> AgentSettings:
         station.model_copy(
             update={
                 "bundle": folder / station.bundle,
+                "shadow": _absolute_engine(station.shadow, folder) if station.shadow else None,
+                "products": {code: _absolute_engine(one, folder) for code, one in station.products.items()},
                 "source": _absolute_source(station.source, folder),
                 "quality": _absolute_quality(station.quality, folder),
                 "trigger": _absolute_controller(station.trigger, folder) if station.trigger else None,
@@ -287,8 +406,12 @@ def _absolute_controller(controller: AnyController, folder: Path) -> AnyControll
 
 
 def _absolute_source(source: SourceSettings, folder: Path) -> SourceSettings:
-    named = {name: getattr(source, name) for name in ("folder", "rows", "labels")}
+    named = {name: getattr(source, name) for name in ("folder", "rows", "video", "replay", "labels")}
     return source.model_copy(update={name: folder / path for name, path in named.items() if path is not None})
+
+
+def _absolute_engine(choice: EngineChoice, folder: Path) -> EngineChoice:
+    return choice.model_copy(update={"bundle": folder / choice.bundle})
 
 
 def _absolute_quality(quality: PictureQuality | None, folder: Path) -> PictureQuality | None:

@@ -1,95 +1,31 @@
-"""Bundle + picture or numbers → verdict."""
+"""Bundle + picture or numbers → verdict: open a bundle of one model, or of a chain."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from types import MappingProxyType, TracebackType
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from edgemill_core.bundle import Bundle, VariantEntry
-from edgemill_core.errors import EdgemillError, EngineError, InputError, MissingPartError
-from edgemill_core.picture_input import PictureInput
-from edgemill_core.row_input import RowInput
-from edgemill_core.tasks import Task
-from edgemill_core.tensors import Array
-from edgemill_core.verdict import Verdict
-from edgemill_runtimes.engines import Engine, EngineFacts, EngineSettings, load
-from edgemill_runtimes.frames import Frame, prepare, read_picture
+from edgemill_core.chain import Stage
+from edgemill_core.errors import EdgemillError, EngineError, MissingPartError
+from edgemill_runtimes.engines import EngineSettings, load
+from edgemill_runtimes.engines.settings import Mode
+from edgemill_runtimes.pipelines import ChainPipeline, ModelPipeline, OpenStage, Pipeline
 
 if TYPE_CHECKING:
     from edgemill_runtimes.isolation.process import Isolation
 
-NOTHING_KNOWN: Mapping[str, str] = MappingProxyType({})
-
-
-class Pipeline:
-    """An engine with the pre-processing and the task that belong to it. Use it as a context manager."""
-
-    def __init__(self, engine: Engine, declared: PictureInput | RowInput, task: Task) -> None:
-        self.engine = engine
-        self.declared = declared
-        self.task = task
-        self._input = engine.inputs[0].name
-
-    def __call__(
-        self, part: Frame | Path | str | Mapping[str, object], context: Mapping[str, str] = NOTHING_KNOWN
-    ) -> Verdict:
-        """Decide on one part.
-
-        Args:
-            part: a frame (``uint8[height, width, 3]``, blue-green-red) or a picture's file; for a model that takes
-                numbers, the numbers by name.
-            context: what the line knows of this part, e.g. ``{"expected": "L7K42B"}``.
-
-        Raises:
-            InputError: the picture cannot be read or is too small; the numbers are not those that the model takes; or
-                the model takes the one and got the other.
-        """
-        return self.decide(self._prepared(part), context)
-
-    def _prepared(self, part: Frame | Path | str | Mapping[str, object]) -> Array:
-        if isinstance(part, Mapping):
-            if isinstance(self.declared, RowInput):
-                return self.declared.prepare(part)
-            raise _wrong_kind("a picture", "numbers")
-        if isinstance(self.declared, RowInput):
-            raise _wrong_kind(f"numbers: {', '.join(self.declared.names)}", "a picture")
-        frame = read_picture(Path(part)) if isinstance(part, (str, Path)) else part
-        return prepare(frame, self.declared)
-
-    def decide(self, prepared: Array, context: Mapping[str, str] = NOTHING_KNOWN) -> Verdict:
-        """Decide on a prepared input, ``uint8[1, height, width, channels]`` or ``float64[1, features]``."""
-        return self.task.verdict(self.outputs(prepared), context)
-
-    def outputs(self, prepared: Array) -> dict[str, Array]:
-        """The engine's bare outputs for a prepared input."""
-        return self.engine.run({self._input: prepared})
-
-    def facts(self) -> EngineFacts:
-        """What the engine really runs on."""
-        return self.engine.facts()
-
-    def close(self) -> None:
-        """Free the engine."""
-        self.engine.close()
-
-    def __enter__(self) -> Pipeline:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-def _wrong_kind(expected: str, got: str) -> InputError:
-    return InputError(
-        "the bundle's model takes something else",
-        expected=expected,
-        got=got,
-        fix="use a bundle whose task fits, or another source",
-    )
+__all__ = [
+    "ChainPipeline",
+    "ModelPipeline",
+    "Pipeline",
+    "engines_of",
+    "open_chain",
+    "open_model",
+    "open_pipeline",
+    "variant_for",
+]
 
 
 def open_pipeline(
@@ -97,23 +33,27 @@ def open_pipeline(
     runtime: str | None = None,
     settings: EngineSettings | None = None,
     isolated: bool | Isolation = False,
+    mode: Mode = "latency",
 ) -> Pipeline:
     """Load the bundle's best variant, or the one for ``runtime``; ``isolated`` as for ``load``.
 
-    Without ``runtime`` the variants are tried in the order of the manifest, best first; only a runtime that is
-    *not installed* is passed over, and if none is left the error names them all.
+    ``mode`` says what an engine is tuned for, on the variant's own device; ``settings`` say all of it.
+
+    Without ``runtime`` those of the manifest are tried in its order, best first; only a runtime that is *not
+    installed* is passed over, and if none is left the error names them all. All stages of a chain run on one runtime.
 
     Raises:
         EngineError: the bundle has no variant for ``runtime``.
         MissingPartError: no runtime of the bundle's variants is installed here.
     """
-    if runtime is not None:
-        return _pipeline(bundle, variant_for(bundle, runtime), settings, isolated)
+    variants = bundle.model.variants if runtime is None else (variant_for(bundle, runtime),)
     missing: list[EdgemillError] = []
-    for variant in bundle.model.variants:
+    for variant in variants:
         try:
-            return _pipeline(bundle, variant, settings, isolated)
+            return _pipeline(bundle, variant, settings or EngineSettings(variant.device, mode=mode), isolated)
         except MissingPartError as error:
+            if runtime is not None:
+                raise
             missing.append(error)
     raise MissingPartError(
         "none of the bundle's runtimes is installed here",
@@ -140,8 +80,44 @@ def variant_for(bundle: Bundle, runtime: str) -> VariantEntry:
     )
 
 
-def _pipeline(
-    bundle: Bundle, variant: VariantEntry, settings: EngineSettings | None, isolated: bool | Isolation
-) -> Pipeline:
+def engines_of(bundle: Bundle, runtime: str) -> dict[str, dict[str, str]]:
+    """Which engine each stage of a chain runs, by its digests, and which bundle it comes from."""
+    assert bundle.chain is not None
+    found = {}
+    for stage, origin, one in zip(bundle.chain.stages, bundle.chain.origins, bundle.alone(), strict=True):
+        variant, files = variant_for(one, runtime), bundle.manifest.files
+        digests = {"graph": files[variant.graph].sha256, "weights": files[variant.weights].sha256}
+        known = {"bundle": origin.name, "version": origin.version, "digest": origin.content_digest}
+        found[stage.name] = {**known, "variant": variant.name, **digests}
+    return found
+
+
+def open_model(
+    bundle: Bundle, variant: VariantEntry, settings: EngineSettings | None = None, isolated: bool | Isolation = False
+) -> ModelPipeline:
+    """Load one variant of a bundle of one model; raises as ``load`` does."""
     engine = load(variant.runtime, bundle.path(variant.graph), settings or EngineSettings(variant.device), isolated)
-    return Pipeline(engine, bundle.model.input, bundle.task)
+    return ModelPipeline(engine, bundle.model.input, bundle.task)
+
+
+def open_chain(
+    stages: Sequence[Stage],
+    bundles: Sequence[Bundle],
+    runtime: str,
+    settings: EngineSettings | None = None,
+    isolated: bool | Isolation = False,
+) -> ChainPipeline:
+    """Load the engine of each stage, each from a bundle of one model; those that are open are closed if one fails."""
+    with ExitStack() as stack:
+        opened = [
+            OpenStage(stage, stack.enter_context(open_model(one, variant_for(one, runtime), settings, isolated)))
+            for stage, one in zip(stages, bundles, strict=True)
+        ]
+        stack.pop_all()
+    return ChainPipeline(opened)
+
+
+def _pipeline(bundle: Bundle, variant: VariantEntry, settings: EngineSettings, isolated: bool | Isolation) -> Pipeline:
+    if bundle.chain is not None:
+        return open_chain(bundle.chain.stages, bundle.alone(), variant.runtime, settings, isolated)
+    return open_model(bundle, variant, settings, isolated)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Sized
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
 from edgemill_core.bundle import Bundle, VariantEntry
+from edgemill_core.chain import StageSaw, conclude
 from edgemill_core.durable import sha256_bytes
 from edgemill_core.errors import BundleError
 from edgemill_core.row_input import RowInput
-from edgemill_core.tasks import Task
+from edgemill_core.tasks import Task, task_from
 from edgemill_core.tensors import Array
-from edgemill_runtimes.engines import EngineSettings, load
 from edgemill_runtimes.frames import prepare, read_picture
 from edgemill_runtimes.machine import this_machine
-from edgemill_runtimes.pipeline import Pipeline
+from edgemill_runtimes.pipeline import ChainPipeline, ModelPipeline, Pipeline, open_model, variant_for
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,64 @@ def prove(bundle: Bundle, variant: VariantEntry, allowed: int = 0) -> Proof:
         MissingPartError: the variant's runtime is not installed here.
         BundleError: the golden samples cannot be read, or do not belong together.
     """
-    engine = load(variant.runtime, bundle.path(variant.graph), EngineSettings(variant.device))
-    with Pipeline(engine, bundle.model.input, bundle.task) as pipeline:
+    with open_model(bundle, variant) as pipeline:
         return prove_open(pipeline, bundle, variant, allowed)
 
 
-def prove_open(pipeline: Pipeline, bundle: Bundle, variant: VariantEntry, allowed: int = 0) -> Proof:
+def prove_all(pipeline: Pipeline, bundle: Bundle, allowed: int = 0) -> dict[str, Proof]:
+    """``prove_open`` for every engine of an open pipeline, and of a chain also the golden frames from end to end.
+
+    Returns:
+        By the variant's name; of a chain by ``STAGE/VARIANT``, and ``chain/RUNTIME`` last.
+
+    Raises:
+        BundleError: the golden samples cannot be read, or do not belong together.
+    """
+    if isinstance(pipeline, ModelPipeline):
+        variant = variant_for(bundle, pipeline.runtime)
+        return {variant.name: prove_open(pipeline, bundle, variant, allowed)}
+    assert isinstance(pipeline, ChainPipeline)
+    proofs = {}
+    for one, alone in zip(pipeline.stages, bundle.alone(), strict=True):
+        variant = variant_for(alone, pipeline.runtime)
+        proof = prove_open(one.model, alone, variant, allowed)
+        proofs[f"{one.stage.name}/{variant.name}"] = replace(proof, variant=f"{one.stage.name}/{variant.name}")
+    chain = prove_frames(pipeline, bundle, allowed)
+    return {**proofs, chain.variant: chain}
+
+
+def prove_frames(pipeline: ChainPipeline, bundle: Bundle, allowed: int = 0) -> Proof:
+    """Judge the golden frames of a chain: decisions and number of looks as when it was built.
+
+    It is held to that with the bundle's own tasks; ``moved`` says how many frames a box's own settings decide
+    otherwise.
+
+    Raises:
+        BundleError: the frames do not belong together, or none were judged on this runtime.
+    """
+    assert bundle.chain is not None
+    golden, runtime = bundle.chain.golden, pipeline.runtime
+    decisions, looks = golden.decisions.get(runtime, ()), golden.looks.get(runtime, ())
+    _check_counts({"frames": golden.frames, "contexts": golden.contexts, "decisions": decisions, "looks": looks})
+    built = {one.name: task_from(one.task) for one in bundle.manifest.models}
+    changed = moved = 0
+    for name, context, said, looked in zip(golden.frames, golden.contexts, decisions, looks, strict=True):
+        frame = read_picture(bundle.path(name))
+        saw = pipeline.look(frame, context, built)
+        changed += (conclude(saw).decision.value, looks_of(saw)) != (said, looked)
+        if pipeline.is_tuned:
+            moved += pipeline(frame, context).decision.value != said
+    variants = [variant_for(one, runtime) for one in bundle.alone()]
+    note = "; ".join(dict.fromkeys(filter(None, map(_note, variants))))
+    return Proof(f"chain/{runtime}", len(golden.frames), changed, 0.0, 0.0, changed <= allowed, note, moved)
+
+
+def looks_of(saw: Sequence[StageSaw]) -> tuple[int, ...]:
+    """How often each stage looked, as golden frames record it."""
+    return tuple(len(one.seen) for one in saw)
+
+
+def prove_open(pipeline: ModelPipeline, bundle: Bundle, variant: VariantEntry, allowed: int = 0) -> Proof:
     """``prove`` with a pipeline that is open already, and whose task a box may have tuned.
 
     A tuned task is held to what it makes of the outputs that the variant gave when it was built.
@@ -102,12 +154,14 @@ def _unlike(one: Sequence[str], other: Sequence[str]) -> int:
 
 
 def frames_hold(bundle: Bundle) -> bool:
-    """Whether decode, crop and resize give on this box the very bytes they gave at build.
+    """Whether decode, crop and resize give on this box the very bytes they gave at build; of a chain for every stage.
 
     Raises:
         BundleError: the golden frames do not belong together.
         InputError: one of them is no picture, or smaller than the region.
     """
+    if bundle.chain is not None:
+        return all(frames_hold(one) for one in bundle.alone())
     golden, declared = bundle.model.golden, bundle.model.input
     if isinstance(declared, RowInput):
         return True  # numbers go in as they are

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgemill_converters.build import build
+    from edgemill_converters.chaining import ChainResult, build_chain
     from edgemill_converters.result import BuildResult
     from edgemill_core.bundle import Bundle, open_bundle
     from edgemill_core.errors import BudgetError, BundleError, EdgemillError, MissingPartError
@@ -32,12 +33,14 @@ _PUBLIC = {
     "BuildResult": "edgemill_converters.result",
     "Bundle": "edgemill_core.bundle",
     "BundleError": "edgemill_core.errors",
+    "ChainResult": "edgemill_converters.chaining",
     "Decision": "edgemill_core.verdict",
     "EdgemillError": "edgemill_core.errors",
     "MissingPartError": "edgemill_core.errors",
     "Pipeline": "edgemill_runtimes.pipeline",
     "Verdict": "edgemill_core.verdict",
     "build": "edgemill_converters.build",
+    "build_chain": "edgemill_converters.chaining",
     "load": "edgemill_runtimes.engines",
     "open_bundle": "edgemill_core.bundle",
     "open_pipeline": "edgemill_runtimes.pipeline",
@@ -50,12 +53,14 @@ __all__ = [
     "BuildResult",
     "Bundle",
     "BundleError",
+    "ChainResult",
     "Decision",
     "EdgemillError",
     "MissingPartError",
     "Pipeline",
     "Verdict",
     "build",
+    "build_chain",
     "load",
     "open_bundle",
     "open_pipeline",

@@ -70,7 +70,7 @@ class Publisher:
         device: the box's id.
         source: its ledger.
         broker: where to send to.
-        facts: what the box is and runs, JSON-ready; published retained at every connection.
+        facts: what the box is and runs, JSON-ready; published retained at every connection, and when it changes.
         report: told of what changes.
         window: records under way at most.
     """
@@ -86,7 +86,7 @@ class Publisher:
     ) -> None:
         self._device = device
         self._source = source
-        self._facts = facts
+        self._facts = json.dumps(facts).encode()
         self._report = report
         self._window = Window(source.acknowledged(), window)
         self._events: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
@@ -108,6 +108,10 @@ class Publisher:
     def wake(self) -> None:
         """There are new records; may be called from any thread."""
         self._events.put(("wake", b""))
+
+    def tell_facts(self, facts: Mapping[str, object]) -> None:
+        """The box runs something else now; may be called from any thread."""
+        self._events.put(("facts", json.dumps(facts).encode()))
 
     def step(self) -> None:
         """Wait a moment for something to happen, then send what may be sent."""
@@ -136,7 +140,7 @@ class Publisher:
             self._window.connected(time.monotonic())
             here = Presence(True, self._source.id, self._window.acknowledged)
             self._connection.publish(topics.online(self._device), here.encode(), retain=True)
-            self._connection.publish(topics.facts(self._device), json.dumps(self._facts).encode(), retain=True)
+            self._connection.publish(topics.facts(self._device), self._facts, retain=True)
             self._report(Report(connected=True))
         elif event == "down":
             if self._up or payload != self._why:
@@ -144,6 +148,9 @@ class Publisher:
             self._up, self._why = False, payload
         elif event == "ack":
             self._acknowledge(payload)
+        elif event == "facts":
+            self._facts = payload
+            self._connection.publish(topics.facts(self._device), payload, retain=True)
 
     def _acknowledge(self, payload: bytes) -> None:
         try:

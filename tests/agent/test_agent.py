@@ -65,6 +65,27 @@ def test_a_killed_worker_loses_no_part_and_doubles_none(box: Box, name: str) -> 
     assert account["stations"]["cell"][f"{name.split('/')[1]}_restarts"] == 3
 
 
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_several_parts_at_once_keep_their_order_whatever_dies(box: Box, runtime: str) -> None:
+    box.add_pictures()
+    (box.folder / "pictures" / "0007.png").write_bytes(b"no picture")
+    box.settings["stations"][0] |= {"mode": "throughput", "runtime": runtime}
+    agent = box.start()
+    for _ in range(2):
+        before = box.recorded()
+        wait_until(lambda before=before: box.recorded() > before + 50, "verdicts")
+        dead = box.kill("cell/engine")
+        wait_until(lambda dead=dead: box.processes().get("cell/engine", dead) != dead, "another one to be started")
+    before = box.recorded()
+    wait_until(lambda: box.recorded() > before, "verdicts")
+    account = box.end(agent)["stations"]["cell"]
+    assert box.items() == sorted(expected_decisions(box))
+    assert [record.header.number for record in box.verdicts()] == list(range(1, len(box.items()) + 1))
+    found = {r.payload.content()["item"]: r.header.decision for r in box.verdicts() if r.payload}
+    assert found == expected_decisions(box)
+    assert account["safe"] == 20, "each of its links"
+
+
 def test_a_killed_line_process_takes_its_workers_along_and_goes_on_where_it_was(box: Box) -> None:
     box.add_pictures()
     for _ in range(3):

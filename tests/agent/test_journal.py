@@ -153,3 +153,32 @@ def test_a_long_run_forgets_blocks_whose_numbers_are_all_accounted_for(tmp_path:
     again, opened = open_ledger(tmp_path, Clock())
     assert opened.void == ()
     again.close()
+
+
+def test_whoever_waits_for_a_verdict_is_told_once_that_it_is_on_the_disk_or_lost(tmp_path: Path) -> None:
+    ledger, _ = open_ledger(tmp_path, Clock())
+    heard: list[tuple[int, bool]] = []
+
+    async def run() -> None:
+        trouble = asyncio.Event()
+        journal = Journal(ledger, lambda _: None, lambda what: trouble.set() if what else None, held_most=40)
+        task = asyncio.create_task(journal.run())
+        for turn in range(200):
+            number = await journal.number()
+            journal.put(entry(number), lambda so, number=number: heard.append((number, so)))  # type: ignore[misc]
+            if turn == 0:
+                assert not heard  # nothing was committed yet
+            if turn == 20:
+                await journal.flushed()
+                assert len(heard) == 21
+                room(ledger, 2)
+            await asyncio.sleep(0)
+        await trouble.wait()
+        room(ledger, 100_000)
+        await journal.close(task)
+
+    asyncio.run(run())
+    view = LedgerView.open(tmp_path)
+    assert {number for number, so in heard if so} == {r.header.number for r in view.records() if r.header.number}
+    assert len(heard) == 200
+    assert len([number for number, so in heard if not so]) == view.account().lost > 0

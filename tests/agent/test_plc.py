@@ -387,6 +387,33 @@ def test_codes_tell_decisions_and_who_gave_them_apart() -> None:
     assert codes == [1, 9, 2, 10, 3, 11, 4, 12]
 
 
+def test_the_controllers_product_selects_the_engine_and_it_is_told_when_that_judges(
+    box: Box, controller: Callable[[str], Controller]
+) -> None:
+    plc = controller("modbus")
+    connect(box, plc)
+    station = box.settings["stations"][0]
+    station["trigger"] |= {"product": plc.points["wanted"], "product_ms": 20}
+    station["outputs"][0]["product"] = plc.points["product"]
+    runtimes = {7: "onnxruntime", 9: "openvino"}
+    station["products"] = {code: {"bundle": station["bundle"], "runtime": name} for code, name in runtimes.items()}
+    plc.ask(wanted=7)
+    agent = box.start()
+    for code in (7, 9):
+        plc.ask(wanted=code)
+        wait_until(lambda code=code: plc.report()["values"]["product"] == code, f"product {code} to be judged")
+        wait_until(ready(plc), "the station to be ready")
+        plc.ask(parts=2, every_s=0.05)
+    wait_until(lambda: box.recorded() == 4, "four records")
+    plc.ask(wanted=8)  # there is no such engine
+    wait_until(lambda: not plc.report()["values"]["ready"], "the station not to be ready")
+    assert plc.report()["values"]["product"] == 9
+    agent.send_signal(signal.SIGTERM)
+    box.end(agent)
+    engines = [body["engine"] for body in bodies(box)]
+    assert engines[0] == engines[1] != engines[2] == engines[3]
+
+
 MODBUS = {"modbus": {"host": "h"}}
 
 

@@ -170,7 +170,7 @@ def test_a_ledger_is_whole_while_its_agent_writes_evicts_and_trims(tmp_path: Pat
 
 def test_ages_count_the_time_that_the_agent_ran(tmp_path: Path) -> None:
     ledger, _ = open_ledger(tmp_path, Clock(), QUOTA)
-    ages = Ages({Kind.METRICS: 5000, Kind.EVIDENCE: 9000, Kind.VERDICT: 1e12}, 1e12)
+    ages = Ages({**FOR_EVER.payloads, Kind.METRICS: 5000, Kind.EVIDENCE: 9000}, 1e12)
     ledger.append([Entry(Kind.METRICS, {"n": 1})])
     frame = keep_frame(ledger, 1, 400)
     ledger.append(verdicts(1, 2))

@@ -42,6 +42,16 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
 STATION = GOOD["stations"][0]
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "two sources in one": ({"stations": [{**STATION, "source": {"folder": "f", "rows": "r"}}]}, "exactly one of"),
+    "a loop that ends": ({"stations": [{**STATION, "source": {"video": "v", "loop": True, "once": True}}]}, "name one"),
+    "a loop of a camera": ({"stations": [{**STATION, "source": {"rtsp": "rtsp://h/", "loop": True}}]}, "loop is for"),
+    "a size of a folder": ({"stations": [{**STATION, "source": {"folder": "f", "size": "9x9"}}]}, "size is for usb"),
+    "a camera by another protocol": ({"stations": [{**STATION, "source": {"rtsp": "http://h/"}}]}, "source.rtsp"),
+    "a USB camera by a path of elsewhere": ({"stations": [{**STATION, "source": {"usb": "video0"}}]}, "source.usb"),
+    "two stations on one USB camera": (
+        {"stations": [{**STATION, "name": name, "source": {"usb": "/dev/video0"}} for name in "ab"]},
+        "an RTSP server in front of it",
+    ),
+    "a push to no port": ({"stations": [{**STATION, "source": {"push": {}}}]}, "source.push.port"),
     "a gate that asks nothing": ({"stations": [{**STATION, "quality": {}}]}, "at least one of: min_mean"),
     "a gate for numbers": (
         {"stations": [{**STATION, "source": {"rows": "r"}, "quality": {"min_mean": 1}}]},

@@ -29,12 +29,12 @@ def record(position: int, kind: Kind, body: bytes | None = b"{}") -> Record:
     return Record(Header(position, position, kind, "s", "", 0, "b", 0, digest), "", payload)
 
 
-@pytest.mark.parametrize("held", list(product((0, 3, 10), repeat=3)))
-@pytest.mark.parametrize("need", [1, 3, 4, 13, 100])
-def test_metrics_go_before_evidence_and_evidence_before_verdicts(held: tuple[int, ...], need: int) -> None:
+@pytest.mark.parametrize("held", list(product((0, 3, 10), repeat=4)))
+@pytest.mark.parametrize("need", [1, 4, 13, 100])
+def test_metrics_go_first_then_challengers_then_evidence_then_verdicts(held: tuple[int, ...], need: int) -> None:
     have = dict(zip(EVICTED_FIRST, held, strict=True))
     plan = evictions(have, need)
-    assert EVICTED_FIRST == (Kind.METRICS, Kind.EVIDENCE, Kind.VERDICT)
+    assert EVICTED_FIRST == (Kind.METRICS, Kind.SHADOW, Kind.EVIDENCE, Kind.VERDICT)
     assert sum(plan.values()) == min(need, sum(held))
     assert list(plan) == [kind for kind in EVICTED_FIRST if kind in plan]
     for earlier, later in pairwise(EVICTED_FIRST):

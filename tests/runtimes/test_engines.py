@@ -142,7 +142,9 @@ class NativeContract(EngineContract):
         weights = numpy_helper.from_array(np.full((8, 3, 3, 3), 0.1, np.float32), "w")
         path = conv(tmp_path / "one.onnx", [helper.make_node("Conv", ["x", "w"], ["y"], name="conv")], [weights])
         with load(self.runtime, path) as engine:
-            assert [layer.macs for layer in engine._compiled().layers] == [8 * 14 * 14 * 3 * 3 * 3]
+            (layer,) = engine._compiled().layers
+            # Work that is done, not work that was asked for: with AVX-512 the runtime pads 8 channels to a block of 16.
+            assert layer.macs in {channels * 14 * 14 * 3 * 3 * 3 for channels in (8, 16)}
 
     def test_a_broken_model_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "bad.onnx").write_bytes(b"\x00" * 100)

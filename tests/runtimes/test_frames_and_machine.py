@@ -12,7 +12,7 @@ import pytest
 from edgemill_core.errors import InputError
 from edgemill_core.picture_input import Colour, PictureInput, Region, Resize, ResizeMethod
 from edgemill_core.verdict import Decision, Verdict
-from edgemill_runtimes.frames import decode, encode_png, prepare, read_picture
+from edgemill_runtimes.frames import crop, decode, encode_png, prepare, read_picture
 from edgemill_runtimes.frames.annotate import annotate
 from edgemill_runtimes.machine import this_machine
 
@@ -28,6 +28,14 @@ def test_png_goes_round_without_loss() -> None:
 def test_bytes_that_are_no_picture_are_refused(content: bytes) -> None:
     with pytest.raises(InputError, match="cannot be decoded"):
         decode(content)
+
+
+@pytest.mark.parametrize("rotate", [0, 90, 180, 270, 360])
+def test_a_crop_is_turned_clockwise(rotate: int) -> None:
+    cut = crop(FRAME, Region(x=3, y=2, width=9, height=5), rotate)
+    code = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}.get(rotate)
+    plain = FRAME[2:7, 3:12]
+    np.testing.assert_array_equal(cut, plain if code is None else cv2.rotate(plain, code))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif", ".webp"])
@@ -175,3 +183,21 @@ def test_this_machine_can_be_told_without_any_file(tmp_path: Path) -> None:
     assert machine.cores >= 1
     assert machine.memory_mb > 0
     assert "numpy" in machine.parts
+
+
+@pytest.mark.parametrize(("rotate", "corner"), [(0, (60, 70)), (90, (60, 110)), (180, (140, 110)), (270, (140, 70))])
+def test_what_was_found_in_a_crop_is_drawn_where_it_is(tmp_path: Path, rotate: int, corner: tuple[int, int]) -> None:
+    """A finding that begins at the crop's top left, as the model saw it, which may be turned."""
+    finding = {"class": "hole", "score": 0.9, "box": [0.0, 0.0, 0.5, 0.5], "area": 0.25}
+    box = {"of": "label", "score": 0.9, "box": [60 / 400, 170 / 300, 140 / 400, 210 / 300], "rotate": rotate}
+    seen = {**box, "decision": "pass", "confidence": 0.9, "reading": {"found": {"hole": 1}, "findings": [finding]}}
+    small = {**box, "box": [0.9, 0.9, 0.9, 0.9], "too_small": True}
+    verdict = Verdict(Decision.PASS, reading={"stages": {"look": {"seen": [seen, small], "found": 2}}})
+    annotate(np.zeros((300, 400, 3), np.uint8), None, verdict, tmp_path / "a.png")
+    drawn = read_picture(tmp_path / "a.png")
+    x, y = corner[0], corner[1] + 100
+    inwards = (1 if x == 60 else -1, 1 if y == 170 else -1)
+    assert (drawn[y, x + 4 * inwards[0]] == (200, 60, 160)).all()
+    assert (drawn[y + 4 * inwards[1], x] == (200, 60, 160)).all()
+    assert (drawn[190, 100] == (200, 60, 160)).all()
+    assert drawn[262:290, 350:].any()

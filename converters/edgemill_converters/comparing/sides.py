@@ -31,7 +31,8 @@ class Side:
 
 
 def read_side(text: str) -> Side:
-    """``PATH``, ``PATH@RUNTIME``, ``BUNDLE@VARIANT``, each with ``:DEVICE`` behind if it is to be another.
+    """``PATH``, ``PATH@RUNTIME``, ``BUNDLE@VARIANT``, ``CHAIN@STAGE/VARIANT``, each with ``:DEVICE`` behind if
+    it is to be another.
 
     A bare graph runs on ONNX Runtime and the CPU if nothing else is said, a bundle's best variant where it was built
     for.
@@ -47,10 +48,28 @@ def read_side(text: str) -> Side:
     if not Path(path).is_dir():
         runtime = which or DEFAULT_RUNTIME
         return Side(f"{Path(path).name} on {runtime}", Path(path), runtime, device or "CPU")
-    bundle = open_bundle(path)
+    bundle, which = _alone(open_bundle(path), which)
     variant = _variant(bundle, which)
-    named = f"{bundle.manifest.name} {bundle.manifest.version}, {variant.name}" + (f" on {device}" if device else "")
+    model = "" if bundle.model.name == bundle.manifest.name else f"{bundle.model.name}, "
+    named = f"{bundle.manifest.name} {bundle.manifest.version}, {model}{variant.name}"
+    named += f" on {device}" if device else ""
     return Side(named, bundle.path(variant.graph), variant.runtime, device or variant.device, bundle)
+
+
+def _alone(bundle: Bundle, which: str) -> tuple[Bundle, str]:
+    """One model of a chain, named before a slash, and what is said of its variant."""
+    if bundle.chain is None:
+        return bundle, which
+    stage, _, variant = which.partition("/")
+    models = {one.model.name: one for one in bundle.alone()}
+    if stage not in models:
+        raise EngineError(
+            "a chain is compared one model at a time",
+            expected=" | ".join(f"@{name}" for name in models) + ", with /VARIANT behind if it is not to be the best",
+            got=f"@{stage}" if stage else "no model named",
+            fix="name the same model of both sides behind the @",
+        )
+    return models[stage], variant
 
 
 def _variant(bundle: Bundle, which: str) -> VariantEntry:

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgemill_converters.readers.labels import read_labels
 from edgemill_converters.readers.pictures import read_pictures
 from edgemill_converters.readers.rows import read_rows
-from edgemill_converters.recipe import DataSource, Recipe
+from edgemill_converters.recipe import DataSource, Folder
 from edgemill_core.durable import canonical_json, sha256_bytes, sha256_file
 from edgemill_core.errors import DataError
 from edgemill_core.samples import Sample
@@ -20,7 +20,7 @@ READERS: dict[str, Callable[[Path], list[Sample]]] = {
 }
 
 
-def read_set(recipe: Recipe, role: str, source: DataSource) -> list[Sample]:
+def read_set(recipe: Folder, role: str, source: DataSource) -> list[Sample]:
     """Read one data set of the recipe.
 
     Raises:

@@ -140,6 +140,8 @@ _SIZES = f"SELECT kind, sum({_SIZE}) FROM payload JOIN header USING(position) WH
 _OLDEST = {
     Kind.METRICS: f"SELECT position, {_SIZE}, '' FROM header h JOIN payload USING(position)"  # noqa: S608 (constants)
     " WHERE h.kind = 'metrics' AND position <= ? ORDER BY position",
+    Kind.SHADOW: f"SELECT position, {_SIZE}, '' FROM header h JOIN payload USING(position)"  # noqa: S608
+    " WHERE h.kind = 'shadow' AND position <= ? ORDER BY position",
     Kind.EVIDENCE: f"SELECT position, coalesce(bytes, 0) + {_SIZE}, coalesce(file, '')"  # noqa: S608
     " FROM header h JOIN payload USING(position) LEFT JOIN evidence USING(position)"
     " WHERE h.kind = 'evidence' AND position <= ? ORDER BY position",

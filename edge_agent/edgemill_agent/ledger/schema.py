@@ -39,6 +39,7 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         "CREATE INDEX kept ON header(position) WHERE kind = 'evidence'",
         "CREATE INDEX evicted ON header(position) WHERE kind = 'evicted'",
     ),
+    ("CREATE INDEX shadow ON header(position) WHERE kind = 'shadow'",),
 )
 """Each step takes the ledger from its place in the list to the next; never alter one that was released."""
 

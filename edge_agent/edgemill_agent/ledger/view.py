@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from edgemill_agent.ledger.room import EVIDENCE
 from edgemill_agent.ledger.schema import MIGRATIONS
 from edgemill_core.durable import sha256_file
 from edgemill_core.errors import LedgerError
@@ -119,14 +120,29 @@ class LedgerView:
         """The record of that number, unless there is none, or it was trimmed."""
         return self._record("SELECT position FROM header WHERE number = ? AND number > 0", number)
 
-    def start_before(self, position: int, station: str) -> Record | None:
-        """How the station's engine was started that gave the verdict at ``position``."""
+    def start_before(self, position: int, station: str, engine: str | None) -> Record | None:
+        """How the engine was started that gave the station's verdict at ``position``.
+
+        Args:
+            engine: its id, as the verdict names it; the last one that was started if it names none.
+        """
         query = "SELECT max(position) FROM header WHERE kind = ? AND station = ? AND position < ?"
-        return self._record(query, Kind.START.value, station, position)
+        while found := self._record(query, Kind.START.value, station, position):
+            if engine is None or (found.payload and found.payload.content().get("engine") == engine):
+                break
+            position = found.header.position
+        return found
 
     def kept_frame(self, file: str) -> Record | None:
         """The record of a frame that lies under ``file``, unless it was evicted."""
         return self._record("SELECT position FROM evidence WHERE file = ?", file)
+
+    def kept_numbers(self, station: str, after: int) -> list[int]:
+        """Numbers behind ``after`` whose frames are kept, rising; of one station, or of all if it is empty."""
+        pattern = f"{EVIDENCE}/{station or '*'}/*"
+        found = self._connection.execute("SELECT file FROM evidence WHERE file GLOB ?", (pattern,)).fetchall()
+        numbers = (int(Path(file).stem) for (file,) in found)
+        return sorted(number for number in numbers if number > after)
 
     def _record(self, query: str, *values: int | str) -> Record | None:
         found = self._connection.execute(query, values).fetchone()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from math import ceil
 from typing import Any
 
@@ -25,10 +26,14 @@ def station_figures(station: Station) -> dict[str, Any]:
         "unfit": account.unfit,
         "missed": account.missed,
         "untold": account.untold,
+        "captured": account.captured,
+        "dropped": account.dropped,
+        "reconnects": account.reconnects,
         "p50": percentile(0.50),
         "p99": percentile(0.99),
-        "engine_restarts": station.engine.restarts,
+        "engine_restarts": station.engines.restarts,
         "source_restarts": station.source.restarts,
+        "shadow": asdict(station.engines.shadowing),
     }
 
 

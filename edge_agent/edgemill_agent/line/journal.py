@@ -48,6 +48,7 @@ class Journal:
         self._lost = Ranges()
         self._numbers: deque[int] = deque()
         self._given: set[int] = set()
+        self._waited_for: dict[int, Callable[[bool], None]] = {}
         self._acknowledged = self._acknowledged_durably = 0
         self._work = asyncio.Event()
         self._changed = asyncio.Condition()
@@ -57,8 +58,14 @@ class Journal:
         self._broken = False
         self._committing = False
 
-    def put(self, entry: Entry) -> None:
-        """Record ``entry`` soon."""
+    def put(self, entry: Entry, recorded: Callable[[bool], None] | None = None) -> None:
+        """Record ``entry`` soon.
+
+        Args:
+            recorded: of a verdict; told once whether it is on the disk now, or lost.
+        """
+        if recorded is not None:
+            self._waited_for[entry.number] = recorded
         self._held.append(entry)
         self._shed()
         self._work.set()
@@ -167,6 +174,7 @@ class Journal:
             self._committing = False
         for entry in group:
             self._given.discard(entry.number)
+            self._say_recorded(entry, True)
         if self._held:
             self._work.set()
         self._committed(self._ledger.position)
@@ -179,6 +187,13 @@ class Journal:
         if entry.kind is Kind.VERDICT:
             self._lost.add(entry.number)
             self._given.discard(entry.number)
+            self._say_recorded(entry, False)
+
+    def _say_recorded(self, entry: Entry, so: bool) -> None:
+        # Of all kinds that carry a number, only verdicts are waited for.
+        waited = self._waited_for.pop(entry.number, None) if entry.kind is Kind.VERDICT else None
+        if waited is not None:
+            waited(so)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

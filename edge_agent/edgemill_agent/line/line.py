@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -20,9 +20,10 @@ from edgemill_agent.line.station import Station
 from edgemill_agent.processes.child import Child
 from edgemill_agent.processes.orphans import end_orphans
 from edgemill_agent.processes.supervisor import Supervisor
+from edgemill_agent.reload import needs_start, to_swap
 from edgemill_agent.settings import AgentSettings, StationSettings
 from edgemill_core.durable import write_bytes
-from edgemill_core.errors import LedgerError
+from edgemill_core.errors import LedgerError, SettingsError
 from edgemill_core.ledger import Kind
 
 _log = logging.getLogger("edgemill.agent")
@@ -55,11 +56,15 @@ class Line:
     Args:
         settings: from ``agent.yaml``.
         clock: the box's.
+        read_again: reads the settings anew, for ``reload``.
     """
 
-    def __init__(self, settings: AgentSettings, clock: Clock) -> None:
+    def __init__(
+        self, settings: AgentSettings, clock: Clock, read_again: Callable[[], AgentSettings] | None = None
+    ) -> None:
         self._settings = settings
         self._clock = clock
+        self._read_again = read_again
         self._stations: list[Station] = []
         self._link: Child | None = None
         self._stop = asyncio.Event()
@@ -112,6 +117,29 @@ class Line:
         """Take no more parts, finish those that are here, deliver, and end; a signal to stop does the same."""
         self._stop.set()
 
+    def reload(self) -> None:
+        """Read the settings again; stations that are to have another engine get it while they run (SIGHUP does this).
+
+        What became of it goes into the ledger.
+        """
+        try:
+            now = self._read_again() if self._read_again is not None else self._settings
+        except SettingsError as error:
+            self._refuse_settings(" ".join(str(error).split()))
+            return
+        if changed := needs_start(self._settings, now):
+            self._refuse_settings(f"these need another start of the agent: {', '.join(changed)}")
+            return
+        asked = to_swap(self._settings, now)
+        self._settings = now
+        self._journal.put(Entry(Kind.SWAP, {"outcome": "read", "asked": asked}))
+        for station, settings in zip(self._stations, now.stations, strict=True):
+            station.use(settings)
+
+    def _refuse_settings(self, why: str) -> None:
+        _log.error("the settings were read again and are not taken up: %s", why)
+        self._journal.put(Entry(Kind.SWAP, {"outcome": "refused", "why": why}))
+
     async def _watch_clock(self, watch: ClockWatch) -> None:
         while True:
             jump = watch.look()
@@ -155,6 +183,8 @@ class Line:
         for number in (signal.SIGTERM, signal.SIGINT):
             with suppress(ValueError):  # not the main thread
                 loop.add_signal_handler(number, self.stop)
+        with suppress(ValueError):
+            loop.add_signal_handler(signal.SIGHUP, self.reload)
 
     async def _run_stations(self, cursors: Mapping[str, str]) -> None:
         for settings in self._settings.stations:
@@ -179,7 +209,7 @@ class Line:
             self._clock,
             _log.warning,
             self._settings.silent_s,
-            self._tell_processes,
+            self._station_changed,
             counted,
         )
 
@@ -212,12 +242,21 @@ class Line:
             "state": str(self._settings.state),
             "broker": mqtt.model_dump(mode="json") if mqtt is not None else None,
             "http": http.model_dump(mode="json") if http is not None else None,
-            "facts": {
-                "device": self._settings.device.model_dump(),
-                "ledger": self._ledger_id,
-                "stations": {station.settings.name: dict(station.engine_facts) for station in self._stations},
-            },
+            "facts": self._facts(),
         }
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "device": self._settings.device.model_dump(),
+            "ledger": self._ledger_id,
+            "stations": {station.settings.name: dict(station.engines.active.facts) for station in self._stations},
+        }
+
+    def _station_changed(self) -> None:
+        self._tell_processes()
+        if self._link is not None:
+            with suppress(BlockingIOError):  # it is told again at its next start
+                self._link.nudge({"facts": self._facts()})
 
     def _link_said(self, message: dict[str, Any]) -> None:
         if "refused" in message:
@@ -260,7 +299,7 @@ class Line:
                 self._link.nudge({"wake": True})
 
     def _processes(self) -> dict[str, int | None]:
-        children = [child for station in self._stations for child in (station.source, station.engine)]
+        children = [child for station in self._stations for child in station.children]
         return {child.name: child.pid for child in (*children, *([self._link] if self._link else []))}
 
     def _tell_processes(self) -> None:
@@ -293,10 +332,15 @@ def _ledger_trouble(what: str) -> None:
         _log.warning("the ledger can be written again")
 
 
-def run_agent(settings: AgentSettings, clock: Clock | None = None) -> dict[str, Any]:
-    """Run an agent in this process until it ends; returns its account."""
-    return asyncio.run(_run(settings, clock or Clock()))
+def run_agent(read: Callable[[], AgentSettings], clock: Clock | None = None) -> dict[str, Any]:
+    """Run an agent in this process until it ends; returns its account.
+
+    Args:
+        read: reads the settings, at the start and at each SIGHUP.
+        clock: the box's.
+    """
+    return asyncio.run(_run(read(), clock or Clock(), read))
 
 
-async def _run(settings: AgentSettings, clock: Clock) -> dict[str, Any]:
-    return await Line(settings, clock).run()
+async def _run(settings: AgentSettings, clock: Clock, read: Callable[[], AgentSettings]) -> dict[str, Any]:
+    return await Line(settings, clock, read).run()

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from edgemill_agent.back_off import BackOff
 from edgemill_agent.clock import Clock
 from edgemill_agent.line.ejector import Followed
 from edgemill_agent.line.tracking import Seen
 from edgemill_agent.plc import PlcError
-from edgemill_agent.plc.back_off import BackOff
 from edgemill_agent.plc.settings import OutputSettings
 
 

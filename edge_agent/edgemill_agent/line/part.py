@@ -22,17 +22,22 @@ class Part:
         arrived_ns: when it came, by the monotonic clock.
         count: the controller's; ``None`` where nothing counts.
         seen: where the belt was when it came.
+        product: what the controller said it makes when the part came; ``None`` where it says nothing.
         number: the ledger's; ``None`` until there is one.
         here: its frame, its fields or its fault has come.
         slot: of the frame ring; -1 where it has none.
+        ask: under this number its source wants to be told the verdict; 0 if it does not.
         done: it has its verdict.
         body: of its record, once that is whole.
         followed: by each output, its way to the ejector.
+        by_engine: an engine decided it.
+        disputed: the challenger decided otherwise.
     """
 
     arrived_ns: int
     count: int | None = None
     seen: Seen | None = None
+    product: int | None = None
     number: int | None = None
     here: bool = False
     item: str = ""
@@ -44,16 +49,20 @@ class Part:
     decision: str = ""
     late: bool = False
     tries: int = 0
+    ask: int = 0
     timer: asyncio.TimerHandle | None = None
     done: bool = False
     body: dict[str, Any] | None = None
     followed: list[Followed | None] = field(default_factory=list)
+    by_engine: bool = False
+    disputed: bool = False
 
     def take(self, told: Mapping[str, Any]) -> None:
         """What the source worker says of it."""
         self.here = True
         self.item, self.context, self.slot = told["item"], told["context"], told["slot"]
         self.shape, self.fields, self.fault = told.get("shape", []), told.get("fields"), told.get("fault", "")
+        self.ask = told.get("ask", 0)
 
     def disarm(self) -> None:
         """No deadline any more."""
@@ -104,6 +113,9 @@ class StationAccount:
         unfit: verdicts on pictures that could not be judged: too dark, blurred, frozen, ….
         missed: parts that the controller counted and nobody could judge.
         untold: verdicts that a controller did not take in time, or parts that it did not throw out.
+        captured: frames that came from a camera that runs by itself.
+        dropped: those that nobody wanted: there was no trigger, or the engine had enough to do.
+        reconnects: how often the camera was gone and came back.
         latencies_ms: arrival to verdict, or trigger to the controller's confirmation, of the last ones.
     """
 
@@ -113,4 +125,7 @@ class StationAccount:
     unfit: int = 0
     missed: int = 0
     untold: int = 0
+    captured: int = 0
+    dropped: int = 0
+    reconnects: int = 0
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))

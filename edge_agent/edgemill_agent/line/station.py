@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from edgemill_agent.frame_ring import create_ring
 from edgemill_agent.ledger import Entry
 from edgemill_agent.line.controllers import outputs_for, trigger_for
 from edgemill_agent.line.counting import REGISTER_BITS, further
+from edgemill_agent.line.engines import Engines
 from edgemill_agent.line.journal import Journal
 from edgemill_agent.line.keeper import Keeper, Kept
 from edgemill_agent.line.outputs import Answer, Told
 from edgemill_agent.line.part import Overflow, Part, StationAccount
 from edgemill_agent.line.tracking import Seen
 from edgemill_agent.line.trigger import Handlers, Trigger
+from edgemill_agent.line.wants import Wants
 from edgemill_agent.processes.child import Child
 from edgemill_agent.settings import StationSettings
 from edgemill_core.errors import EngineError
@@ -51,7 +54,6 @@ class Station:
     ) -> None:
         self.settings = settings
         self.account = StationAccount()
-        self.engine_facts: Mapping[str, Any] = {}
         self.refused: EngineError | None = None
         self._state = state
         self._journal = journal
@@ -70,11 +72,8 @@ class Station:
         self._untold = 0
         self._late_in_a_row = 0
         self._slipped = False
-        self._asked: Part | None = None
-        self._hang: asyncio.TimerHandle | None = None
-        self._ready = self._open = False
+        self._source_worked = self._open = False
         self._able = asyncio.Event()
-        self._worked: set[Child] = set()
         source = settings.source
         self._free = set(range(source.slots))
         self._ring = create_ring(source.slots, source.max_frame_bytes)
@@ -82,14 +81,14 @@ class Station:
         self.source = Child(
             f"{name}/source", f"{workers}.source_worker", self._first_for_source, [self._ring], silent_s, changed
         )
-        # Loading may hold the interpreter for long: the engine has limits of its own, start_ms and hang_ms.
-        self.engine = Child(
-            f"{name}/engine", f"{workers}.engine_worker", self._first_for_engine, [self._ring], None, changed
-        )
+        self._wanted = Wants(settings.trigger is not None, self.source.send) if source.live else None
+        self.engines = Engines(settings, self._ring, self, self._note, tell, changed)
         self._keeper = Keeper(settings.name, journal, self.source, self._free_slot)
         say = self._say
         self._outputs = [outputs_for(one, settings.deadline_ms, clock, say) for one in settings.outputs]
         handlers = Handlers(self._fired, self._missed, self._show_ready, say)
+        if settings.products:
+            handlers = handlers._replace(product=lambda code, _: self.engines.change_product(code))
         self._trigger = trigger_for(settings.trigger, clock, handlers) if settings.trigger else None
 
     async def run(self) -> None:
@@ -99,7 +98,7 @@ class Station:
             EngineError: the bundle cannot be used at all.
         """
         tasks = [
-            asyncio.create_task(self.engine.keep(self._engine_said, self._engine_ended)),
+            asyncio.create_task(self.engines.run()),
             asyncio.create_task(self._keep_source()),
             asyncio.create_task(self._number()),
             asyncio.create_task(self._keeper.run()),
@@ -112,17 +111,26 @@ class Station:
             await self._ended.wait()
         finally:
             self.source.stop()
-            self.engine.stop()
             for task in tasks:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
-            for part in (*self._waiting, *([self._asked] if self._asked else [])):
+            for part in self._waiting:
                 part.disarm()
             self._keeper.give_up()
             os.close(self._ring)
         for error in (self.refused, *results):
             if isinstance(error, Exception):
                 raise error
+
+    @property
+    def children(self) -> tuple[Child, ...]:
+        """Its processes."""
+        return (self.source, *(seat.child for seat in self.engines.seats))
+
+    def use(self, settings: StationSettings) -> None:
+        """The settings were read again; only what can change while the station runs differs."""
+        self.settings = settings
+        self.engines.use(settings)
 
     def stop_source(self) -> None:
         """Take no more parts; ``run`` ends when those that are here have their verdicts, and their frames are kept."""
@@ -157,39 +165,53 @@ class Station:
             "free": sorted(self._free),
             "state": str(self._state),
             "keep": self._keeper.asked,
-        }
-
-    def _first_for_engine(self) -> dict[str, Any]:
-        self._watch(self.settings.start_ms, "was not ready")
-        return {
-            "bundle": str(self.settings.bundle),
-            "runtime": self.settings.runtime,
-            "tune": self.settings.tune,
-            "quality": self.settings.quality.model_dump(mode="json") if self.settings.quality else None,
-            "gives": self.settings.source.gives,
-            "ring": self._ring,
-            "slot_bytes": self.settings.source.max_frame_bytes,
+            "wants": self._wanted.open if self._wanted else [],
         }
 
     def _source_said(self, message: dict[str, Any]) -> None:
+        self.account.captured += message.get("captured", 0)
+        self.account.dropped += message.get("dropped", 0)
         if "refused" in message:
-            self._refuse(message["refused"], self.source)
+            self._source_refused(message["refused"])
         elif "open" in message:
             self._open = True
             self._show_ready()
         elif "kept" in message:
             self._keeper.said(message)
+        elif "camera" in message:
+            self._camera_said(message)
         elif "end" in message:
             self._no_more = True
             self._pair()
-        elif not self._source_over:
-            self._worked.add(self.source)
+        elif "item" in message and not self._source_over:
+            self._source_worked = True
             self._after = message["item"]
             self._free.discard(message["slot"])
+            if self._wanted and self._goes_to_its_part(self._wanted, message):
+                return
             self._frames.append(message)
             if self._trigger is None:
-                self._expect(Part(self._clock.monotonic_ns()))
+                self._expect(Part(message.get("captured_ns") or self._clock.monotonic_ns()))
             self._pair()
+
+    def _goes_to_its_part(self, wants: Wants, message: Mapping[str, Any]) -> bool:
+        """A camera's frame: whether it was for a part that is here, or nobody wants it any more."""
+        wanted, part = wants.answered(message["want"])
+        if part is not None:
+            part.take(message)
+            self._feed()
+        elif not wanted:
+            self._free_slot(message["slot"])
+        return part is not None or not wanted
+
+    def _camera_said(self, message: Mapping[str, Any]) -> None:
+        self._open = message["camera"] == "back"
+        self._show_ready()
+        if self._open:
+            self.account.reconnects += 1
+            self._say(f"the camera is back after {message['after_s']:.1f} s")
+        else:
+            self._say(f"the camera is gone: {message['why']}; it is tried again")
 
     def _source_ended(self) -> None:
         self._open = False
@@ -214,13 +236,16 @@ class Station:
         if self._overflow.turns_away(len(self._unnumbered), count):
             self._show_ready()
             return
-        self._expect(Part(since_ns, count, seen))
+        part = Part(since_ns, count, seen)
+        if self._wanted:
+            self._wanted.of(part, self._clock.monotonic_ns())
+        self._expect(part)
         self._pair()
 
     def _declare_overflow(self) -> None:
         if self._overflow.parts:
             first, last, parts = self._overflow.taken()
-            self._owed += parts  # their pictures are nobody's
+            self._owed += parts if self._wanted is None else 0  # their pictures are nobody's
             self._missed(first, last, parts, "the disk gave no numbers and memory for parts ran out")
             self._show_ready()
 
@@ -232,15 +257,21 @@ class Station:
 
     def _show_ready(self) -> None:
         listening = self._trigger is None or self._trigger.connected
-        ready = self._ready and self._open and listening and not self._source_over and not self._overflow.parts
+        ready = self.engines.ready and self._open and listening and not self._source_over and not self._overflow.parts
         for one in self._outputs:
             one.show("ready", ready)
+            if self.engines.ready and self.engines.product is not None:
+                one.show("product", self.engines.product)
 
     def _say(self, what: str) -> None:
         self._tell(f"{self.settings.name}: {what}")
 
+    def _note(self, kind: Kind, told: Mapping[str, object]) -> None:
+        self._journal.put(Entry(kind, told, station=self.settings.name))
+
     def _expect(self, part: Part) -> None:
         """A part came: it needs a number, and its deadline runs."""
+        part.product = self.engines.product
         if self.settings.deadline_ms is not None:
             gone_s = (self._clock.monotonic_ns() - part.arrived_ns) / 1e9
             left = max(0.0, self.settings.deadline_ms / 1e3 - gone_s)
@@ -278,99 +309,84 @@ class Station:
             self._look_whether_over()
 
     def _feed(self) -> None:
-        """Give the engine its next part, and verdicts to those at the head that need no engine."""
-        while self._waiting and self._asked is None:
+        """Give the engine its next parts, and verdicts to those at the head that need no engine."""
+        while self._waiting:
             part = self._waiting[0]
             if part.number is None or not (part.here or part.done):
                 return
             if part.done:
-                self._owed += not part.here
+                self._owed += not part.here and self._wanted is None
                 self._waiting.popleft()
                 self._give_back(part)
-            elif part.fault or part.tries >= _TRIES:
+            elif why := self._why_no_engine(part):
+                if self.engines.at_work:
+                    return  # what came before it has its verdict first
                 self._waiting.popleft()
-                self._safe(part, part.fault or f"the engine worker died {part.tries} times over this part")
+                self._safe(part, why)
                 self._give_back(part)
-            elif self._ready:
+            elif engine := self.engines.free_for(part):
                 self._waiting.popleft()
-                self._ask(part)
+                part.tries += 1
+                engine.ask(part)
             else:
                 return
 
-    def _ask(self, part: Part) -> None:
-        self._asked = part
-        part.tries += 1
-        self._watch(self.settings.hang_ms, "gave no answer")
-        what = {"slot": part.slot, "shape": part.shape} if part.fields is None else {"fields": part.fields}
-        self.engine.send({"number": part.number, **what, "context": dict(part.context)})
+    def _why_no_engine(self, part: Part) -> str:
+        """Why no engine is asked about it; empty if one is."""
+        if part.fault:
+            return part.fault
+        if part.tries >= _TRIES:
+            return f"the engine worker died {part.tries} times over this part"
+        return "" if self.engines.will_judge(part) else f"there is no engine for product {part.product}"
 
-    def _watch(self, milliseconds: int, what: str) -> None:
-        """Kill the engine unless it says something in time."""
-        self._unwatch()
-        self._hang = asyncio.get_running_loop().call_later(milliseconds / 1e3, self._hangs, milliseconds, what)
-
-    def _unwatch(self) -> None:
-        if self._hang is not None:
-            self._hang.cancel()
-            self._hang = None
-
-    def _hangs(self, milliseconds: int, what: str) -> None:
-        self._tell(f"{self.engine.name} {what} for {milliseconds} ms; it is killed")
-        self.engine.kill()
-
-    def _engine_said(self, message: dict[str, Any]) -> None:
-        self._unwatch()
-        if "ready" in message:
-            self._ready, self.engine_facts = True, message["ready"]
-            self._able.set()
-            self._worked.add(self.engine)
-            self._show_ready()
-            self._journal.put(Entry(Kind.START, message["ready"], station=self.settings.name))
-            self._feed()
-        elif "refused" in message:
-            self._refuse(message["refused"], self.engine)
-        elif self._asked is not None and message["number"] == self._asked.number:
-            part = self._asked
-            self._settle()
-            if not part.done:
-                self._decide(part, message)
-            self._give_back(part)
-            self._feed()
-            self._look_whether_over()
-
-    def _refuse(self, error: Mapping[str, str | None], child: Child) -> None:
-        """What cannot start at all ends the agent; what worked before is tried again."""
-        if child in self._worked:
-            self._tell(f"{child.name}: {error['what']} ({error['got']})")
+    def engines_changed(self) -> None:
+        """An engine is ready, or none is any more."""
+        if self._ended.is_set():
             return
-        what = f"station {self.settings.name}: {error['what']}"
-        self.refused = EngineError(what, expected=error["expected"], got=error["got"], fix=error["to_do"])
+        if self.engines.active.ready:
+            self._able.set()
+        self._show_ready()
+        self._feed()
+        self._look_whether_over()
+
+    def judged(self, part: Part, message: Mapping[str, Any], engine_id: str) -> None:
+        """An engine answered."""
+        if not part.done:
+            self._decide(part, message, engine_id)
+        self._give_back(part)
+        self._feed()
+        self._look_whether_over()
+
+    def unjudged(self, parts: Sequence[Part]) -> None:
+        """The engine died over these: the next one gets them."""
+        self._waiting.extendleft(reversed(parts))
+
+    def shadowed(self, part: Part) -> None:
+        """The challenger is done with it."""
+        self._keep_or_free(part)
+        self._look_whether_over()
+
+    def engine_refused(self, error: EngineError) -> None:
+        """What cannot start at all ends the agent."""
+        self.refused = error
         self._ended.set()
 
-    def _engine_ended(self) -> None:
-        self._ready = False
-        self._show_ready()
-        self._unwatch()
-        part = self._asked
-        if part is not None:
-            self._settle()
-            self._waiting.appendleft(part)
-        if not self._ended.is_set():
-            self._tell(f"{self.engine.name} ended; it is started again")
-            self._feed()
-            self._look_whether_over()
+    def _source_refused(self, error: Mapping[str, str | None]) -> None:
+        """What cannot start at all ends the agent; what worked before is tried again."""
+        if self._source_worked:
+            self._tell(f"{self.source.name}: {error['what']} ({error['got']})")
+            return
+        what = f"station {self.settings.name}: {error['what']}"
+        self.engine_refused(EngineError(what, expected=error["expected"], got=error["got"], fix=error["to_do"]))
 
-    def _settle(self) -> None:
-        self._asked = None
-        self._unwatch()
-
-    def _decide(self, part: Part, message: Mapping[str, Any]) -> None:
+    def _decide(self, part: Part, message: Mapping[str, Any], engine_id: str) -> None:
         if "fault" in message:
             self._safe(part, message["fault"])
         else:
             unfit = {"unfit": message["unfit"]} if "unfit" in message else {}
             self.account.unfit += bool(unfit)
-            self._record(part, message["verdict"], {"engine_ms": message["ms"], **unfit})
+            part.by_engine = not unfit
+            self._record(part, message["verdict"], {"engine_ms": message["ms"], "engine": engine_id, **unfit})
 
     def _is_at_ejector(self, part: Part) -> None:
         self._late(part, "it was at the ejector before there was a verdict")
@@ -394,6 +410,8 @@ class Station:
     def _record(self, part: Part, verdict: Mapping[str, Any], more: Mapping[str, object]) -> None:
         part.disarm()
         part.done, part.decision = True, str(verdict["decision"])
+        if self._wanted and not part.here:
+            self._wanted.forget(part)
         milliseconds = (self._clock.monotonic_ns() - part.arrived_ns) / 1e6
         self.account.decisions[part.decision] += 1
         self._count_late(part)
@@ -406,12 +424,16 @@ class Station:
             **more,
             **({} if part.count is None else {"count": part.count}),
         }
-        if not self._outputs:
+        if self._outputs:
+            self._answer(part, body, "late" in more or "safe" in more)
+        else:
             self._finish(part, body, milliseconds)
-            return
+        self.engines.judged(part.late)  # last: another engine may be asked now, and must not overtake this answer
+
+    def _answer(self, part: Part, body: dict[str, Any], safe: bool) -> None:
         self._untold += 1
-        safe = "late" in more or "safe" in more
-        answer = Answer(part.count, part.number, part.decision, safe, verdict.get("reasons", ()), part.arrived_ns)
+        reasons = body["verdict"].get("reasons", ())
+        answer = Answer(part.count, part.number, part.decision, safe, reasons, part.arrived_ns)
         told = [one.answer(answer, way) for one, way in zip(self._outputs, part.followed, strict=True)]
         asyncio.gather(*told).add_done_callback(lambda done: self._was_told(part, body, done))
 
@@ -457,7 +479,14 @@ class Station:
         if part.number is not None and part.body is not None:
             name, counted = self.settings.name, part.count
             entry = Entry(Kind.VERDICT, part.body, part.number, name, part.decision, part.item, counted=counted)
-            self._journal.put(entry)
+            self._journal.put(entry, partial(self._tell_sender, part, part.body) if part.ask else None)
+
+    def _tell_sender(self, part: Part, body: Mapping[str, Any], recorded: bool) -> None:
+        """Tell the source what became of a part whose sender waits: only once that is on the disk."""
+        told: dict[str, Any] = {"answer": part.ask, "number": part.number, "item": part.item}
+        told |= body["verdict"] if recorded else {"fault": "the verdict was lost: the disk takes no more records"}
+        told |= {name: True for name in ("late", "safe") if name in body}
+        self.source.send({**told, "ms": body["ms"]})
 
     def _count_late(self, part: Part) -> None:
         """After so many late parts in a row the line is told."""
@@ -471,11 +500,20 @@ class Station:
             one.show("alarm", self._slipped or self._late_in_a_row >= self.settings.alarm_after)
 
     def _give_back(self, part: Part) -> None:
-        evidence = self.settings.evidence
-        if evidence and part.shape and part.number and evidence.wants(part.number, part.decision, part.late):
+        if self._wanted:
+            self._wanted.again()
+        if not (part.by_engine and self.engines.shadow(part)):
+            self._keep_or_free(part)
+
+    def _keep_or_free(self, part: Part) -> None:
+        if part.shape and part.number and self._wants(part, part.number):
             self._keeper.keep(Kept(part.number, part.item, part.slot, tuple(part.shape)))
         elif part.slot >= 0:
             self._free_slot(part.slot)
+
+    def _wants(self, part: Part, number: int) -> bool:
+        evidence = self.settings.evidence
+        return evidence is not None and evidence.wants(number, part.decision, part.late, part.disputed)
 
     def _free_slot(self, slot: int) -> None:
         self._free.add(slot)
@@ -484,6 +522,6 @@ class Station:
 
     def _look_whether_over(self) -> None:
         frames = self._frames and self._trigger is None
-        under_way = frames or self._waiting or self._asked is not None or self._untold or self._keeper.busy
+        under_way = frames or self._waiting or self.engines.busy or self._untold or self._keeper.busy
         if self._source_over and not under_way:
             self._ended.set()

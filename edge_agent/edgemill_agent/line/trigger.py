@@ -7,10 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import NamedTuple
 
+from edgemill_agent.back_off import BackOff
 from edgemill_agent.clock import Clock
 from edgemill_agent.line.tracking import Seen
 from edgemill_agent.plc import PlcError
-from edgemill_agent.plc.back_off import BackOff
 from edgemill_agent.plc.settings import TriggerSettings
 
 MOST_AT_ONCE = 1000

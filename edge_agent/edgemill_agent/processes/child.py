@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import random
 import socket
 import subprocess
 import sys
@@ -13,14 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from edgemill_agent.back_off import BackOff
 from edgemill_core.processes.channel import MESSAGE_BYTES, encode
 
-_BACK_OFF_FIRST, _BACK_OFF_MOST, _HEALTHY_S = 0.1, 30.0, 30.0
-
-
-def back_off(failures: int, jitter: float) -> float:
-    """Seconds to wait before start number ``failures + 1``; ``jitter`` is 0 to 1."""
-    return min(_BACK_OFF_FIRST * 2.0**failures, _BACK_OFF_MOST) * (0.75 + jitter / 2)
+_LONGEST_WAIT_S, _HEALTHY_S = 30.0, 30.0
 
 
 class Child:
@@ -69,7 +64,7 @@ class Child:
             message: told of each message that comes.
             ended: told when the process has ended, after its last message.
         """
-        loop, failures = asyncio.get_running_loop(), 0
+        loop, wait = asyncio.get_running_loop(), BackOff(most_s=_LONGEST_WAIT_S)
         while not self._stopping:
             born = loop.time()
             self._start()
@@ -82,9 +77,10 @@ class Child:
                 ended()
             if self._stopping:
                 return
-            failures = 0 if loop.time() - born > _HEALTHY_S else failures + 1
+            if loop.time() - born > _HEALTHY_S:
+                wait.reset()
             self.restarts += 1
-            await asyncio.sleep(back_off(failures - 1 if failures else 0, random.random()))  # noqa: S311
+            await asyncio.sleep(wait.wait_s())
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Send without waiting. A process that reads nothing any more is killed; one that is gone gets nothing."""

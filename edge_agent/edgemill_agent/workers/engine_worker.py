@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +16,44 @@ from edgemill_core.picture_quality import PictureQuality
 from edgemill_core.processes.channel import Channel
 from edgemill_core.processes.child_main import child_main
 from edgemill_core.row_input import RowInput
-from edgemill_core.tasks import tuned
 from edgemill_core.verdict import Verdict
 from edgemill_runtimes.frames.quality import QualityGate
-from edgemill_runtimes.pipeline import Pipeline, open_pipeline, variant_for
-from edgemill_runtimes.proof import prove_open
+from edgemill_runtimes.pipeline import Pipeline, engines_of, open_pipeline
+from edgemill_runtimes.proof import prove_all
 
 
 def work(channel: Channel, first: Mapping[str, Any]) -> None:
     """Until the line process is gone.
 
-    First message: ``bundle``, ``runtime``, ``tune`` (the station's own settings of the task), ``quality`` (of
-    pictures, or ``None``), ``ring`` (descriptor), ``slot_bytes``, ``gives`` (what the source gives).
-    Sends ``{"ready": facts}``; gets ``{"number", "slot", "shape", "context"}``, or ``"fields"`` instead of slot and
-    shape, and answers ``{"number", "verdict", "ms"}``, with ``"unfit"`` where the picture could not be
-    judged, or ``{"number", "fault"}``.
+    First message: ``bundle``, ``runtime``, ``tune`` (the station's own settings of the task), ``mode`` (of the engine),
+    ``prove`` (whether to prove the engine even without such settings), ``quality`` (of pictures, or ``None``), ``ring``
+    (descriptor), ``slot_bytes``, ``gives`` (what the source gives).
+    Sends ``{"ready": facts, "depth": questions at once}``; gets ``{"number", "slot", "shape", "context"}``, or
+    ``"fields"`` instead of slot and shape, and answers ``{"number", "verdict", "ms"}``, with ``"unfit"`` where the
+    picture could not be judged, or ``{"number", "fault"}``.
     """
     bundle = open_bundle(Path(first["bundle"]))
     _check_source(bundle, first["gives"])
     ring = FrameRing(first["ring"], first["slot_bytes"])
     gate = QualityGate(PictureQuality.model_validate(first["quality"])) if first["quality"] else None
-    with open_pipeline(bundle, first["runtime"]) as pipeline:
-        own = _tune(pipeline, bundle, first["tune"])
-        pipeline.engine.warm_up()
-        channel.send({"ready": {**_facts(pipeline, bundle), **own}})
-        while (asked := channel.receive()) is not None:
-            channel.send({"number": asked["number"], **_answer(pipeline, gate, ring, asked)})
+    with open_pipeline(bundle, first["runtime"], mode=first["mode"]) as pipeline:
+        own = _proved(pipeline, bundle, first["tune"], first["prove"])
+        pipeline.warm_up()
+        channel.send({"ready": {**_facts(pipeline, bundle), **own}, "depth": pipeline.depth})
+        _answer_all(channel, pipeline, gate, ring)
+
+
+def _answer_all(channel: Channel, pipeline: Pipeline, gate: QualityGate | None, ring: FrameRing) -> None:
+    """In the order of the questions, ``depth`` of them at once if so many are there."""
+    begun: deque[tuple[int, Callable[[], dict[str, Any]]]] = deque()
+    while True:
+        while not begun or (len(begun) < pipeline.depth and channel.waiting()):
+            asked = channel.receive()
+            if asked is None:
+                return
+            begun.append((asked["number"], _begin(pipeline, gate, ring, asked)))
+        number, answer = begun.popleft()
+        channel.send({"number": number, **answer()})
 
 
 def _check_source(bundle: Bundle, gives: str) -> None:
@@ -62,43 +75,65 @@ def _facts(pipeline: Pipeline, bundle: Bundle) -> dict[str, Any]:
         "digest": bundle.manifest.content_digest,
         "runtime": facts.runtime,
         "device": facts.device,
+        **({"stages": engines_of(bundle, facts.runtime)} if bundle.chain else {}),
     }
 
 
-def _tune(pipeline: Pipeline, bundle: Bundle, own: Mapping[str, Any]) -> dict[str, Any]:
+def _proved(pipeline: Pipeline, bundle: Bundle, own: Mapping[str, Any], always: bool) -> dict[str, Any]:
     """Give the task the station's own settings, and prove the engine with them; both go into the ledger."""
-    if not own:
+    if not own and not always:
         return {}
-    pipeline.task = tuned(bundle.task, own)
-    proof = prove_open(pipeline, bundle, variant_for(bundle, pipeline.engine.runtime))
-    if not proof.holds:
-        raise EngineError(
-            f"the engine is not proved with the station's own settings: {bundle.manifest.name}",
-            expected=f"{proof.samples} golden samples decided as at build, outputs within {proof.tolerance:g}",
-            got=f"{proof.changed} decided otherwise, outputs up to {proof.largest_difference:.4g} apart",
-            fix="run `edgemill check` on this box; without `tune:` the engine is not held to this proof",
-        )
-    return {"tune": dict(own), "proof": proof.as_dict()}
+    if own:
+        pipeline.tune(own)
+    proofs = list(prove_all(pipeline, bundle).values())
+    for proof in proofs:
+        if not proof.holds:
+            whose = " with the station's own settings" if own else ""
+            raise EngineError(
+                f"the engine is not proved{whose}: {bundle.manifest.name} ({proof.variant})",
+                expected=f"{proof.samples} golden samples decided as at build, outputs within {proof.tolerance:g}",
+                got=f"{proof.changed} decided otherwise, outputs up to {proof.largest_difference:.4g} apart",
+                fix="run `edgemill check` on this box; the bundle must decide here as it did on the bench",
+            )
+    stages = {"stage_proofs": [proof.as_dict() for proof in proofs[:-1]]} if bundle.chain else {}
+    return {**({"tune": dict(own)} if own else {}), "proof": proofs[-1].as_dict(), **stages}
 
 
-def _answer(pipeline: Pipeline, gate: QualityGate | None, ring: FrameRing, asked: Mapping[str, Any]) -> dict[str, Any]:
+def _begin(
+    pipeline: Pipeline, gate: QualityGate | None, ring: FrameRing, asked: Mapping[str, Any]
+) -> Callable[[], dict[str, Any]]:
+    """Begin with one question; what this gives waits for the answer."""
     start = time.perf_counter()
+
+    def answer() -> dict[str, Any]:
+        try:
+            told = begun()
+        except InputError as error:
+            return {"fault": error.what}
+        return {**told, "ms": round((time.perf_counter() - start) * 1e3, 3)}
+
     try:
-        told = _judged(pipeline, gate, ring, asked)
+        begun = _judged(pipeline, gate, ring, asked)
     except InputError as error:
-        return {"fault": error.what}
-    return {**told, "ms": round((time.perf_counter() - start) * 1e3, 3)}
+        fault = {"fault": error.what}
+        return lambda: fault
+    return answer
 
 
-def _judged(pipeline: Pipeline, gate: QualityGate | None, ring: FrameRing, asked: Mapping[str, Any]) -> dict[str, Any]:
-    fields = asked.get("fields")
-    if fields is not None:
-        return {"verdict": pipeline(fields, asked["context"]).as_dict()}
-    frame = ring.read(asked["slot"], tuple(asked["shape"]))
-    unfit = gate.look(frame) if gate is not None else None
-    if gate is None or unfit is None:
-        return {"verdict": pipeline(frame, asked["context"]).as_dict()}
-    return {"verdict": Verdict(gate.decision, (unfit.why,)).as_dict(), "unfit": unfit.what}
+def _judged(
+    pipeline: Pipeline, gate: QualityGate | None, ring: FrameRing, asked: Mapping[str, Any]
+) -> Callable[[], dict[str, Any]]:
+    part = asked.get("fields")
+    if part is None:
+        part = ring.read(asked["slot"], tuple(asked["shape"]))
+        unfit = gate.look(part) if gate is not None else None
+        if gate is not None and unfit is not None:
+            told = {"verdict": Verdict(gate.decision, (unfit.why,)).as_dict(), "unfit": unfit.what}
+            return lambda: told
+    if pipeline.depth == 1:
+        return lambda: {"verdict": pipeline(part, asked["context"]).as_dict()}
+    verdict = pipeline.begin(part, asked["context"])
+    return lambda: {"verdict": verdict().as_dict()}
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
-"""Takes parts from a source into the frame ring, as fast as slots come free; writes the frames that are to be kept."""
+"""Takes parts from a source into the frame ring, as slots come free or as the line wants them; writes kept frames."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from edgemill_agent.frame_ring import FrameRing
 from edgemill_agent.processes.priority import WORKER, stand_back
 from edgemill_agent.sources import Source, source_class
-from edgemill_agent.sources.base import Arrival
+from edgemill_agent.sources.base import Arrival, too_large
+from edgemill_agent.workers.newest import Newest, give_newest
 from edgemill_core.durable import sha256_bytes, write_bytes
 from edgemill_core.errors import InputError
 from edgemill_core.processes.channel import Channel
@@ -21,31 +22,52 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
     """Until the line process is gone.
 
     First message: ``kind``, ``settings``, ``after``, ``ring`` (descriptor), ``slot_bytes``, ``free`` (slots), ``state``
-    (folder), ``keep`` (a frame that an earlier worker was to keep, or ``None``). Sends ``{"open": true}`` once parts
-    can come, ``{"item", "slot", "shape", "context"}``, with ``"fields"`` or ``"fault"`` instead of the shape where
-    there is no frame, and ``{"end": true}``; gets ``{"free": slot}``, and ``{"keep": slot, "shape", "file"}``, which it
-    answers with ``{"kept": file, "sha256", "bytes"}`` or ``{"kept", "fault"}``.
+    (folder), ``keep`` (a frame that an earlier worker was to keep, or ``None``), ``wants`` (of a live source, what an
+    earlier one did not answer). Sends ``{"open": true}`` once parts can come, ``{"item", "slot", "shape", "context"}``,
+    with ``"fields"`` or ``"fault"`` instead of the shape where there is no frame, and ``"ask"`` where the source wants
+    to be told the verdict, and ``{"end": true}``; gets ``{"free": slot}``, ``{"keep": slot, "shape", "file"}``, which
+    it answers with ``{"kept": file, "sha256", "bytes"}`` or ``{"kept", "fault"}``, and ``{"answer": ask, …}``.
+    What a live source says and hears besides stands in ``workers.newest``.
     """
-    source: Source = source_class(first["kind"])(first["settings"], first["after"])
+    source = source_class(first["kind"])(first["settings"], first["after"], channel.send)
     ring = FrameRing(first["ring"], first["slot_bytes"])
     free: deque[int] = deque(first["free"])
-    channel.send({"open": True})
 
     def obey(message: Mapping[str, Any]) -> None:
         if "keep" in message:
             channel.send(_kept(message, ring, Path(first["state"])))
+        elif "answer" in message:
+            source.answered(message)
         else:
             free.append(message["free"])
 
     if first["keep"] is not None:
         obey(first["keep"])
+    if source.live:
+
+        def give(arrival: Arrival, want: int, counted: dict[str, int]) -> None:
+            channel.send({**_told(arrival, ring, free), "want": want, **counted})
+
+        give_newest(channel, source, Newest(give, free, first["wants"]), obey)
+    else:
+        channel.send({"open": True})
+        _give_all(channel, source, ring, free, obey)
+
+
+def _give_all(
+    channel: Channel,
+    source: Source,
+    ring: FrameRing,
+    free: deque[int],
+    obey: Callable[[Mapping[str, Any]], None],
+) -> None:
     for arrival in source.parts():
         while channel.waiting() or not free:
             message = channel.receive()
             if message is None:
                 return
             obey(message)
-        if arrival is not None:
+        if arrival is not None and source.hand_over(arrival):
             channel.send(_told(arrival, ring, free))
     channel.send({"end": True})
     while (message := channel.receive()) is not None:
@@ -68,13 +90,17 @@ def _told(arrival: Arrival, ring: FrameRing, free: deque[int]) -> dict[str, Any]
     # A part without a picture takes a slot too, so that a folder full of them cannot run ahead of the line.
     slot = free.popleft()
     told: dict[str, Any] = {"item": arrival.item, "context": dict(arrival.context), "slot": slot}
-    frame = arrival.frame
+    if arrival.ask:
+        told["ask"] = arrival.ask
+    if arrival.captured_ns:
+        told["captured_ns"] = arrival.captured_ns
     if arrival.fields is not None:
         return {**told, "fields": dict(arrival.fields)}
+    frame = arrival.convert() if arrival.convert is not None else arrival.frame
     if frame is None:
         return {**told, "fault": arrival.fault}
     if frame.nbytes > ring.slot_bytes:
-        return {**told, "fault": f"the picture takes {frame.nbytes} bytes, a slot has {ring.slot_bytes}"}
+        return {**told, "fault": too_large(frame.nbytes, ring.slot_bytes)}
     ring.write(slot, frame)
     return {**told, "shape": list(frame.shape)}
 

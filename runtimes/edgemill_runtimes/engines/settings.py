@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from edgemill_core.tensors import Limits
 
+Mode = Literal["latency", "throughput"]
+
 
 @dataclass(frozen=True)
 class EngineSettings:
@@ -25,7 +27,7 @@ class EngineSettings:
 
     device: str = "CPU"
     threads: int | None = None
-    mode: Literal["latency", "throughput"] = "latency"
+    mode: Mode = "latency"
     cache: Path | None = None
     limits: Mapping[str, Limits] = field(default_factory=dict)
     non_finite: Literal["allow", "refuse"] = "allow"

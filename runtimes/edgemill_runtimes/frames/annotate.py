@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from edgemill_core.chain import Look
 from edgemill_core.durable import write_bytes
-from edgemill_core.inspection import in_words
+from edgemill_core.inspection import findings_in, in_words
 from edgemill_core.picture_input import Region
 from edgemill_core.verdict import Decision, Verdict
 from edgemill_runtimes.frames.decode import Frame, encode_png
@@ -33,14 +36,40 @@ def annotate(frame: Frame, region: Region | None, verdict: Verdict, target: Path
 
 def _draw_findings(picture: Frame, region: Region | None, verdict: Verdict) -> None:
     height, width = picture.shape[:2]
-    looked = region or Region(x=0, y=0, width=width, height=height)
-    findings = verdict.reading.get("findings")
-    for finding in findings if isinstance(findings, list) else ():
-        left, top, right, bottom = finding["box"]
-        corner = (looked.x + round(left * looked.width), looked.y + round(top * looked.height))
-        far = (looked.x + round(right * looked.width), looked.y + round(bottom * looked.height))
-        cv2.rectangle(picture, corner, far, _FOUND, 2)
-        place = (corner[0], max(14, corner[1] - 5))
-        words = f"{finding['class']} {finding['score']:.2f}"
-        cv2.putText(picture, words, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 3, cv2.LINE_AA)
-        cv2.putText(picture, words, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, _FOUND, 1, cv2.LINE_AA)
+    looked = Look(region or Region(x=0, y=0, width=width, height=height))
+    _draw_boxes(picture, looked, verdict.reading)
+    stages = verdict.reading.get("stages")
+    for stage in stages.values() if isinstance(stages, dict) else ():
+        for seen in stage["seen"]:
+            _draw_seen(picture, looked, seen)
+
+
+def _draw_seen(picture: Frame, looked: Look, seen: Mapping[str, Any]) -> None:
+    """One look of a chain's stage: what it found, and the crop that it saw with what was read in it."""
+    height, width = picture.shape[:2]
+    if "box" in seen:
+        left, top, right, bottom = (
+            round(value * side) for value, side in zip(seen["box"], (width, height, width, height), strict=True)
+        )
+        region = Region(x=left, y=top, width=max(1, right - left), height=max(1, bottom - top))
+        looked = Look(region, seen.get("rotate", 0))
+        colour = _COLOURS[Decision(seen.get("decision", "reject"))]
+        words = ", ".join(in_words(seen["reading"]).values()) if "reading" in seen else "too small"
+        _draw_box(picture, (left, top, right, bottom), colour, words, bottom + 16)
+    _draw_boxes(picture, looked, seen.get("reading", {}))
+
+
+def _draw_boxes(picture: Frame, looked: Look, reading: Mapping[str, Any]) -> None:
+    for finding in findings_in(reading):
+        left, top, right, bottom = map(round, looked.on_picture(finding.box))
+        words = f"{finding.kind} {finding.score:.2f}"
+        _draw_box(picture, (left, top, right, bottom), _FOUND, words, max(14, top - 5))
+
+
+def _draw_box(
+    picture: Frame, box: tuple[int, int, int, int], colour: tuple[int, int, int], words: str, baseline: int
+) -> None:
+    cv2.rectangle(picture, box[:2], box[2:], colour, 2)
+    place = (box[0], baseline)
+    cv2.putText(picture, words, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 3, cv2.LINE_AA)
+    cv2.putText(picture, words, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1, cv2.LINE_AA)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemill_core.errors import InputError
-from edgemill_core.picture_input import Colour, PictureInput, Region, ResizeMethod
+from edgemill_core.picture_input import Colour, PictureInput, ResizeMethod
+from edgemill_runtimes.frames.crop import check_frame, crop
 from edgemill_runtimes.frames.decode import Frame
 from edgemill_runtimes.frames.opencv import cv2
 
@@ -30,14 +30,8 @@ def prepare(frame: Frame, declared: PictureInput) -> NDArray[np.uint8]:
     Raises:
         InputError: not such a frame, or the region lies outside of it.
     """
-    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
-        raise InputError(
-            "this is not a frame",
-            expected="uint8[height, width, 3], blue-green-red",
-            got=f"{frame.dtype}{list(frame.shape)}",
-            fix="read pictures with edgemill_runtimes.frames.read_picture",
-        )
-    part = frame if declared.region is None else _crop(frame, declared.region)
+    check_frame(frame)
+    part = frame if declared.region is None else crop(frame, declared.region)
     if declared.colour is Colour.GREY:
         part = np.asarray(cv2.cvtColor(part, cv2.COLOR_BGR2GRAY), np.uint8)
     width, height = declared.size
@@ -46,15 +40,3 @@ def prepare(frame: Frame, declared: PictureInput) -> NDArray[np.uint8]:
             cv2.resize(part, (width, height), interpolation=_INTERPOLATION[declared.resize.method]), np.uint8
         )
     return np.ascontiguousarray(part).reshape(1, height, width, declared.channels)
-
-
-def _crop(frame: Frame, region: Region) -> Frame:
-    height, width = frame.shape[:2]
-    if region.x + region.width > width or region.y + region.height > height:
-        raise InputError(
-            "the picture is smaller than the region to look at",
-            expected=f"at least {region.x + region.width} x {region.y + region.height} pixels",
-            got=f"{width} x {height} pixels",
-            fix="check the camera's resolution, or the recipe's input: region:",
-        )
-    return frame[region.y : region.y + region.height, region.x : region.x + region.width]

@@ -6,6 +6,7 @@ import logging
 import os
 import pwd
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from edgemill_core.errors import InputError
 def run(settings: Path, json: bool) -> None:
     """Run until every source has ended or a signal says stop, then give the account."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s")
-    account = run_agent(read_settings(settings))
+    account = run_agent(partial(read_settings, settings))
     if json:
         print_json(account)
         return

@@ -185,6 +185,18 @@ def agent_install(
     install(settings, user, out)
 
 
+@agent.command("reload")
+def agent_reload(
+    settings: Annotated[Path, typer.Argument(metavar="SETTINGS", help="agent.yaml")],
+    wait_s: Annotated[float, typer.Option("--wait", min=1, help="Seconds that new engines may take.")] = 180,
+    json: Json = False,
+) -> None:
+    """Let a running agent take up other bundles, thresholds or challengers, without a stop."""
+    from edgemill.cli.reload import reload
+
+    reload(settings, wait_s, json)
+
+
 @ledger.command("stats")
 def ledger_stats(state: StateFolder, json: Json = False) -> None:
     """Say how many verdicts there are, and how many the consumer has."""

@@ -55,13 +55,15 @@ def _of_bundle(settings: BenchSettings) -> dict[str, Subject]:
             fix="leave it out, or name the graph inside the bundle",
         )
     bundle = open_bundle(settings.model)
-    variants = [variant_for(bundle, settings.runtime)] if settings.runtime else bundle.model.variants
-    inputs = bundle.path(bundle.model.golden.inputs)
     return {
-        one.name: Subject(
-            one.runtime, bundle.path(one.graph), EngineSettings(one.device, settings.threads, settings.mode), inputs
+        f"{one.model.name}/{variant.name}" if bundle.chain else variant.name: Subject(
+            variant.runtime,
+            one.path(variant.graph),
+            EngineSettings(variant.device, settings.threads, settings.mode),
+            one.path(one.model.golden.inputs),
         )
-        for one in variants
+        for one in bundle.alone()
+        for variant in ([variant_for(one, settings.runtime)] if settings.runtime else one.model.variants)
     }
 
 

@@ -7,10 +7,14 @@ from pathlib import Path
 import edgemill
 from edgemill.cli.output import print_json, print_line, progress
 from edgemill.summary import bundle_summary
+from edgemill_converters.chaining import is_chain
 
 
 def run(recipe: Path, out: Path | None, json: bool) -> None:
     """Build, and print what was found."""
+    if is_chain(recipe):
+        _run_chain(recipe, out, json)
+        return
     with progress() as tell:
         result = edgemill.build(recipe, out, progress=tell)
     if json:
@@ -18,6 +22,21 @@ def run(recipe: Path, out: Path | None, json: bool) -> None:
         return
     assert result.bundle is not None
     print_variants(result)
+    print_line(f"bundle  {result.bundle.folder}")
+    print_line(f"report  {result.report}")
+
+
+def _run_chain(recipe: Path, out: Path | None, json: bool) -> None:
+    with progress() as tell:
+        result = edgemill.build_chain(recipe, out, progress=tell)
+    if json:
+        print_json(result.as_dict())
+        return
+    assert result.bundle is not None
+    for one in result.runtimes:
+        print_line(f"{one.runtime}: {' → '.join(one.variants)}")
+        for judgement in one.judgements:
+            print_line(f"  {judgement.outcome.value}: {judgement.why}")
     print_line(f"bundle  {result.bundle.folder}")
     print_line(f"report  {result.report}")
 

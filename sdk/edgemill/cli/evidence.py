@@ -14,7 +14,6 @@ from edgemill_core.bundle import Bundle, open_bundle
 from edgemill_core.errors import InputError, ProofError
 from edgemill_core.inspection import in_words
 from edgemill_core.picture_input import PictureInput
-from edgemill_core.tasks import tuned
 from edgemill_core.verdict import Verdict
 from edgemill_runtimes.frames import read_picture
 from edgemill_runtimes.frames.annotate import annotate
@@ -46,9 +45,9 @@ def run_again(told: Again) -> None:
     evidence = find_evidence(LedgerView.open(told.inputs[0]), told.number)
     _check_bundle(bundle, evidence)
     with open_pipeline(bundle, told.runtime or evidence.engine.get("runtime")) as pipeline:
-        pipeline.task = tuned(bundle.task, evidence.engine.get("tune", {}))
+        pipeline.tune(evidence.engine.get("tune", {}))
         verdict = _judge(pipeline, evidence, told.save)
-        runtime = pipeline.engine.runtime
+        runtime = pipeline.runtime
     now = verdict.as_dict()
     same = {key: now[key] for key in ("decision", "reasons", "reading")} == {
         key: evidence.verdict[key] for key in ("decision", "reasons", "reading")

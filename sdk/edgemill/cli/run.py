@@ -61,7 +61,7 @@ def run(settings: RunSettings) -> None:
             rows.append(row)
             if not settings.json:
                 _print_row(row)
-        runtime = pipeline.engine.runtime
+        runtime = pipeline.runtime
     if settings.json:
         print_json({"bundle": str(settings.bundle), "runtime": runtime, "verdicts": [row.as_dict() for row in rows]})
     if any(row.error for row in rows):

@@ -5,14 +5,26 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
+from edgemill_core.chain import Stage, check_order, check_tasks
 from edgemill_core.durable import canonical_json, sha256_bytes
 from edgemill_core.engine_input import EngineInput
-from edgemill_core.errors import BundleError
+from edgemill_core.errors import BundleError, RecipeError
+from edgemill_core.row_input import RowInput
+from edgemill_core.tasks import task_from
 from edgemill_core.validation import Strict, first_complaint
 
 SCHEMA_MAJOR, SCHEMA_MINOR = 1, 0
+CHAIN_MINOR = 1
+"""Schema of a bundle with a chain; an agent that knows only 1.0 refuses the key ``chain``."""
 MIN_AGENT = "0.1.0"
 
 
@@ -97,10 +109,58 @@ class ModelEntry(Strict):
     variants: Annotated[tuple[VariantEntry, ...], Field(min_length=1)]
 
 
+class Origin(Strict):
+    """The bundle that a stage's model was taken from, with everything that was proved of it there."""
+
+    name: str
+    version: str
+    content_digest: str
+
+
+class GoldenFrames(Strict):
+    """Whole pictures with what the chain said of them when it was built.
+
+    Attributes:
+        frames: picture files.
+        contexts: per frame, what the line knew.
+        good: per frame, its label.
+        decisions: by runtime, the chain's decision per frame.
+        looks: by runtime, per frame and in the order of the stages, how often each looked.
+    """
+
+    frames: Annotated[tuple[str, ...], Field(min_length=1)]
+    contexts: tuple[dict[str, str], ...]
+    good: tuple[bool, ...]
+    decisions: dict[str, tuple[str, ...]]
+    looks: dict[str, tuple[tuple[int, ...], ...]]
+
+
+class Chain(Strict):
+    """How the bundle's models follow one another.
+
+    Attributes:
+        stages: one a model, in the order of ``models`` and under its name.
+        origins: where each model comes from.
+        runtimes: those that the chain was judged on, best first; each model has one variant for each.
+    """
+
+    stages: Annotated[tuple[Stage, ...], Field(min_length=2)]
+    origins: tuple[Origin, ...]
+    runtimes: Annotated[tuple[str, ...], Field(min_length=1)]
+    golden: GoldenFrames
+
+    @field_validator("stages")
+    @classmethod
+    def _in_order(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+        check_order(stages)
+        return stages
+
+
 class Manifest(Strict):
     """The bundle's table of contents.
 
     Attributes:
+        chain: of a bundle with several models.
         files: everything whose bytes make the bundle what it is, by path.
         records: files about the machine it was built on (measurements, report): verified when the bundle is
             opened, but no part of the content digest.
@@ -113,6 +173,35 @@ class Manifest(Strict):
     models: Annotated[tuple[ModelEntry, ...], Field(min_length=1)]
     files: dict[str, FileEntry]
     records: dict[str, FileEntry] = Field(default_factory=dict)
+    chain: Chain | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A bundle of one model reads as it did before there were chains, and has the same digest."""
+        told: dict[str, Any] = dump(self)
+        if self.chain is None:
+            told.pop("chain", None)
+        return told
+
+    @model_validator(mode="after")
+    def _chain_fits(self) -> Manifest:
+        if self.chain is None:
+            if len(self.models) > 1:
+                raise ValueError("several models without a chain")
+            return self
+        names, stages = [model.name for model in self.models], [stage.name for stage in self.chain.stages]
+        if names != stages or len(self.chain.origins) != len(stages):
+            raise ValueError(f"the chain is of {', '.join(stages)}, the models are {', '.join(names)}")
+        if any(isinstance(model.input, RowInput) for model in self.models):
+            raise ValueError("a model of the chain takes numbers")
+        for model in self.models:
+            if [variant.runtime for variant in model.variants] != list(self.chain.runtimes):
+                raise ValueError(f"model {model.name} has other variants than one for each of the chain's runtimes")
+        try:
+            check_tasks(self.chain.stages, {model.name: task_from(model.task) for model in self.models})
+        except RecipeError as error:
+            raise ValueError(error.what) from error
+        return self
 
     @field_validator("files", "records")
     @classmethod

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgemill_core.bundle.manifest import FileEntry, Manifest, ModelEntry, parse_manifest
+from edgemill_core.bundle.manifest import Chain, FileEntry, Manifest, ModelEntry, parse_manifest
 from edgemill_core.durable import canonical_json, sha256_bytes, sha256_file, sync_folder, sync_tree, write_bytes
 from edgemill_core.errors import BundleError
 from edgemill_core.tasks import Task, task_from
@@ -34,6 +34,20 @@ class Bundle:
     def model(self) -> ModelEntry:
         """The first model; a bundle of one model has no other."""
         return self.manifest.models[0]
+
+    @property
+    def chain(self) -> Chain | None:
+        """How several models follow one another; ``None`` for a bundle of one."""
+        return self.manifest.chain
+
+    def alone(self) -> tuple[Bundle, ...]:
+        """Each model as a bundle of its own, over the same files; a bundle of one model is its own only one."""
+        if self.manifest.chain is None:
+            return (self,)
+        return tuple(
+            Bundle(self.folder, self.manifest.model_copy(update={"models": (model,), "chain": None}))
+            for model in self.manifest.models
+        )
 
     @property
     def task(self) -> Task:

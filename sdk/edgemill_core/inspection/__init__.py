@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from edgemill_core.inspection.findings import Box, Finding, in_words, reading_of
+from edgemill_core.inspection.findings import Box, Finding, findings_in, in_words, reading_of
 from edgemill_core.inspection.rules import Band, Rule, Ruling, Zone, check_rules, decide
 
-__all__ = ["Band", "Box", "Finding", "Rule", "Ruling", "Zone", "check_rules", "decide", "in_words", "reading_of"]
+__all__ = [
+    "Band",
+    "Box",
+    "Finding",
+    "Rule",
+    "Ruling",
+    "Zone",
+    "check_rules",
+    "decide",
+    "findings_in",
+    "in_words",
+    "reading_of",
+]

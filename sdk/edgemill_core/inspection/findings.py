@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,24 @@ def reading_of(findings: Sequence[Finding]) -> dict[str, object]:
     return {"found": dict(sorted(counts.items())), "findings": listed}
 
 
+def findings_in(reading: Mapping[str, Any]) -> list[Finding]:
+    """The findings that a reading lists, as they were written down: the surest first."""
+    return [
+        Finding(told["class"], told["score"], Box(*told["box"]), told["area"]) for told in reading.get("findings", ())
+    ]
+
+
 def in_words(reading: Mapping[str, object]) -> dict[str, str]:
-    """A verdict's reading for people, by name: findings as what was counted, everything else as it stands."""
-    words = {name: str(value) for name, value in reading.items() if name not in ("found", "findings")}
+    """A verdict's reading for people, by name: findings as what was counted, everything else as it stands.
+
+    Of a chain, what each stage saw, by the stage's name.
+    """
+    words = {name: str(value) for name, value in reading.items() if name not in ("found", "findings", "stages")}
     counts = reading.get("found")
     if isinstance(counts, Mapping):
         words["found"] = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "nothing"
+    stages = reading.get("stages")
+    for name, told in stages.items() if isinstance(stages, Mapping) else ():
+        seen = (", ".join(in_words(one["reading"]).values()) for one in told["seen"] if "reading" in one)
+        words[name] = "; ".join(seen) or "nothing"
     return words

@@ -1,7 +1,8 @@
 """What goes first when room runs out: the policy, without a disk.
 
-Metrics go before evidence, evidence before verdict payloads; headers stay for as long as their retention says. What
-declares something (starts, losses, void numbers, clock jumps, evictions) stays with its header.
+Metrics go before what challengers said, that before evidence, evidence before verdict payloads; headers stay for as
+long as their retention says. What declares something (starts, swaps, losses, void numbers, clock jumps, evictions)
+stays with its header.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from edgemill_core.ledger.account import Ranges
 from edgemill_core.ledger.record import Kind, Record
 
-EVICTED_FIRST = (Kind.METRICS, Kind.EVIDENCE, Kind.VERDICT)
+EVICTED_FIRST = (Kind.METRICS, Kind.SHADOW, Kind.EVIDENCE, Kind.VERDICT)
 """Kinds whose payloads may be evicted, in the order in which they go."""
 
 

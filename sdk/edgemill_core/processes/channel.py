@@ -40,6 +40,6 @@ class Channel:
         decoded: dict[str, Any] | None = json.loads(received) if received else None
         return decoded
 
-    def waiting(self) -> bool:
-        """Whether a message (or the end) is there."""
-        return bool(select.select([self._socket], [], [], 0)[0])
+    def waiting(self, seconds: float = 0.0) -> bool:
+        """Whether a message (or the end) is there, or comes within so many seconds."""
+        return bool(select.select([self._socket], [], [], seconds)[0])

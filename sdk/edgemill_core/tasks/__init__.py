@@ -23,7 +23,11 @@ TASKS: dict[str, type[Task]] = {
     "text-recognition": TextRecognition,
 }
 
+FINDERS = (ObjectDetection, Segmentation)
+"""Tasks that say where things are, so that another model may look closer."""
+
 __all__ = [
+    "FINDERS",
     "TASKS",
     "ImageClassification",
     "MarketRisk",

@@ -59,8 +59,12 @@ class ObjectDetection(Task):
     def _judge(self, values: Array, context: Mapping[str, str]) -> Verdict:  # noqa: ARG002 (the contract's)
         found = self.find(values[0])
         ruling = decide(found, self.rules, self.band)
-        lowest = min(rule.band.uncertain_from if rule.band else self.band.uncertain_from for rule in self.rules)
-        return inspected(ruling, [finding for finding in found if finding.score >= lowest])
+        return inspected(ruling, [finding for finding in found if finding.score >= self.listed_from])
+
+    @property
+    def listed_from(self) -> float:
+        """The score from which on a finding stands in the reading."""
+        return min(rule.band.uncertain_from if rule.band else self.band.uncertain_from for rule in self.rules)
 
     def find(self, rows: Array) -> list[Finding]:
         """What ``float[boxes, 4 + classes]`` shows, the surest first, without doubles."""

@@ -64,6 +64,11 @@ class Segmentation(Task):
         ruling = decide(found, self.rules, self.band)
         return inspected(ruling, found)
 
+    @property
+    def listed_from(self) -> float:
+        """The score from which on a finding stands in the reading."""
+        return self.band.uncertain_from
+
     def find(self, maps: Array) -> list[Finding]:
         """What ``float[classes, height, width]`` shows, the highest first."""
         found = [

@@ -1,0 +1,402 @@
+"""The engine workers of one station: the one that judges, one that is to follow it, the way back, and a challenger."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from edgemill_agent.line.engine_seat import EngineSeat
+from edgemill_agent.line.part import Part
+from edgemill_agent.line.trial import Course, Trial
+from edgemill_agent.settings import EngineChoice, StationSettings
+from edgemill_core.errors import EngineError
+from edgemill_core.ledger import Kind
+from edgemill_core.processes.own_memory import resident_bytes
+
+_LOOK_S = 0.05
+"""How often the memory of an engine that loads beside another is looked at."""
+
+
+ENGINE, CHALLENGER = "engine", "challenger"
+"""Roles in records of swaps."""
+_ANOTHER = "another one was asked for"
+
+
+class Owner(Protocol):
+    """The station."""
+
+    def engines_changed(self) -> None:
+        """Another part may be asked about now, or none any more."""
+
+    def judged(self, part: Part, message: Mapping[str, Any], engine_id: str) -> None:
+        """What an engine makes of a part."""
+
+    def unjudged(self, parts: Sequence[Part]) -> None:
+        """The engine died over these."""
+
+    def shadowed(self, part: Part) -> None:
+        """The challenger is done with it, or gave it up."""
+
+    def engine_refused(self, error: EngineError) -> None:
+        """The station's first engine cannot be used at all."""
+
+
+@dataclass
+class Shadowing:
+    """What the challenger did since the start.
+
+    Attributes:
+        seen: parts that it judged.
+        disputed: of these, those that it decided otherwise.
+        skipped: parts that it did not judge: it was at another one, or died.
+    """
+
+    seen: int = 0
+    disputed: int = 0
+    skipped: int = 0
+
+
+@dataclass
+class _Coming:
+    """A newcomer on its way.
+
+    Attributes:
+        asked_s: when it was asked for, by the loop's clock.
+        peak: resident bytes of all engine workers so far.
+    """
+
+    asked_s: float
+    peak: int = 0
+
+
+class Engines:
+    """Never does more than one engine judge at a time, and never more than two are there besides the challenger.
+
+    Args:
+        settings: of the station.
+        ring: descriptor of the frames.
+        owner: the station.
+        record: writes into the ledger.
+        tell: told of trouble, in words.
+        changed: told whenever a process was started or has ended.
+    """
+
+    def __init__(
+        self,
+        settings: StationSettings,
+        ring: int,
+        owner: Owner,
+        record: Callable[[Kind, Mapping[str, object]], None],
+        tell: Callable[[str], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self._settings, self._ring, self._owner = settings, ring, owner
+        self._record, self._tell, self._changed = record, tell, changed
+        self.shadowing = Shadowing()
+        self.product: int | None = None
+        self.active = self._seat("engine", settings.engine, prove=False)
+        self.newcomer: EngineSeat | None = None
+        self.previous: EngineSeat | None = None
+        self.challenger = self._seat("challenger", settings.shadow, prove=True) if settings.shadow else None
+        self._coming = _Coming(0.0)
+        self._trial: Trial | None = None
+        self._running: dict[asyncio.Task[None], EngineSeat] = {}
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._restarts = 0
+        self._watch: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def seats(self) -> tuple[EngineSeat, ...]:
+        """All that are there."""
+        return tuple(seat for seat in (self.active, self.newcomer, self.previous, self.challenger) if seat is not None)
+
+    @property
+    def restarts(self) -> int:
+        """Engine workers that were started again."""
+        return self._restarts + sum(seat.child.restarts for seat in self._running.values())
+
+    @property
+    def busy(self) -> bool:
+        """Whether an engine is at a part, the challenger too."""
+        return any(seat.asked for seat in self.seats)
+
+    @property
+    def ready(self) -> bool:
+        """Whether parts of the product that is made now are judged."""
+        return self.active.ready and self.product in self.active.products
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        for seat in self.seats:
+            self._start(seat)
+        try:
+            await self._failed
+        finally:
+            self._watch.cancel()
+            for seat in self.seats:
+                self._owner.unjudged(seat.stop())
+            await asyncio.gather(*self._running, self._watch, return_exceptions=True)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether a part is being judged; what needs no engine waits, so that verdicts keep the order of the parts."""
+        return any(seat is not None and seat.asked for seat in (self.active, self.previous))
+
+    def free_for(self, part: Part) -> EngineSeat | None:
+        """The engine that can be asked about ``part`` now; none while another one is at work."""
+        judging = [seat for seat in (self.active, self.previous) if seat is not None]
+        able = (seat for seat in judging if seat.has_room(part) and part.product in seat.products)
+        seat = next(able, None)
+        return None if seat is None or any(other.asked for other in judging if other is not seat) else seat
+
+    def will_judge(self, part: Part) -> bool:
+        """Whether an engine for this part's product is there, or on its way."""
+        judging = (self.active, self.newcomer, self.previous)
+        return any(part.product in seat.products for seat in judging if seat is not None)
+
+    def judged(self, late: bool) -> None:
+        """A part got its verdict, from an engine or from the clock."""
+        if self._trial is not None:
+            course = self._trial.judged(late)
+            if course is Course.KEPT:
+                self._commit(f"{self._settings.swap.trial_parts} verdicts in time")
+            elif course is Course.BACK:
+                self._fall_back(f"{self._trial.late} parts in a row were late")
+        self._look()
+
+    def shadow(self, part: Part) -> bool:
+        """Let the challenger see a part that was decided; false if it does not, and the frame may go."""
+        seat = self.challenger
+        if seat is None:
+            return False
+        if not seat.ready or seat.asked:
+            self.shadowing.skipped += 1
+            return False
+        seat.ask(part)
+        return True
+
+    def use(self, settings: StationSettings) -> None:
+        """The station's settings were read again: swap what is another one now."""
+        before, self._settings = self._settings, settings
+        if before.shadow != settings.shadow:
+            self._end_challenger()
+            if settings.shadow is not None:
+                self.challenger = self._seat("challenger", settings.shadow, prove=True)
+                self._start(self.challenger)
+        if self.product is None:
+            self._go_to(settings.engine)
+        else:
+            self.change_product(self.product)
+
+    def change_product(self, product: int) -> None:
+        """The controller says what it makes now; parts that came before are judged as what they are."""
+        self.product = product
+        choice = self._settings.products.get(product)
+        if choice is None:
+            self._drop_newcomer(_ANOTHER)
+            self._tell(f"there is no engine for product {product}: see products: in the settings")
+            self._note("refused", "there is no engine for this product", {"product": product})
+        else:
+            self._go_to(choice)
+        self._owner.engines_changed()
+
+    def engine_ready(self, seat: EngineSeat) -> None:
+        """See ``Hears``."""
+        if seat is self.newcomer:
+            self._look()
+        elif seat is self.active:
+            self._record(Kind.START, seat.facts)
+        elif seat is self.challenger and seat.child.restarts == 0:
+            self._note("looks on", "", {"to": _told(seat)}, CHALLENGER)
+        self._owner.engines_changed()
+
+    def engine_answered(self, seat: EngineSeat, part: Part, message: Mapping[str, Any]) -> None:
+        """See ``Hears``."""
+        if seat is self.challenger:
+            self._note_shadow(seat, part, message)
+            self._owner.shadowed(part)
+            return
+        self._owner.judged(part, message, seat.engine_id)
+        self._look()
+
+    def engine_ended(self, seat: EngineSeat, parts: Sequence[Part]) -> None:
+        """See ``Hears``."""
+        if seat is self.newcomer:
+            self._drop_newcomer("it ended before it was ready", said=True)
+        elif seat is self.challenger:
+            self._give_up_shadow(parts)
+        elif seat is self.previous:
+            self._end_previous()
+        else:
+            self._tell(f"{seat.child.name} ended; it is started again")
+            self._owner.unjudged(parts)
+            if self._trial is not None:
+                self._fall_back("it ended")
+        self._owner.engines_changed()
+
+    def engine_refused(self, seat: EngineSeat, error: EngineError) -> None:
+        """See ``Hears``."""
+        if seat is self.newcomer:
+            self._drop_newcomer(f"{error.what} ({error.got})", said=True)
+        elif seat is self.challenger:
+            self._end_challenger()
+            why = f"{error.what} ({error.got})"
+            self._tell(f"the challenger cannot be used: {why}")
+            self._note("refused", why, {"to": _told(seat)}, CHALLENGER)
+        else:
+            self._owner.engine_refused(error)
+
+    def _seat(self, name: str, choice: EngineChoice, prove: bool) -> EngineSeat:
+        settings = self._settings
+        name = f"{settings.name}/{name}"
+        return EngineSeat(name, choice, settings, self._ring, prove, self, self._tell, self._changed)
+
+    def _start(self, seat: EngineSeat) -> None:
+        task = asyncio.create_task(seat.run())
+        self._running[task] = seat
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._restarts += self._running.pop(task).child.restarts
+        if not task.cancelled() and (error := task.exception()) is not None and not self._failed.done():
+            self._failed.set_exception(error)
+
+    def _go_to(self, choice: EngineChoice) -> None:
+        """Let this engine judge what is made now: at once if it is there, else as soon as it is proved."""
+        if self.newcomer is not None and choice == self.newcomer.choice:
+            self.newcomer.products.add(self.product)
+            return
+        self._drop_newcomer(_ANOTHER)
+        if choice == self.active.choice:
+            self.active.products.add(self.product)
+            self._note("stays", "", {"to": _told(self.active)})
+        elif self.previous is not None and self.previous.ready and choice == self.previous.choice:
+            self.previous.products.add(self.product)
+            self._exchange({})
+        else:
+            self._swap(choice)
+
+    def _swap(self, choice: EngineChoice) -> None:
+        """Start an engine beside the one that judges; it takes over when it is proved, between two parts."""
+        if self._trial is not None:
+            self._commit(_ANOTHER)
+        self._end_previous()
+        self.newcomer = self._seat("newcomer", choice, prove=True)
+        self.newcomer.products = {self.product}
+        self._coming = _Coming(asyncio.get_running_loop().time())
+        self._watch.cancel()
+        self._watch = asyncio.create_task(self._watch_memory(self.newcomer))
+        self._start(self.newcomer)
+
+    def _look(self) -> None:
+        """Let the newcomer take over, if it is ready and no engine is at a part."""
+        newcomer = self.newcomer
+        if newcomer is None or not newcomer.ready or self.at_work or not self._fits():
+            return
+        self.previous, self.newcomer = self.newcomer, None
+        took = asyncio.get_running_loop().time() - self._coming.asked_s
+        self._exchange({"load_s": round(took, 3), "peak_bytes": self._coming.peak})
+
+    def _exchange(self, more: Mapping[str, object]) -> None:
+        """The two engines change places."""
+        old, new = self.active, self.previous
+        assert new is not None
+        self.active, self.previous = new, old
+        same_product = bool(new.products & old.products)
+        self._trial = Trial(self._settings.swap.trial_parts, self._settings.alarm_after) if same_product else None
+        new.child.name, old.child.name = f"{self._settings.name}/engine", f"{self._settings.name}/previous"
+        self._note("took over", "", {"from": _told(old), "to": _told(new), **more})
+        self._record(Kind.START, new.facts)
+        self._changed()
+        self._owner.engines_changed()
+
+    def _commit(self, why: str) -> None:
+        """The new engine stays: the way back is closed."""
+        self._trial = None
+        if self.previous is not None:
+            self._note("committed", why, {"from": _told(self.previous), "to": _told(self.active)})
+        self._end_previous()
+
+    def _fall_back(self, why: str) -> None:
+        """The new engine does not do: the old one is still there."""
+        self._trial = None
+        if self.previous is None:
+            return
+        broken, self.active, self.previous = self.active, self.previous, None
+        parts = broken.stop()
+        self.active.child.name = f"{self._settings.name}/engine"
+        self._tell(f"the new engine fell back to the one before: {why}")
+        self._note("fell back", why, {"from": _told(broken), "to": _told(self.active)})
+        self._changed()
+        self._record(Kind.START, self.active.facts)
+        self._owner.unjudged(parts)
+        self._owner.engines_changed()
+
+    def _drop_newcomer(self, why: str, said: bool = False) -> None:
+        """The newcomer is not wanted, or does not do: the engine that judges goes on."""
+        newcomer, self.newcomer = self.newcomer, None
+        if newcomer is not None:
+            newcomer.stop()
+            if said:
+                self._tell(f"the new engine is not used: {why}")
+            told = {"from": _told(self.active), "to": _told(newcomer), "peak_bytes": self._coming.peak}
+            self._note("refused", why, told)
+
+    def _end_previous(self) -> None:
+        if self.previous is not None:
+            parts = self.previous.stop()
+            self.previous, self._trial = None, None
+            self._owner.unjudged(parts)
+
+    def _end_challenger(self) -> None:
+        challenger, self.challenger = self.challenger, None
+        if challenger is not None:
+            self._give_up_shadow(challenger.stop())
+
+    def _give_up_shadow(self, parts: Sequence[Part]) -> None:
+        for part in parts:
+            self.shadowing.skipped += 1
+            self._owner.shadowed(part)
+
+    async def _watch_memory(self, newcomer: EngineSeat) -> None:
+        while self.newcomer is newcomer:
+            self._fits()
+            await asyncio.sleep(_LOOK_S)
+
+    def _fits(self) -> bool:
+        """Whether the newcomer is inside the budget; one that is not is ended, before it takes the rest of the box."""
+        most = self._settings.swap.max_memory
+        if self.newcomer is None:
+            return False
+        held = 0
+        for seat in self.seats:
+            with suppress(OSError):  # it is just ending
+                held += resident_bytes(seat.child.pid) if seat.child.pid else 0
+        self._coming.peak = max(self._coming.peak, held)
+        if most is not None and held > most:
+            self._drop_newcomer(f"the station's engines would take {held} bytes, more than {most}", said=True)
+            return False
+        return True
+
+    def _note(self, outcome: str, why: str, told: Mapping[str, object], role: str = ENGINE) -> None:
+        product = {} if self.product is None else {"product": self.product}
+        self._record(Kind.SWAP, {"outcome": outcome, "role": role, **({"why": why} if why else {}), **product, **told})
+
+    def _note_shadow(self, seat: EngineSeat, part: Part, message: Mapping[str, Any]) -> None:
+        if "verdict" not in message:
+            self.shadowing.skipped += 1
+            return
+        self.shadowing.seen += 1
+        part.disputed = message["verdict"]["decision"] != part.decision
+        self.shadowing.disputed += part.disputed
+        said = {"number": part.number, "item": part.item, "decided": part.decision, "disputed": part.disputed}
+        what = {"verdict": message["verdict"], "engine_ms": message["ms"], "engine": seat.engine_id}
+        self._record(Kind.SHADOW, {**said, **what})
+
+
+def _told(seat: EngineSeat) -> dict[str, object]:
+    known = {key: seat.facts[key] for key in ("bundle", "version", "digest", "runtime", "engine") if key in seat.facts}
+    return known or {"folder": str(seat.choice.bundle), "runtime": seat.choice.runtime}
