@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     ByteSize,
@@ -29,6 +29,7 @@ from edgemill_core.validation import Strict, first_complaint
 from edgemill_core.yaml_lines import line_of, read_yaml
 from edgemill_link.broker_settings import BrokerSettings
 
+AnyController = TypeVar("AnyController", TriggerSettings, OutputSettings)
 _ONLY_FOR = {
     "labels": ("folder",),
     "loop": ("folder", "video"),
@@ -279,6 +280,9 @@ class StationSettings(Strict):
     def _in_time(self) -> StationSettings:
         if self.trigger is not None and self.deadline_ms is None:
             raise ValueError("a station with a trigger has a deadline_ms")
+        eject = next((one.eject for one in self.outputs if one.eject is not None), None)
+        if eject is not None and (self.trigger is None or not self.trigger.tells_encoder):
+            raise ValueError("eject needs a trigger with an encoder: where the belt is when a part is seen")
         if self.quality is not None and self.source.gives != "pictures":
             raise ValueError("quality is for a source that gives pictures")
         if self.shadow is not None and self.source.slots < 2:
@@ -391,15 +395,25 @@ def _absolute(settings: AgentSettings, folder: Path) -> AgentSettings:
                 "products": {code: _absolute_engine(one, folder) for code, one in station.products.items()},
                 "source": _absolute_source(station.source, folder),
                 "quality": _absolute_quality(station.quality, folder),
+                "trigger": _absolute_controller(station.trigger, folder) if station.trigger else None,
+                "outputs": tuple(_absolute_controller(one, folder) for one in station.outputs),
             }
         )
         for station in settings.stations
     )
-    mqtt = settings.mqtt
-    if mqtt is not None:
-        files = ("ca", "certificate", "key", "password_file")
-        mqtt = mqtt.model_copy(update={name: folder / found for name in files if (found := getattr(mqtt, name))})
+    mqtt = _absolute_broker(settings.mqtt, folder)
     return settings.model_copy(update={"state": folder / settings.state, "stations": stations, "mqtt": mqtt})
+
+
+def _absolute_broker(broker: BrokerSettings | None, folder: Path) -> BrokerSettings | None:
+    if broker is None:
+        return None
+    files = ("ca", "certificate", "key", "password_file")
+    return broker.model_copy(update={name: folder / found for name in files if (found := getattr(broker, name))})
+
+
+def _absolute_controller(controller: AnyController, folder: Path) -> AnyController:
+    return controller.model_copy(update={"mqtt": _absolute_broker(controller.mqtt, folder)})
 
 
 def _absolute_source(source: SourceSettings, folder: Path) -> SourceSettings:

@@ -51,32 +51,18 @@ class Connection:
         self._topics = topics
         self._handlers = handlers
         self._up = False
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id, protocol=mqtt.MQTTv5)
-        client.max_inflight_messages_set(RECEIVE_MAXIMUM)
+        client = client_for(settings, client_id)
         client.reconnect_delay_set(*_BACK_OFF)
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_message, client.on_connect_fail = self._on_message, self._on_connect_fail
         if will is not None:
             client.will_set(*will, qos=1, retain=True)
-        if settings.username:
-            client.username_pw_set(settings.username, _password(settings))
-        if settings.tls:
-            client.tls_set_context(_tls(settings))
         self._client = client
 
     def start(self) -> None:
         """Begin to connect, in the background; a broker that is not there yet is tried again."""
-        connect = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        connect.ReceiveMaximum = RECEIVE_MAXIMUM
         # No session is kept at the broker: what is not acknowledged end to end is sent again anyway.
-        self._client.connect_async(
-            self._settings.host,
-            self._settings.port,
-            self._settings.keepalive_s,
-            clean_start=True,
-            properties=connect,
-        )
-        self._client.loop_start()
+        connect_soon(self._client, self._settings)
 
     def publish(self, topic: str, payload: bytes, retain: bool = False, expires_s: int | None = None) -> bool:
         """Hand a message over, QoS 1; false if there is no connection (it is not queued then)."""
@@ -113,6 +99,34 @@ class Connection:
 
     def _on_message(self, _: Any, __: Any, message: mqtt.MQTTMessage) -> None:
         self._handlers.message(message.topic, bytes(message.payload))
+
+
+def client_for(settings: BrokerSettings, client_id: str, **more: Any) -> mqtt.Client:
+    """A client that the broker will let in; not connected yet.
+
+    Args:
+        settings: of the broker.
+        client_id: unique at that broker.
+        more: as paho's client has it.
+
+    Raises:
+        LinkError: a certificate or the password cannot be read.
+    """
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id, protocol=mqtt.MQTTv5, **more)
+    client.max_inflight_messages_set(RECEIVE_MAXIMUM)
+    if settings.username:
+        client.username_pw_set(settings.username, _password(settings))
+    if settings.tls:
+        client.tls_set_context(_tls(settings))
+    return client
+
+
+def connect_soon(client: mqtt.Client, settings: BrokerSettings) -> None:
+    """Connect without a session, on a thread of the client's own."""
+    connect = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    connect.ReceiveMaximum = RECEIVE_MAXIMUM
+    client.connect_async(settings.host, settings.port, settings.keepalive_s, clean_start=True, properties=connect)
+    client.loop_start()
 
 
 def why_not(settings: BrokerSettings) -> str:

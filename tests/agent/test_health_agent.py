@@ -132,7 +132,7 @@ def test_a_worker_that_leaks_is_restarted_between_two_parts(checked: Box, monkey
     mended = next(one for one in records(checked) if "restarted" in one)
     assert (mended["check"], mended["restarted"]) == ("memory", "cell/engine")
     assert "grows by" in mended["what"]
-    assert account["engine_restarts"] == 1
+    assert account["engine_restarts"] == account["late"] == 0, "another one took its place"
     assert account["safe"] == 0
 
 

@@ -121,7 +121,95 @@ def test_a_bit_is_a_trigger_too(box: Box, controller: Callable[[str], Controller
         wait_until(lambda count=count: plc.report()["values"]["number"] == count, f"part {count} to be answered")
     agent.send_signal(signal.SIGTERM)
     box.end(agent)
-    assert [body["count"] for body in bodies(box)] == [1, 2, 3]
+    agent = box.start()  # it goes on behind what was recorded
+    plc.ask(bit=0)
+    wait_until(ready(plc, writes), "the station to be ready again")
+    plc.ask(bit=1)
+    wait_until(lambda: plc.report()["values"]["number"] == 4, "part 4 to be answered")
+    agent.send_signal(signal.SIGTERM)
+    box.end(agent)
+    assert [body["count"] for body in bodies(box)] == [1, 2, 3, 4]
+
+
+def test_a_counter_without_a_number_goes_on_behind_the_ledgers_last_count(
+    box: Box, controller: Callable[[str], Controller]
+) -> None:
+    plc = controller("modbus")
+    connect(box, plc)
+    del box.settings["stations"][0]["outputs"][0]["number"]
+    agent = box.start()
+    wait_until(ready(plc), "the station to be ready")
+    plc.ask(parts=3, every_s=0.02)
+    wait_until(lambda: box.recorded() == 3, "three records")
+    agent.send_signal(signal.SIGKILL)
+    agent.wait()
+    plc.ask(parts=2, every_s=0.02)
+    agent = box.start()
+    wait_until(lambda: records(box, Kind.MISSED), "the gap to be declared")
+    agent.send_signal(signal.SIGTERM)
+    assert box.end(agent)["stations"]["cell"]["missed"] == 2
+
+
+def test_rejected_parts_are_thrown_out_and_the_ledger_says_so(
+    box: Box, controller: Callable[[str], Controller]
+) -> None:
+    plc = controller("modbus")
+    connect(box, plc)
+    station = box.settings["stations"][0]
+    station["trigger"]["encoder"] = plc.points["encoder"]
+    station["outputs"][0] |= {
+        "busy": plc.points["busy"],
+        "eject": {"encoder": plc.points["encoder"], "point": plc.points["eject"], "distance": 800, "window": 250},
+    }
+    agent, writes = box.start(), []
+    wait_until(ready(plc, writes), "the station to be ready")
+    plc.ask(belt=1000, encoder=65_000)
+    plc.ask(parts=20, every_s=0.05)
+    frozen = box.kill("cell/engine", signal.SIGSTOP)
+    plc.ask(parts=1, every_s=0.01)  # its deadline is 2 s, but the belt is there after 0.8 s
+    wait_until(lambda: box.recorded() == 21, "all records")
+    os.kill(frozen, signal.SIGCONT)
+    agent.send_signal(signal.SIGTERM)
+    account = box.end(agent)["stations"]["cell"]
+    report = plc.report()
+    kept = {body["count"]: body for body in bodies(box)}
+    rejected = [count for count, body in kept.items() if body["verdict"]["decision"] == "reject"]
+    assert 1 < len(rejected) < 21
+    assert len(report["ejected"]) == len(rejected)
+    for count, at in zip(sorted(rejected), report["ejected"], strict=True):
+        assert abs(((at - report["places"][str(count)]) & 0xFFFF) - 800) <= 250
+        assert abs(kept[count]["ejected"] - 800) <= 250
+    assert "at the ejector before" in kept[21]["verdict"]["reasons"][0]
+    assert kept[21]["late"] is True
+    assert (account["late"], account["untold"]) == (1, 0)
+    assert report["values"]["eject"] == report["values"]["busy"] == 0
+
+
+def test_a_part_that_slips_past_the_ejector_is_late_and_rings_the_alarm(
+    box: Box, controller: Callable[[str], Controller]
+) -> None:
+    plc = controller("modbus")
+    connect(box, plc, deadline_ms=100)
+    station = box.settings["stations"][0]
+    station["trigger"]["encoder"] = plc.points["encoder"]
+    place = {"encoder": plc.points["encoder"], "point": plc.points["eject"]}
+    station["outputs"][0]["eject"] = {**place, "distance": 800, "window": 50}
+    station["hang_ms"] = 1500
+    agent, writes = box.start(), []
+    wait_until(ready(plc, writes), "the station to be ready")
+    box.kill("cell/engine", signal.SIGSTOP)
+    plc.ask(parts=1, every_s=0.01)
+    wait_until(lambda: plc.report()["values"]["number"] == 1, "the safe verdict")
+    plc.ask(encoder=20_000)
+    wait_until(lambda: plc.report()["values"]["alarm"], "the alarm")
+    wait_until(lambda: box.recorded() == 1, "the record")
+    agent.send_signal(signal.SIGTERM)
+    account = box.end(agent)["stations"]["cell"]
+    (body,) = bodies(box)
+    assert "jumped" in body["output_fault"]
+    assert body["late"] is True
+    assert "ejected" not in body
+    assert (account["late"], account["untold"]) == (1, 1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
@@ -299,6 +387,33 @@ def test_codes_tell_decisions_and_who_gave_them_apart() -> None:
     assert codes == [1, 9, 2, 10, 3, 11, 4, 12]
 
 
+def test_the_controllers_product_selects_the_engine_and_it_is_told_when_that_judges(
+    box: Box, controller: Callable[[str], Controller]
+) -> None:
+    plc = controller("modbus")
+    connect(box, plc)
+    station = box.settings["stations"][0]
+    station["trigger"] |= {"product": plc.points["wanted"], "product_ms": 20}
+    station["outputs"][0]["product"] = plc.points["product"]
+    runtimes = {7: "onnxruntime", 9: "openvino"}
+    station["products"] = {code: {"bundle": station["bundle"], "runtime": name} for code, name in runtimes.items()}
+    plc.ask(wanted=7)
+    agent = box.start()
+    for code in (7, 9):
+        plc.ask(wanted=code)
+        wait_until(lambda code=code: plc.report()["values"]["product"] == code, f"product {code} to be judged")
+        wait_until(ready(plc), "the station to be ready")
+        plc.ask(parts=2, every_s=0.05)
+    wait_until(lambda: box.recorded() == 4, "four records")
+    plc.ask(wanted=8)  # there is no such engine
+    wait_until(lambda: not plc.report()["values"]["ready"], "the station not to be ready")
+    assert plc.report()["values"]["product"] == 9
+    agent.send_signal(signal.SIGTERM)
+    box.end(agent)
+    engines = [body["engine"] for body in bodies(box)]
+    assert engines[0] == engines[1] != engines[2] == engines[3]
+
+
 MODBUS = {"modbus": {"host": "h"}}
 
 
@@ -306,7 +421,7 @@ MODBUS = {"modbus": {"host": "h"}}
     ("station", "said"),
     [
         ({"trigger": {**MODBUS, "counter": "register 1"}}, "has a deadline_ms"),
-        ({"deadline_ms": 9, "trigger": {"counter": "register 1"}}, "exactly one of: modbus, opcua"),
+        ({"deadline_ms": 9, "trigger": {"counter": "register 1"}}, "exactly one of: modbus, opcua, mqtt"),
         ({"deadline_ms": 9, "trigger": MODBUS}, "exactly one of: counter, bit"),
         ({"deadline_ms": 9, "trigger": {**MODBUS, "counter": "reg 1"}}, "a point like 'coil 4'"),
         ({"deadline_ms": 9, "trigger": {**MODBUS, "counter": "coil 65536"}}, "a point like 'coil 4'"),

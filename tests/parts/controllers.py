@@ -2,7 +2,9 @@
 
 The program counts parts, and notes each value that is written to it, with the time. It is told what to do by lines of
 JSON on its standard input, and answers each with a line: ``{"parts": n, "every_s": s, "seed": k}`` lets parts come,
-``{"report": true}`` gives everything since the last report, ``{"counter": n}`` and ``{"bit": b}`` set a value.
+``{"report": true}`` gives everything since the last report, ``{"counter": n}``, ``{"bit": b}`` and so on set a value,
+``{"belt": v}`` lets the encoder go on by v counts a second, ``{"takes": how}`` says what is done with an answer: it is
+taken ``at once``, ``never``, or taken and not let go (``stuck``). ``{"reset": true}`` sets all back.
 """
 
 from __future__ import annotations
@@ -26,12 +28,17 @@ POINTS = {
         "code": "holding 20",
         "number": "holding 21",
         "heartbeat": "holding 22",
-    },
-    "opcua": {
-        name: f"ns=2;s={name}" for name in ("counter", "bit", "reject", "ready", "alarm", "code", "number", "heartbeat")
+        "encoder": "register 11",
+        "wanted": "holding 30",
+        "product": "holding 31",
+        "busy": "coil 7",
+        "valid": "coil 8",
+        "taken": "input 4",
+        "eject": "coil 9",
     },
 }
-BITS = ("bit", "reject", "ready", "alarm")
+POINTS["opcua"] = {name: f"ns=2;s={name}" for name in POINTS["modbus"]}
+BITS = ("bit", "reject", "ready", "alarm", "busy", "valid", "taken", "eject")
 
 
 def free_port() -> int:
@@ -92,10 +99,29 @@ class Program:
         self.values = dict.fromkeys(POINTS["modbus"], 0)
         self.writes: list[tuple[int, str, int]] = []
         self.parts: list[tuple[int, int]] = []
+        self.places: dict[int, int] = {}
+        self.ejected: list[int] = []
+        self.takes = "at once"
+        self.belt = 0.0
 
     def written(self, point: str, value: int) -> None:
         self.values[point] = value
         self.writes.append((time.monotonic_ns(), point, value))
+        if point == "eject" and value:
+            self.ejected.append(self.values["encoder"])
+        if point == "valid" and (value or self.takes != "stuck") and self.takes != "never":
+            asyncio.get_running_loop().create_task(self.set("taken", value))
+
+    async def run_belt(self) -> None:
+        """The encoder goes on, in steps of a millisecond."""
+        way, before = 0.0, time.monotonic()
+        while True:
+            await asyncio.sleep(0.001)
+            now = time.monotonic()
+            way, before = way + self.belt * (now - before), now
+            if int(way):
+                await self.set("encoder", (self.values["encoder"] + int(way)) & 0xFFFF)
+                way -= int(way)
 
     async def set(self, point: str, value: int) -> None:
         self.values[point] = value
@@ -106,6 +132,7 @@ class Program:
         due = time.monotonic()
         for _ in range(parts):
             self.parts.append((time.monotonic_ns(), (self.values["counter"] + 1) & 0xFFFF))
+            self.places[(self.values["counter"] + 1) & 0xFFFF] = self.values["encoder"]
             await self.set("counter", (self.values["counter"] + 1) & 0xFFFF)
             due = max(due + every_s * rng.uniform(0.5, 1.5), time.monotonic())
             await asyncio.sleep(max(0.0, due - time.monotonic()))
@@ -113,11 +140,18 @@ class Program:
     async def obey(self, command: dict[str, Any]) -> dict[str, Any]:
         if "report" in command:
             found = {"values": dict(self.values), "writes": self.writes, "parts": self.parts}
-            self.writes, self.parts = [], []
+            found |= {"places": self.places, "ejected": self.ejected}
+            self.writes, self.parts, self.ejected = [], [], []
             return found
         if "parts" in command:
             await self.come(**command)
-        for point in ("counter", "bit"):
+        if "reset" in command:
+            self.writes, self.parts, self.places, self.ejected = [], [], {}, []
+            self.takes, self.belt = "at once", 0.0
+            for point in self.values:
+                await self.set(point, 0)
+        self.takes, self.belt = command.get("takes", self.takes), command.get("belt", self.belt)
+        for point in ("counter", "bit", "encoder", "wanted", "taken"):
             if point in command:
                 await self.set(point, command[point])
         return {"done": True}
@@ -135,7 +169,7 @@ async def serve_modbus(program: Program, port: int) -> None:
             name = names.get(f"{area[code]} {address + offset}")
             if name is None:
                 continue
-            if given is None and code == 4:
+            if given is None and code in (3, 4):
                 now[address + offset - first] = program.values[name]
             elif given is not None:
                 program.written(name, int(given[offset]))
@@ -148,8 +182,8 @@ async def serve_modbus(program: Program, port: int) -> None:
 
     async def set_bit(point: str, value: int) -> None:
         await server_set(point, value)
-        if point == "bit":
-            await server.async_setValues(1, 2, 3, [bool(value)])
+        if point in ("bit", "taken"):
+            await server.async_setValues(1, 2, {"bit": 3, "taken": 4}[point], [bool(value)])
 
     program.set = set_bit  # type: ignore[method-assign]
     await server.serve_forever(background=True)
@@ -170,6 +204,7 @@ async def serve_opcua(program: Program, port: int) -> None:
         )
         await node.set_writable()
         nodes[name] = (node, kind)
+    await server.nodes.objects.add_variable(ua.NodeId("text", 2), ua.QualifiedName("text", 2), "words")
     served = {node.nodeid: name for name, (node, _) in nodes.items()}
     space = server.iserver.aspace
     plain = space.write_attribute_value
@@ -205,9 +240,11 @@ async def main(kind: str, port: int, counter: int) -> None:
     await {"modbus": serve_modbus, "opcua": serve_opcua}[kind](program, port)
     reader = asyncio.StreamReader(limit=1 << 20)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    belt = asyncio.create_task(program.run_belt())
     answer({"serving": True})
     while line := await reader.readline():
         answer(await program.obey(json.loads(line)))
+    belt.cancel()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ class StationFacts:
         source_open: parts can come.
         engine_ready: it has answered, or could.
         over: the source has ended, or the agent ends.
-        frames: parts that the source gave.
+        frames: parts that the source gave, or frames that came from a camera that runs by itself.
         unfit_in_a_row: pictures that could not be judged, up to now.
         unfit: what was wrong with the last one of them.
         late_in_a_row: late parts, up to now.

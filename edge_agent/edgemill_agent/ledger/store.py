@@ -44,6 +44,8 @@ BLOCK = 1000
 """Numbers reserved at a time."""
 QUOTA = 4 << 30
 LEAST_QUOTA = 16 << 20
+COUNTED = "/count"
+"""Behind a station's name, which holds no slash: the cursor of the controller's counts."""
 AGE_STEP_S = 3600.0
 TRIM_MOST = 50_000
 """Headers that one anchor replaces at most, so that the disk is not busy with it for long."""
@@ -62,6 +64,7 @@ class Entry:
         item: what the source calls the part; the station goes on after it when it is started again.
         file: kept frame that the record is about, relative to the ledger's folder.
         file_bytes: its size.
+        counted: the controller's count of the part; the station goes on after it, too.
     """
 
     kind: Kind
@@ -72,6 +75,7 @@ class Entry:
     item: str = ""
     file: str = ""
     file_bytes: int = 0
+    counted: int | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class Opened:
     Attributes:
         id: of the ledger, made with it; a box with a new disk has a new ledger.
         void: numbers that an unclosed run had reserved and not recorded, now declared.
-        cursors: per station the last item that was recorded.
+        cursors: per station the last item that was recorded, and under its name with ``COUNTED`` the last count.
         acknowledged: position up to which the consumer has everything.
         clock_offset: ``utc - monotonic`` in nanoseconds when the last record was made, if that was in this boot.
     """
@@ -361,14 +365,18 @@ class Ledger:
         )
         self._connection.execute("INSERT INTO payload VALUES (?, ?, ?)", (header.position, payload.salt, payload.body))
         if entry.item:
-            self._connection.execute(
-                "INSERT INTO cursor VALUES (?, ?) ON CONFLICT(station) DO UPDATE SET item = excluded.item",
-                (header.station, entry.item),
-            )
+            self._set_cursor(header.station, entry.item)
+        if entry.counted is not None:
+            self._set_cursor(header.station + COUNTED, str(entry.counted))
         if entry.file:
             self._connection.execute(
                 "INSERT INTO evidence VALUES (?, ?, ?)", (header.position, entry.file, entry.file_bytes)
             )
+
+    def _set_cursor(self, station: str, item: str) -> None:
+        self._connection.execute(
+            "INSERT INTO cursor VALUES (?, ?) ON CONFLICT(station) DO UPDATE SET item = excluded.item", (station, item)
+        )
 
     def _commit(self, work: Callable[[], object]) -> None:
         try:

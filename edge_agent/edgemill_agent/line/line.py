@@ -15,7 +15,7 @@ from typing import Any
 
 from edgemill_agent.clock import Clock, ClockWatch
 from edgemill_agent.health.facts import Facts
-from edgemill_agent.ledger import Entry, open_ledger
+from edgemill_agent.ledger import COUNTED, Entry, open_ledger
 from edgemill_agent.line.figures import resident_megabytes, station_figures
 from edgemill_agent.line.health import HealthRounds
 from edgemill_agent.line.journal import Journal
@@ -230,8 +230,8 @@ class Line:
 
     async def _run_stations(self, cursors: Mapping[str, str]) -> None:
         for settings in self._settings.stations:
-            after = cursors.get(settings.name, "")
-            self._stations.append(self._station(settings, after))
+            after, counted = cursors.get(settings.name, ""), cursors.get(settings.name + COUNTED)
+            self._stations.append(self._station(settings, after, int(counted) if counted else None))
         tasks = [asyncio.create_task(station.run()) for station in self._stations]
         stopper = asyncio.create_task(self._stop_in_order())
         try:
@@ -242,7 +242,7 @@ class Line:
                 station.stop()
             await asyncio.gather(*tasks, stopper, return_exceptions=True)
 
-    def _station(self, settings: StationSettings, after: str) -> Station:
+    def _station(self, settings: StationSettings, after: str, counted: int | None) -> Station:
         return Station(
             settings,
             after,
@@ -252,6 +252,7 @@ class Line:
             partial(_log.warning, "%s", extra={"station": settings.name}),
             self._settings.silent_s,
             self._station_changed,
+            counted,
         )
 
     async def _stop_in_order(self) -> None:

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgemill_agent.line.ejector import Followed
+from edgemill_agent.line.tracking import Seen
+
 _LATENCIES = 10_000
 
 
@@ -18,6 +21,7 @@ class Part:
     Attributes:
         arrived_ns: when it came, by the monotonic clock.
         count: the controller's; ``None`` where nothing counts.
+        seen: where the belt was when it came.
         product: what the controller said it makes when the part came; ``None`` where it says nothing.
         number: the ledger's; ``None`` until there is one.
         here: its frame, its fields or its fault has come.
@@ -25,12 +29,14 @@ class Part:
         ask: under this number its source wants to be told the verdict; 0 if it does not.
         done: it has its verdict.
         body: of its record, once that is whole.
+        followed: by each output, its way to the ejector.
         by_engine: an engine decided it.
         disputed: the challenger decided otherwise.
     """
 
     arrived_ns: int
     count: int | None = None
+    seen: Seen | None = None
     product: int | None = None
     number: int | None = None
     here: bool = False
@@ -47,6 +53,7 @@ class Part:
     timer: asyncio.TimerHandle | None = None
     done: bool = False
     body: dict[str, Any] | None = None
+    followed: list[Followed | None] = field(default_factory=list)
     by_engine: bool = False
     disputed: bool = False
 
@@ -65,6 +72,37 @@ class Part:
 
 
 @dataclass
+class Overflow:
+    """Parts beyond what memory holds while the disk gives no numbers; nobody judges them, and they are declared.
+
+    Attributes:
+        most: parts that may wait for a number.
+        first: count of the first one that was turned away.
+        last: of the last one.
+        parts: how many.
+    """
+
+    most: int = 10_000
+    first: int = 0
+    last: int = 0
+    parts: int = 0
+
+    def turns_away(self, waiting: int, count: int | None) -> bool:
+        """Whether there is no room for a part while so many wait."""
+        if waiting < self.most:
+            return False
+        self.first = self.first if self.parts else count or 0
+        self.last, self.parts = count or 0, self.parts + 1
+        return True
+
+    def taken(self) -> tuple[int, int, int]:
+        """First, last and how many were turned away since this was asked."""
+        found = (self.first, self.last, self.parts)
+        self.first = self.last = self.parts = 0
+        return found
+
+
+@dataclass
 class StationAccount:
     """What a station did since it was started.
 
@@ -74,7 +112,7 @@ class StationAccount:
         safe: verdicts that were given because no engine answered, or there was no usable picture.
         unfit: verdicts on pictures that could not be judged: too dark, blurred, frozen, ….
         missed: parts that the controller counted and nobody could judge.
-        untold: verdicts that a controller did not take in time.
+        untold: verdicts that a controller did not take in time, or parts that it did not throw out.
         captured: frames that came from a camera that runs by itself.
         dropped: those that nobody wanted: there was no trigger, or the engine had enough to do.
         reconnects: how often the camera was gone and came back.

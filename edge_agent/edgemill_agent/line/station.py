@@ -14,12 +14,15 @@ from edgemill_agent.clock import Clock
 from edgemill_agent.frame_ring import create_ring
 from edgemill_agent.health.facts import StationFacts
 from edgemill_agent.ledger import Entry
+from edgemill_agent.line.controllers import outputs_for, trigger_for
+from edgemill_agent.line.counting import REGISTER_BITS, further
 from edgemill_agent.line.engines import Engines
 from edgemill_agent.line.journal import Journal
 from edgemill_agent.line.keeper import Keeper, Kept
-from edgemill_agent.line.outputs import Outputs, Told
-from edgemill_agent.line.part import Part, StationAccount
-from edgemill_agent.line.trigger import Trigger
+from edgemill_agent.line.outputs import Answer, Told
+from edgemill_agent.line.part import Overflow, Part, StationAccount
+from edgemill_agent.line.tracking import Seen
+from edgemill_agent.line.trigger import Handlers, Trigger
 from edgemill_agent.line.wants import Wants
 from edgemill_agent.processes.child import Child
 from edgemill_agent.settings import StationSettings
@@ -48,6 +51,7 @@ class Station:
         tell: Callable[[str], None],
         silent_s: float,
         changed: Callable[[], None],
+        counted: int | None = None,
     ) -> None:
         self.settings = settings
         self.account = StationAccount()
@@ -57,15 +61,18 @@ class Station:
         self._clock = clock
         self._tell = tell
         self._after, self._recorded_before = after, bool(after)
+        self._counted = counted
         self._ended = asyncio.Event()
         self._source_over = self._no_more = False
         self._frames: deque[Mapping[str, Any]] = deque()
         self._unnumbered: deque[Part] = deque()
+        self._overflow = Overflow()
         self._numbering = asyncio.Event()
         self._waiting: deque[Part] = deque()
         self._owed = 0
         self._untold = 0
         self._late_in_a_row = 0
+        self._slipped = False
         self._source_worked = self._open = False
         self._able = asyncio.Event()
         source = settings.source
@@ -80,12 +87,11 @@ class Station:
         most = settings.evidence.max_bytes if settings.evidence else None
         self._keeper = Keeper(settings.name, journal, self.source, self._free_slot, most)
         say = self._say
-        self._outputs = [Outputs(one, settings.deadline_ms, clock, say) for one in settings.outputs]
-        self._trigger = (
-            Trigger(settings.trigger, clock, self._fired, self._missed, self._show_ready, say)
-            if settings.trigger
-            else None
-        )
+        self._outputs = [outputs_for(one, settings.deadline_ms, clock, say) for one in settings.outputs]
+        handlers = Handlers(self._fired, self._missed, self._show_ready, say)
+        if settings.products:
+            handlers = handlers._replace(product=lambda code, _: self.engines.change_product(code))
+        self._trigger = trigger_for(settings.trigger, clock, handlers) if settings.trigger else None
 
     async def run(self) -> None:
         """Until ``stop``, or until the source has ended and every part has its verdict.
@@ -146,7 +152,7 @@ class Station:
             source_open=self._open,
             engine_ready=self.engines.active.ready,
             over=self._source_over,
-            frames=account.frames,
+            frames=account.frames if self._wanted is None else account.captured,
             verdicts=sum(account.decisions.values()),
             unfit_in_a_row=unfit_in_a_row,
             unfit=unfit,
@@ -248,32 +254,47 @@ class Station:
 
     async def _listen(self, trigger: Trigger) -> None:
         await self._able.wait()
-        answered = None
+        answered = self._counted
         if self._recorded_before:
             known = [asyncio.shield(one.answered) for one in self._outputs if one.counts]
             done, _ = await asyncio.wait(known, timeout=_ANSWERED_S) if known else ((), ())
-            answered = next((one.result() for one in done), None)
+            # What a controller did not take was recorded all the same.
+            told = next((one.result() for one in done), None)
+            answered = further(told, answered, REGISTER_BITS)
         await trigger.run(answered)
 
-    def _fired(self, count: int, since_ns: int) -> None:
-        if not self._source_over:
-            part = Part(since_ns, count)
-            if self._wanted:
-                self._wanted.of(part, self._clock.monotonic_ns())
-            self._expect(part)
-            self._pair()
+    def _fired(self, count: int | None, since_ns: int, seen: Seen | None) -> None:
+        if self._source_over:
+            return
+        if self._overflow.turns_away(len(self._unnumbered), count):
+            self._show_ready()
+            return
+        part = Part(since_ns, count, seen)
+        if self._wanted:
+            self._wanted.of(part, self._clock.monotonic_ns())
+        self._expect(part)
+        self._pair()
+
+    def _declare_overflow(self) -> None:
+        if self._overflow.parts:
+            first, last, parts = self._overflow.taken()
+            self._owed += parts if self._wanted is None else 0  # their pictures are nobody's
+            self._missed(first, last, parts, "the disk gave no numbers and memory for parts ran out")
+            self._show_ready()
 
     def _missed(self, first: int, last: int, parts: int, why: str) -> None:
         self.account.missed += parts
         self._say(f"{parts} parts were not judged: {why}")
         told = {"first": first, "last": last, "parts": parts, "why": why}
-        self._note(Kind.MISSED, told)
+        self._journal.put(Entry(Kind.MISSED, told, station=self.settings.name, counted=last))
 
     def _show_ready(self) -> None:
         listening = self._trigger is None or self._trigger.connected
-        ready = self.engines.ready and self._open and listening and not self._source_over
+        ready = self.engines.ready and self._open and listening and not self._source_over and not self._overflow.parts
         for one in self._outputs:
             one.show("ready", ready)
+            if self.engines.ready and self.engines.product is not None:
+                one.show("product", self.engines.product)
 
     def _say(self, what: str) -> None:
         self._tell(f"{self.settings.name}: {what}")
@@ -288,6 +309,7 @@ class Station:
             gone_s = (self._clock.monotonic_ns() - part.arrived_ns) / 1e9
             left = max(0.0, self.settings.deadline_ms / 1e3 - gone_s)
             part.timer = asyncio.get_running_loop().call_later(left, self._late, part)
+        part.followed = [one.expect(part.seen, lambda: self._is_at_ejector(part)) for one in self._outputs]
         self._waiting.append(part)
         self._unnumbered.append(part)
         self._numbering.set()
@@ -312,6 +334,7 @@ class Station:
             self._numbering.clear()
             while self._unnumbered:
                 number = await self._journal.number()
+                self._declare_overflow()
                 part = self._unnumbered.popleft()
                 part.number = number
                 self._put(part)
@@ -399,13 +422,15 @@ class Station:
             part.by_engine = not unfit
             self._record(part, message["verdict"], {"engine_ms": message["ms"], "engine": engine_id, **unfit})
 
-    def _late(self, part: Part) -> None:
+    def _is_at_ejector(self, part: Part) -> None:
+        self._late(part, "it was at the ejector before there was a verdict")
+
+    def _late(self, part: Part, why: str = "") -> None:
         if not part.done:
             self.account.late += 1
             part.late = True
-            self._record(
-                part, self._without_engine(f"no verdict within {self.settings.deadline_ms} ms"), {"late": True}
-            )
+            why = why or f"no verdict within {self.settings.deadline_ms} ms"
+            self._record(part, self._without_engine(why), {"late": True})
             self._feed()
             self._look_whether_over()
 
@@ -441,26 +466,39 @@ class Station:
 
     def _answer(self, part: Part, body: dict[str, Any], safe: bool) -> None:
         self._untold += 1
-        count = part.count if part.count is not None else (part.number or 0) & 0xFFFF
-        told = [one.answer(count, part.decision, safe, part.arrived_ns) for one in self._outputs]
+        reasons = body["verdict"].get("reasons", ())
+        answer = Answer(part.count, part.number, part.decision, safe, reasons, part.arrived_ns)
+        told = [one.answer(answer, way) for one, way in zip(self._outputs, part.followed, strict=True)]
         asyncio.gather(*told).add_done_callback(lambda done: self._was_told(part, body, done))
 
     def _was_told(self, part: Part, body: dict[str, Any], done: asyncio.Future[list[Told]]) -> None:
         self._untold -= 1
         if done.cancelled():
             return
-        faults = [told.fault for told in done.result() if told.ms is None]
+        faults = [told.fault for told in done.result() if told.fault]
         slowest = max((told.ms for told in done.result() if told.ms is not None), default=None)
         self.account.untold += bool(faults)
         if faults:
             body["output_fault"] = faults[0]
         if slowest is not None:
             body["output_ms"] = round(slowest, 3)
-            if self._is_late(slowest) and not part.late:  # decided in time, and written too late all the same
-                self.account.late += 1
-                body["late"] = True
+            if self._is_late(slowest):  # decided in time, and written too late all the same
+                self._declare_late(part, body)
+        for told in done.result():
+            if told.went is not None:
+                body["ejected"] = told.went
+            if told.gone:
+                self._declare_late(part, body)
+            if told.gone or told.went is not None:
+                self._slipped = told.gone
+                self._show_alarm()
         self._finish(part, body, body["ms"] if slowest is None else slowest)
         self._look_whether_over()
+
+    def _declare_late(self, part: Part, body: dict[str, Any]) -> None:
+        if not part.late:
+            self.account.late += 1
+            part.late = body["late"] = True
 
     def _is_late(self, milliseconds: float) -> bool:
         return self.settings.deadline_ms is not None and milliseconds > self.settings.deadline_ms
@@ -473,7 +511,8 @@ class Station:
     def _put(self, part: Part) -> None:
         """Record the part, as soon as it has both its number and all that is to be said of it."""
         if part.number is not None and part.body is not None:
-            entry = Entry(Kind.VERDICT, part.body, part.number, self.settings.name, part.decision, part.item)
+            name, counted = self.settings.name, part.count
+            entry = Entry(Kind.VERDICT, part.body, part.number, name, part.decision, part.item, counted=counted)
             self._journal.put(entry, partial(self._tell_sender, part, part.body) if part.ask else None)
 
     def _tell_sender(self, part: Part, body: Mapping[str, Any], recorded: bool) -> None:
@@ -488,8 +527,11 @@ class Station:
         self._late_in_a_row = self._late_in_a_row + 1 if part.late else 0
         if self._late_in_a_row == self.settings.alarm_after:
             self._say(f"{self.settings.alarm_after} parts in a row were late")
+        self._show_alarm()
+
+    def _show_alarm(self) -> None:
         for one in self._outputs:
-            one.show("alarm", self._late_in_a_row >= self.settings.alarm_after)
+            one.show("alarm", self._slipped or self._late_in_a_row >= self.settings.alarm_after)
 
     def _give_back(self, part: Part) -> None:
         if self._wanted:

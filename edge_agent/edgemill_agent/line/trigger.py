@@ -1,48 +1,56 @@
-"""Looks at a controller's counter or bit, and says when a part came."""
+"""What all triggers have in common: a connection that comes back, and what a counter's value means."""
 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import NamedTuple
 
 from edgemill_agent.back_off import BackOff
 from edgemill_agent.clock import Clock
-from edgemill_agent.line.counting import counted, parts_between
-from edgemill_agent.plc import Plc, PlcError, plc_class
+from edgemill_agent.line.tracking import Seen
+from edgemill_agent.plc import PlcError
 from edgemill_agent.plc.settings import TriggerSettings
 
 MOST_AT_ONCE = 1000
 """Parts that one look may bring; what is beyond is long gone, and declared without a verdict each."""
 
 
-class Trigger:
-    """Polls one point.
+class Handlers(NamedTuple):
+    """Who is told what.
+
+    Attributes:
+        fired: a part's count (``None`` where nothing counts), the monotonic time (ns) at which it had certainly not
+            come yet, and where the belt was, if that is known.
+        missed: the first and last count of parts that nobody can judge any more, how many, and why.
+        changed: the connection came or went.
+        tell: trouble, in words.
+        product: the code of another product that the line makes now, and the monotonic time (ns) of that.
+    """
+
+    fired: Callable[[int | None, int, Seen | None], None]
+    missed: Callable[[int, int, int, str], None]
+    changed: Callable[[], None]
+    tell: Callable[[str], None]
+    product: Callable[[int, int], None] = lambda code, at_ns: None  # noqa: ARG005
+
+
+class Trigger(ABC):
+    """One point or topic that says when a part is there.
 
     Args:
         settings: from ``agent.yaml``.
         clock: the box's.
-        fired: told each part's count, and the monotonic time (ns) at which it had certainly not come yet.
-        missed: told the first and last count of parts that nobody can judge any more, how many, and why.
-        changed: told when the connection comes or goes.
-        tell: told of trouble, in words.
+        handlers: who is told.
     """
 
-    def __init__(
-        self,
-        settings: TriggerSettings,
-        clock: Clock,
-        fired: Callable[[int, int], None],
-        missed: Callable[[int, int, int, str], None],
-        changed: Callable[[], None],
-        tell: Callable[[str], None],
-    ) -> None:
+    def __init__(self, settings: TriggerSettings, clock: Clock, handlers: Handlers) -> None:
         self._settings = settings
         self._clock = clock
-        self._fired, self._missed, self._changed, self._tell = fired, missed, changed, tell
+        self._handlers = handlers
+        self._product: int | None = None
         self.connected = False
-        self._last: int | None = None
-        self._seen_ns = 0
-        self._parts = 0
 
     async def run(self, answered: int | None) -> None:
         """Until cancelled.
@@ -53,63 +61,42 @@ class Trigger:
         Raises:
             MissingPartError: the controller's package is not installed.
         """
-        plc = plc_class(self._settings.kind)(self._settings.place, self._settings.timeout_ms / 1e3)
         wait, said = BackOff(), ""
         try:
             while True:
                 try:
-                    await plc.connect()
-                    await self._look(plc, answered)
+                    await self._connect(answered)
                     self._set_connected(True)
                     wait.reset()
                     said = ""
-                    await self._poll(plc)
+                    await self._listen()
                 except PlcError as error:
                     self._set_connected(False)
                     if str(error) != said:
                         said = str(error)
-                        self._tell(f"trigger: {said}; it is tried again")
+                        self._handlers.tell(f"trigger: {said}; it is tried again")
                     await asyncio.sleep(wait.wait_s())
         finally:
-            await plc.close()
+            await self._close()
 
-    async def _poll(self, plc: Plc) -> None:
-        loop, period = asyncio.get_running_loop(), self._settings.poll_ms / 1e3
-        due = loop.time()
-        while True:
-            due = max(due + period, loop.time())
-            await asyncio.sleep(due - loop.time())
-            await self._look(plc, None)
+    @abstractmethod
+    async def _connect(self, answered: int | None) -> None:
+        """Raises ``PlcError``."""
 
-    async def _look(self, plc: Plc, answered: int | None) -> None:
-        asked_ns = self._clock.monotonic_ns()
-        value = await plc.read(self._settings.point)
-        if self._settings.bit is not None:
-            self._see_bit(value)
-        else:
-            self._see_count(value % (1 << self._settings.counter_bits), answered)
-        self._seen_ns = asked_ns
+    @abstractmethod
+    async def _listen(self) -> None:
+        """Until the connection breaks; raises ``PlcError``."""
 
-    def _see_bit(self, value: int) -> None:
-        if self._last == 0 and value:
-            self._parts = counted(self._parts, 1, 16)
-            self._fired(self._parts, self._seen_ns)
-        self._last = int(bool(value))
+    @abstractmethod
+    async def _close(self) -> None:
+        """Close the connection."""
 
-    def _see_count(self, value: int, answered: int | None) -> None:
-        bits, last = self._settings.counter_bits, answered if self._last is None else self._last
-        came = 0 if last is None else parts_between(last, value, bits)
-        if came is None:
-            self._tell(f"trigger: the counter went back from {last} to {value}; parts in between are not known")
-        elif came and last is not None:
-            gone = came if self._last is None else max(0, came - MOST_AT_ONCE)
-            if gone:
-                self._missed(counted(last, 1, bits), counted(last, gone, bits), gone, "nobody was there to judge them")
-            for more in range(gone + 1, came + 1):
-                self._fired(counted(last, more, bits), self._seen_ns)
-        self._last = value
+    def _see_product(self, code: int, at_ns: int) -> None:
+        if code != self._product:
+            self._product = code
+            self._handlers.product(code, at_ns)
 
     def _set_connected(self, connected: bool) -> None:
         if connected != self.connected:
             self.connected = connected
-            self._changed()
+            self._handlers.changed()

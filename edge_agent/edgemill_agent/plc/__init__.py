@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
-from edgemill_agent.plc.base import Plc, PlcError
+from edgemill_agent.plc.base import Message, Messages, Plc, PlcError
 
 CONTROLLERS: dict[str, str] = {
     "modbus": "edgemill_agent.plc.modbus:ModbusPlc",
     "opcua": "edgemill_agent.plc.opcua:OpcUaPlc",
+    "mqtt": "edgemill_agent.plc.mqtt:MqttMessages",
 }
 """Key under ``trigger:`` and ``outputs:`` in the settings → ``module:Class``."""
+SPEAKING = frozenset({"mqtt"})
+"""Those that speak by themselves (``Messages``); of the others points are read and written (``Plc``)."""
+_EXTRA = {"mqtt": "agent"}
 
 
 def plc_class(kind: str) -> type[Plc]:
@@ -19,9 +24,24 @@ def plc_class(kind: str) -> type[Plc]:
     Raises:
         MissingPartError: the package is not installed.
     """
+    found: type[Plc] = _class(kind)
+    return found
+
+
+def messages_class(kind: str) -> type[Messages]:
+    """The same for a kind that speaks by itself.
+
+    Raises:
+        MissingPartError: the package is not installed.
+    """
+    found: type[Messages] = _class(kind)
+    return found
+
+
+def _class(kind: str) -> Any:
     module, _, name = CONTROLLERS[kind].partition(":")
     try:
-        found: type[Plc] = getattr(import_module(module), name)
+        return getattr(import_module(module), name)
     except ModuleNotFoundError as error:
         from edgemill_core.errors import MissingPartError
 
@@ -29,9 +49,8 @@ def plc_class(kind: str) -> type[Plc]:
             f"a controller that speaks {kind} needs a package that is not installed",
             expected=str(error.name),
             got="no such package",
-            fix="pip install 'edgemill[plc]'",
+            fix=f"pip install 'edgemill[{_EXTRA.get(kind, 'plc')}]'",
         ) from error
-    return found
 
 
-__all__ = ["CONTROLLERS", "Plc", "PlcError", "plc_class"]
+__all__ = ["CONTROLLERS", "SPEAKING", "Message", "Messages", "Plc", "PlcError", "messages_class", "plc_class"]

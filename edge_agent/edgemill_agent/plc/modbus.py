@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from pymodbus.client import AsyncModbusTcpClient
 
 from edgemill_agent.plc.base import Plc, PlcError, within
-from edgemill_agent.plc.points import modbus_point
+from edgemill_agent.plc.points import Run, modbus_point, modbus_runs
 
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it has to say comes as an error
 
@@ -36,32 +36,40 @@ class ModbusPlc(Plc):
             await self.close()
             raise PlcError(f"{host}:{port} cannot be reached: connection refused")
 
-    async def read(self, point: str) -> int:
-        """See ``Plc``."""
-        client, (area, address) = self._open(), modbus_point(point)
-        unit = self.settings["unit"]
+    async def read_all(self, points: Mapping[str, int]) -> dict[str, int]:
+        """See ``Plc``. Points whose addresses follow on one another come in one request."""
+        return {point: value for run in modbus_runs(points) for point, value in (await self._read(run)).items()}
+
+    async def _read(self, run: Run) -> dict[str, int]:
+        client = self._open()
         ask = {
             "coil": client.read_coils,
             "input": client.read_discrete_inputs,
             "holding": client.read_holding_registers,
             "register": client.read_input_registers,
-        }[area]
-        found = await self._answer(lambda: ask(address, count=1, device_id=unit), point)
-        values = found.bits if area in ("coil", "input") else found.registers
-        if not values:
-            raise PlcError(f"{point}: an empty answer")
-        return int(values[0])
+        }[run.area]
+        unit, named = self.settings["unit"], ", ".join(run.points)
+        found = await self._answer(lambda: ask(run.first, count=run.count, device_id=unit), named)
+        values = found.bits if run.area in ("coil", "input") else found.registers
+        if len(values) < run.count:
+            raise PlcError(f"{named}: {len(values)} values, not {run.count}")
+        return run.split(values, self.settings.get("low_word_first", False))
 
     async def write(self, values: Mapping[str, int]) -> None:
-        """See ``Plc``."""
-        for point, value in values.items():
-            await self._answer(partial(self._write, point, value), point)
+        """See ``Plc``. Registers that follow on one another go in one request, but for the last point."""
+        *first, last = values
+        # Many small controllers know no request for several coils.
+        for points in (*_together(first), [last]):
+            await self._answer(partial(self._write, [(point, values[point]) for point in points]), ", ".join(points))
 
-    def _write(self, point: str, value: int) -> Awaitable[Any]:
-        client, (area, address), unit = self._open(), modbus_point(point), self.settings["unit"]
+    def _write(self, values: Sequence[tuple[str, int]]) -> Awaitable[Any]:
+        client, unit = self._open(), self.settings["unit"]
+        area, address = modbus_point(values[0][0])
         if area == "coil":
-            return client.write_coil(address, bool(value), device_id=unit)
-        return client.write_register(address, value & 0xFFFF, device_id=unit)
+            return client.write_coil(address, bool(values[0][1]), device_id=unit)
+        if len(values) == 1:
+            return client.write_register(address, values[0][1] & 0xFFFF, device_id=unit)
+        return client.write_registers(address, [value & 0xFFFF for _, value in values], device_id=unit)
 
     async def close(self) -> None:
         """See ``Plc``."""
@@ -82,3 +90,15 @@ class ModbusPlc(Plc):
         if found.isError():
             raise PlcError(f"{point}: refused ({found})")
         return found
+
+
+def _together(points: Sequence[str]) -> list[list[str]]:
+    """The points in their order, holding registers that follow on one another in one list."""
+    found: list[list[str]] = []
+    for point in points:
+        area, address = modbus_point(point)
+        if found and area == "holding" and modbus_point(found[-1][-1]) == (area, address - 1):
+            found[-1].append(point)
+        else:
+            found.append([point])
+    return found

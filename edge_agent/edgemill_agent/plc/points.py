@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 MODBUS_AREAS = ("coil", "input", "holding", "register")
 _WRITEABLE = ("coil", "holding")
@@ -43,5 +44,63 @@ def check_opcua(text: str, written: bool) -> None:  # noqa: ARG001 (the server a
         raise ValueError(f"a node like 'ns=2;s=Line.Trigger' or 'ns=2;i=7', not {text!r}")
 
 
-CHECKS: dict[str, Callable[[str, bool], None]] = {"modbus": check_modbus, "opcua": check_opcua}
+def check_topic(text: str, written: bool) -> None:  # noqa: ARG001 (the broker alone knows who may publish)
+    """Refuse what is no topic of its own.
+
+    Raises:
+        ValueError: in words.
+    """
+    if not text or len(text.encode()) > 0xFFFF or set(text) & set("+#\0") or text.startswith("$"):
+        raise ValueError(f"one topic like 'line3/parts', without + and #, not {text!r}")
+
+
+@dataclass
+class Run:
+    """Addresses of one area that follow on one another, read in one request.
+
+    Attributes:
+        area: coil, input, holding, register.
+        first: address.
+        count: of addresses.
+        points: each with its place in the run and how many addresses it takes.
+    """
+
+    area: str
+    first: int
+    count: int = 0
+    points: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def split(self, values: Sequence[int], low_word_first: bool) -> dict[str, int]:
+        """By point, what was read of the whole run."""
+        found = {}
+        for point, (place, size) in self.points.items():
+            words = [int(value) for value in values[place : place + size]]
+            high, low = (words[-1], words[0]) if low_word_first else (words[0], words[-1])
+            found[point] = words[0] if size == 1 else high << 16 | low
+        return found
+
+
+def modbus_runs(points: Mapping[str, int]) -> list[Run]:
+    """How to read these points in as few requests as there can be; no address in between is asked that nobody named.
+
+    Args:
+        points: and how many bits a number has there; one of 32 takes two registers.
+    """
+    runs: list[Run] = []
+    for (area, address), point in sorted((modbus_point(point), point) for point in points):
+        size = 2 if points[point] == 32 and area in ("holding", "register") else 1
+        run = runs[-1] if runs else None
+        if run is None or run.area != area or run.first + run.count != address:
+            run = Run(area, address)
+            runs.append(run)
+        run.points[point] = (run.count, size)
+        run.count += size
+    return runs
+
+
+CHECKS: dict[str, Callable[[str, bool], None]] = {
+    "modbus": check_modbus,
+    "opcua": check_opcua,
+    "mqtt": check_topic,
+}
 """By kind of controller."""
