@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from edgemill_agent.line.challenger import Challenger
 from edgemill_agent.line.engine_seat import EngineSeat
 from edgemill_agent.line.part import Part
 from edgemill_agent.line.trial import Course, Trial
@@ -42,21 +43,6 @@ class Owner(Protocol):
 
     def engine_refused(self, error: EngineError) -> None:
         """The station's first engine cannot be used at all."""
-
-
-@dataclass
-class Shadowing:
-    """What the challenger did since the start.
-
-    Attributes:
-        seen: parts that it judged.
-        disputed: of these, those that it decided otherwise.
-        skipped: parts that it did not judge: it was at another one, or died.
-    """
-
-    seen: int = 0
-    disputed: int = 0
-    skipped: int = 0
 
 
 @dataclass
@@ -95,12 +81,11 @@ class Engines:
     ) -> None:
         self._settings, self._ring, self._owner = settings, ring, owner
         self._record, self._tell, self._changed = record, tell, changed
-        self.shadowing = Shadowing()
+        self.challenger = Challenger(owner.shadowed, record, self._note_challenger)
         self.product: int | None = None
         self.active = self._seat("engine", settings.engine, prove=False)
         self.newcomer: EngineSeat | None = None
         self.previous: EngineSeat | None = None
-        self.challenger = self._seat("challenger", settings.shadow, prove=True) if settings.shadow else None
         self._coming = _Coming(0.0)
         self._trial: Trial | None = None
         self._running: dict[asyncio.Task[None], EngineSeat] = {}
@@ -111,7 +96,9 @@ class Engines:
     @property
     def seats(self) -> tuple[EngineSeat, ...]:
         """All that are there."""
-        return tuple(seat for seat in (self.active, self.newcomer, self.previous, self.challenger) if seat is not None)
+        return tuple(
+            seat for seat in (self.active, self.newcomer, self.previous, self.challenger.seat) if seat is not None
+        )
 
     @property
     def restarts(self) -> int:
@@ -130,8 +117,8 @@ class Engines:
 
     async def run(self) -> None:
         """Until cancelled."""
-        for seat in self.seats:
-            self._start(seat)
+        self._start(self.active)
+        self._challenge()
         try:
             await self._failed
         finally:
@@ -167,25 +154,12 @@ class Engines:
                 self._fall_back(f"{self._trial.late} parts in a row were late")
         self._look()
 
-    def shadow(self, part: Part) -> bool:
-        """Let the challenger see a part that was decided; false if it does not, and the frame may go."""
-        seat = self.challenger
-        if seat is None:
-            return False
-        if not seat.ready or seat.asked:
-            self.shadowing.skipped += 1
-            return False
-        seat.ask(part)
-        return True
-
     def use(self, settings: StationSettings) -> None:
         """The station's settings were read again: swap what is another one now."""
         before, self._settings = self._settings, settings
         if before.shadow != settings.shadow:
-            self._end_challenger()
-            if settings.shadow is not None:
-                self.challenger = self._seat("challenger", settings.shadow, prove=True)
-                self._start(self.challenger)
+            self.challenger.end()
+            self._challenge()
         if self.product is None:
             self._go_to(settings.engine)
         else:
@@ -208,7 +182,7 @@ class Engines:
         seat = next((one for one in self.seats if one.child.name == process), None)
         if seat is self.active and self.newcomer is None:
             self._swap(seat.choice, set(seat.products))
-        elif seat is self.challenger and seat is not None:
+        elif seat is not None and seat is self.challenger.seat:
             seat.child.kill()
         return seat is not None
 
@@ -218,15 +192,14 @@ class Engines:
             self._look()
         elif seat is self.active:
             self._record(Kind.START, seat.facts)
-        elif seat is self.challenger and seat.child.restarts == 0:
-            self._note("looks on", "", {"to": _told(seat)}, CHALLENGER)
+        elif seat is self.challenger.seat:
+            self.challenger.ready(seat)
         self._owner.engines_changed()
 
     def engine_answered(self, seat: EngineSeat, part: Part, message: Mapping[str, Any]) -> None:
         """See ``Hears``."""
-        if seat is self.challenger:
-            self._note_shadow(seat, part, message)
-            self._owner.shadowed(part)
+        if seat is self.challenger.seat:
+            self.challenger.answered(seat, part, message)
             return
         self._owner.judged(part, message, seat.engine_id)
         self._look()
@@ -235,8 +208,8 @@ class Engines:
         """See ``Hears``."""
         if seat is self.newcomer:
             self._drop_newcomer("it ended before it was ready", said=True)
-        elif seat is self.challenger:
-            self._give_up_shadow(parts)
+        elif seat is self.challenger.seat:
+            self.challenger.ended(parts)
         elif seat is self.previous:
             self._end_previous()
         else:
@@ -250,11 +223,9 @@ class Engines:
         """See ``Hears``."""
         if seat is self.newcomer:
             self._drop_newcomer(f"{error.what} ({error.got})", said=True)
-        elif seat is self.challenger:
-            self._end_challenger()
-            why = f"{error.what} ({error.got})"
-            self._tell(f"the challenger cannot be used: {why}")
-            self._note("refused", why, {"to": _told(seat)}, CHALLENGER)
+        elif seat is self.challenger.seat:
+            self._tell(f"the challenger cannot be used: {error.what} ({error.got})")
+            self.challenger.refused(error)
         else:
             self._owner.engine_refused(error)
 
@@ -360,15 +331,10 @@ class Engines:
             self.previous, self._trial = None, None
             self._owner.unjudged(parts)
 
-    def _end_challenger(self) -> None:
-        challenger, self.challenger = self.challenger, None
-        if challenger is not None:
-            self._give_up_shadow(challenger.stop())
-
-    def _give_up_shadow(self, parts: Sequence[Part]) -> None:
-        for part in parts:
-            self.shadowing.skipped += 1
-            self._owner.shadowed(part)
+    def _challenge(self) -> None:
+        if self._settings.shadow is not None:
+            self.challenger.seat = self._seat("challenger", self._settings.shadow, prove=True)
+            self._start(self.challenger.seat)
 
     async def _watch_memory(self, newcomer: EngineSeat) -> None:
         while self.newcomer is newcomer:
@@ -394,16 +360,8 @@ class Engines:
         product = {} if self.product is None else {"product": self.product}
         self._record(Kind.SWAP, {"outcome": outcome, "role": role, **({"why": why} if why else {}), **product, **told})
 
-    def _note_shadow(self, seat: EngineSeat, part: Part, message: Mapping[str, Any]) -> None:
-        if "verdict" not in message:
-            self.shadowing.skipped += 1
-            return
-        self.shadowing.seen += 1
-        part.disputed = message["verdict"]["decision"] != part.decision
-        self.shadowing.disputed += part.disputed
-        said = {"number": part.number, "item": part.item, "decided": part.decision, "disputed": part.disputed}
-        what = {"verdict": message["verdict"], "engine_ms": message["ms"], "engine": seat.engine_id}
-        self._record(Kind.SHADOW, {**said, **what})
+    def _note_challenger(self, outcome: str, why: str, seat: EngineSeat) -> None:
+        self._note(outcome, why, {"to": _told(seat)}, CHALLENGER)
 
 
 def _told(seat: EngineSeat) -> dict[str, object]:

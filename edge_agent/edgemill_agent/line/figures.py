@@ -33,7 +33,7 @@ def station_figures(station: Station) -> dict[str, Any]:
         "p99": percentile(0.99),
         "engine_restarts": station.engines.restarts,
         "source_restarts": station.source.restarts,
-        "shadow": asdict(station.engines.shadowing),
+        "shadow": asdict(station.engines.challenger.account),
     }
 
 

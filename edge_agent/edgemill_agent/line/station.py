@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,12 @@ from edgemill_agent.clock import Clock
 from edgemill_agent.frame_ring import create_ring
 from edgemill_agent.health.facts import StationFacts
 from edgemill_agent.ledger import Entry
+from edgemill_agent.line.answers import Answers
 from edgemill_agent.line.controllers import outputs_for, trigger_for
 from edgemill_agent.line.counting import REGISTER_BITS, further
 from edgemill_agent.line.engines import Engines
 from edgemill_agent.line.journal import Journal
 from edgemill_agent.line.keeper import Keeper, Kept
-from edgemill_agent.line.outputs import Answer, Told
 from edgemill_agent.line.part import Overflow, Part, StationAccount
 from edgemill_agent.line.tracking import Seen
 from edgemill_agent.line.trigger import Handlers, Trigger
@@ -70,9 +69,6 @@ class Station:
         self._numbering = asyncio.Event()
         self._waiting: deque[Part] = deque()
         self._owed = 0
-        self._untold = 0
-        self._late_in_a_row = 0
-        self._slipped = False
         self._source_worked = self._open = False
         self._able = asyncio.Event()
         source = settings.source
@@ -88,6 +84,8 @@ class Station:
         self._keeper = Keeper(settings.name, journal, self.source, self._free_slot, most)
         say = self._say
         self._outputs = [outputs_for(one, settings.deadline_ms, clock, say) for one in settings.outputs]
+        over = self._look_whether_over
+        self._answers = Answers(settings, self._outputs, self.account, journal, clock, say, self.source.send, over)
         handlers = Handlers(self._fired, self._missed, self._show_ready, say)
         if settings.products:
             handlers = handlers._replace(product=lambda code, _: self.engines.change_product(code))
@@ -157,7 +155,7 @@ class Station:
             unfit_in_a_row=unfit_in_a_row,
             unfit=unfit,
             late=account.late,
-            late_in_a_row=self._late_in_a_row,
+            late_in_a_row=self._answers.late_in_a_row,
             alarm_after=self.settings.alarm_after,
             untold=account.untold,
             source_restarts=self.source.restarts,
@@ -337,7 +335,7 @@ class Station:
                 self._declare_overflow()
                 part = self._unnumbered.popleft()
                 part.number = number
-                self._put(part)
+                self._answers.record(part)
                 self._feed()
             self._look_whether_over()
 
@@ -446,97 +444,13 @@ class Station:
         part.done, part.decision = True, str(verdict["decision"])
         if self._wanted and not part.here:
             self._wanted.forget(part)
-        milliseconds = (self._clock.monotonic_ns() - part.arrived_ns) / 1e6
-        self.account.decisions[part.decision] += 1
-        self._count_late(part)
-        body: dict[str, Any] = {
-            "item": part.item,
-            "context": dict(part.context),
-            **({} if part.fields is None else {"fields": part.fields}),
-            "verdict": verdict,
-            "ms": round(milliseconds, 3),
-            **more,
-            **({} if part.count is None else {"count": part.count}),
-        }
-        if self._outputs:
-            self._answer(part, body, "late" in more or "safe" in more)
-        else:
-            self._finish(part, body, milliseconds)
+        self._answers.give(part, verdict, more)
         self.engines.judged(part.late)  # last: another engine may be asked now, and must not overtake this answer
-
-    def _answer(self, part: Part, body: dict[str, Any], safe: bool) -> None:
-        self._untold += 1
-        reasons = body["verdict"].get("reasons", ())
-        answer = Answer(part.count, part.number, part.decision, safe, reasons, part.arrived_ns)
-        told = [one.answer(answer, way) for one, way in zip(self._outputs, part.followed, strict=True)]
-        asyncio.gather(*told).add_done_callback(lambda done: self._was_told(part, body, done))
-
-    def _was_told(self, part: Part, body: dict[str, Any], done: asyncio.Future[list[Told]]) -> None:
-        self._untold -= 1
-        if done.cancelled():
-            return
-        faults = [told.fault for told in done.result() if told.fault]
-        slowest = max((told.ms for told in done.result() if told.ms is not None), default=None)
-        self.account.untold += bool(faults)
-        if faults:
-            body["output_fault"] = faults[0]
-        if slowest is not None:
-            body["output_ms"] = round(slowest, 3)
-            if self._is_late(slowest):  # decided in time, and written too late all the same
-                self._declare_late(part, body)
-        for told in done.result():
-            if told.went is not None:
-                body["ejected"] = told.went
-            if told.gone:
-                self._declare_late(part, body)
-            if told.gone or told.went is not None:
-                self._slipped = told.gone
-                self._show_alarm()
-        self._finish(part, body, body["ms"] if slowest is None else slowest)
-        self._look_whether_over()
-
-    def _declare_late(self, part: Part, body: dict[str, Any]) -> None:
-        if not part.late:
-            self.account.late += 1
-            part.late = body["late"] = True
-
-    def _is_late(self, milliseconds: float) -> bool:
-        return self.settings.deadline_ms is not None and milliseconds > self.settings.deadline_ms
-
-    def _finish(self, part: Part, body: dict[str, Any], milliseconds: float) -> None:
-        self.account.latencies_ms.append(milliseconds)
-        part.body = body
-        self._put(part)
-
-    def _put(self, part: Part) -> None:
-        """Record the part, as soon as it has both its number and all that is to be said of it."""
-        if part.number is not None and part.body is not None:
-            name, counted = self.settings.name, part.count
-            entry = Entry(Kind.VERDICT, part.body, part.number, name, part.decision, part.item, counted=counted)
-            self._journal.put(entry, partial(self._tell_sender, part, part.body) if part.ask else None)
-
-    def _tell_sender(self, part: Part, body: Mapping[str, Any], recorded: bool) -> None:
-        """Tell the source what became of a part whose sender waits: only once that is on the disk."""
-        told: dict[str, Any] = {"answer": part.ask, "number": part.number, "item": part.item}
-        told |= body["verdict"] if recorded else {"fault": "the verdict was lost: the disk takes no more records"}
-        told |= {name: True for name in ("late", "safe") if name in body}
-        self.source.send({**told, "ms": body["ms"]})
-
-    def _count_late(self, part: Part) -> None:
-        """After so many late parts in a row the line is told."""
-        self._late_in_a_row = self._late_in_a_row + 1 if part.late else 0
-        if self._late_in_a_row == self.settings.alarm_after:
-            self._say(f"{self.settings.alarm_after} parts in a row were late")
-        self._show_alarm()
-
-    def _show_alarm(self) -> None:
-        for one in self._outputs:
-            one.show("alarm", self._slipped or self._late_in_a_row >= self.settings.alarm_after)
 
     def _give_back(self, part: Part) -> None:
         if self._wanted:
             self._wanted.again()
-        if not (part.by_engine and self.engines.shadow(part)):
+        if not (part.by_engine and self.engines.challenger.shadow(part)):
             self._keep_or_free(part)
 
     def _keep_or_free(self, part: Part) -> None:
@@ -556,6 +470,6 @@ class Station:
 
     def _look_whether_over(self) -> None:
         frames = self._frames and self._trigger is None
-        under_way = frames or self._waiting or self.engines.busy or self._untold or self._keeper.busy
+        under_way = frames or self._waiting or self.engines.busy or self._answers.untold or self._keeper.busy
         if self._source_over and not under_way:
             self._ended.set()
