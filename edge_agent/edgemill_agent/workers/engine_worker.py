@@ -21,6 +21,9 @@ from edgemill_runtimes.frames.quality import QualityGate
 from edgemill_runtimes.pipeline import Pipeline, engines_of, open_pipeline
 from edgemill_runtimes.proof import prove_all
 
+_AHEAD = 2
+"""Questions that wait here, so that an engine at several parts at once never waits for the line."""
+
 
 def work(channel: Channel, first: Mapping[str, Any]) -> None:
     """Until the line process is gone.
@@ -39,19 +42,21 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
     with open_pipeline(bundle, first["runtime"], mode=first["mode"]) as pipeline:
         own = _proved(pipeline, bundle, first["tune"], first["prove"])
         pipeline.warm_up()
-        channel.send({"ready": {**_facts(pipeline, bundle), **own}, "depth": pipeline.depth})
-        _answer_all(channel, pipeline, gate, ring)
+        judge = Judge(pipeline, gate, ring)
+        ahead = _AHEAD if judge.depth > 1 else 0
+        channel.send({"ready": {**_facts(pipeline, bundle), **own}, "depth": judge.depth + ahead})
+        _answer_all(channel, judge)
 
 
-def _answer_all(channel: Channel, pipeline: Pipeline, gate: QualityGate | None, ring: FrameRing) -> None:
+def _answer_all(channel: Channel, judge: Judge) -> None:
     """In the order of the questions, ``depth`` of them at once if so many are there."""
     begun: deque[tuple[int, Callable[[], dict[str, Any]]]] = deque()
     while True:
-        while not begun or (len(begun) < pipeline.depth and channel.waiting()):
+        while not begun or (len(begun) < judge.depth and channel.waiting()):
             asked = channel.receive()
             if asked is None:
                 return
-            begun.append((asked["number"], _begin(pipeline, gate, ring, asked)))
+            begun.append((asked["number"], judge.begin(asked)))
         number, answer = begun.popleft()
         channel.send({"number": number, **answer()})
 
@@ -99,41 +104,46 @@ def _proved(pipeline: Pipeline, bundle: Bundle, own: Mapping[str, Any], always: 
     return {**({"tune": dict(own)} if own else {}), "proof": proofs[-1].as_dict(), **stages}
 
 
-def _begin(
-    pipeline: Pipeline, gate: QualityGate | None, ring: FrameRing, asked: Mapping[str, Any]
-) -> Callable[[], dict[str, Any]]:
-    """Begin with one question; what this gives waits for the answer."""
-    start = time.perf_counter()
+class Judge:
+    """What a question is answered with: the pipeline, or the gate before it.
 
-    def answer() -> dict[str, Any]:
+    Attributes:
+        depth: how many questions at once keep the engines busy.
+    """
+
+    def __init__(self, pipeline: Pipeline, gate: QualityGate | None, ring: FrameRing) -> None:
+        self.depth = pipeline.depth
+        self._pipeline, self._gate, self._ring = pipeline, gate, ring
+
+    def begin(self, asked: Mapping[str, Any]) -> Callable[[], dict[str, Any]]:
+        """Begin with one question; what this gives waits for the answer."""
+        start = time.perf_counter()
         try:
-            told = begun()
+            begun = self._begin(asked)
         except InputError as error:
-            return {"fault": error.what}
-        return {**told, "ms": round((time.perf_counter() - start) * 1e3, 3)}
+            fault = {"fault": error.what}
+            return lambda: fault
 
-    try:
-        begun = _judged(pipeline, gate, ring, asked)
-    except InputError as error:
-        fault = {"fault": error.what}
-        return lambda: fault
-    return answer
+        def answer() -> dict[str, Any]:
+            try:
+                told = begun()
+            except InputError as error:
+                return {"fault": error.what}
+            return {**told, "ms": round((time.perf_counter() - start) * 1e3, 3)}
 
+        return answer
 
-def _judged(
-    pipeline: Pipeline, gate: QualityGate | None, ring: FrameRing, asked: Mapping[str, Any]
-) -> Callable[[], dict[str, Any]]:
-    part = asked.get("fields")
-    if part is None:
-        part = ring.read(asked["slot"], tuple(asked["shape"]))
-        unfit = gate.look(part) if gate is not None else None
-        if gate is not None and unfit is not None:
-            told = {"verdict": Verdict(gate.decision, (unfit.why,)).as_dict(), "unfit": unfit.what}
-            return lambda: told
-    if pipeline.depth == 1:
-        return lambda: {"verdict": pipeline(part, asked["context"]).as_dict()}
-    verdict = pipeline.begin(part, asked["context"])
-    return lambda: {"verdict": verdict().as_dict()}
+    def _begin(self, asked: Mapping[str, Any]) -> Callable[[], dict[str, Any]]:
+        part, gate = asked.get("fields"), self._gate
+        if part is None:
+            part = self._ring.read(asked["slot"], tuple(asked["shape"]))
+            if gate is not None and (unfit := gate.look(part)) is not None:
+                told = {"verdict": Verdict(gate.decision, (unfit.why,)).as_dict(), "unfit": unfit.what}
+                return lambda: told
+        if self.depth == 1:
+            return lambda: {"verdict": self._pipeline(part, asked["context"]).as_dict()}
+        verdict = self._pipeline.begin(part, asked["context"])
+        return lambda: {"verdict": verdict().as_dict()}
 
 
 if __name__ == "__main__":
