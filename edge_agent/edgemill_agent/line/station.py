@@ -309,8 +309,10 @@ class Station:
             part.timer = asyncio.get_running_loop().call_later(left, self._late, part)
         part.followed = [one.expect(part.seen, lambda: self._is_at_ejector(part)) for one in self._outputs]
         self._waiting.append(part)
-        self._unnumbered.append(part)
-        self._numbering.set()
+        part.number = self._journal.number_now() if not self._unnumbered else None
+        if part.number is None:
+            self._unnumbered.append(part)
+            self._numbering.set()
 
     def _pair(self) -> None:
         """Frames go to parts in the order in which both came; those of parts that waited in vain go to nobody."""

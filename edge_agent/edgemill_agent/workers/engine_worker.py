@@ -52,8 +52,10 @@ def _answer_all(channel: Channel, judge: Judge) -> None:
     """In the order of the questions, ``depth`` of them at once if so many are there."""
     begun: deque[tuple[int, Callable[[], dict[str, Any]]]] = deque()
     while True:
-        while not begun or (len(begun) < judge.depth and channel.waiting()):
-            asked = channel.receive()
+        while len(begun) < judge.depth:
+            came, asked = channel.receive_if_there() if begun else (True, channel.receive())
+            if not came:
+                break
             if asked is None:
                 return
             begun.append((asked["number"], judge.begin(asked)))

@@ -10,6 +10,7 @@ from typing import Any
 
 MESSAGE_BYTES = 60_000
 """Longest message; well below what a socket takes at once."""
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
@@ -18,7 +19,7 @@ def encode(message: Mapping[str, Any]) -> bytes:
     Raises:
         ValueError: it is too long.
     """
-    encoded = json.dumps(message, separators=(",", ":")).encode()
+    encoded = _ENCODER.encode(message).encode()
     if len(encoded) > MESSAGE_BYTES:
         raise ValueError(f"a message of {len(encoded)} bytes; {MESSAGE_BYTES} is the most")
     return encoded
@@ -39,6 +40,14 @@ class Channel:
         received = self._socket.recv(MESSAGE_BYTES)
         decoded: dict[str, Any] | None = json.loads(received) if received else None
         return decoded
+
+    def receive_if_there(self) -> tuple[bool, dict[str, Any] | None]:
+        """Whether a message (or the end) was there, and what ``receive`` gives for it."""
+        try:
+            received = self._socket.recv(MESSAGE_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False, None
+        return True, json.loads(received) if received else None
 
     def waiting(self, seconds: float = 0.0) -> bool:
         """Whether a message (or the end) is there, or comes within so many seconds."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -56,6 +57,11 @@ class ImageClassification(Task):
     head: Literal["logits", "independent", "probabilities"] = "logits"
     limits: Limits = Limits()
 
+    @cached_property
+    def fit_places(self) -> tuple[int, ...]:
+        """Places of the classes that pass."""
+        return tuple(self.classes.index(name) for name in self.fit)
+
     @model_validator(mode="after")
     def _fit_together(self) -> ImageClassification:
         each_once("classes", self.classes)
@@ -67,7 +73,7 @@ class ImageClassification(Task):
     def _judge(self, values: Array, context: Mapping[str, str]) -> Verdict:  # noqa: ARG002 (the contract's)
         row = values.reshape(-1)
         best = int(row.argmax())
-        fit = min(1.0, float(sum(float(row[self.classes.index(name)]) for name in self.fit)))
+        fit = min(1.0, sum(float(row[index]) for index in self.fit_places))
         reading = {"class": self.classes[best]}
         if fit >= self.limits.pass_from:
             return Verdict(Decision.PASS, (), fit, reading)
