@@ -1,7 +1,7 @@
 """From trigger to output, against a real Modbus/TCP and a real OPC UA server, with an engine of about 10 ms.
 
 The controller is a process of its own: it counts parts up, and notes when the count of an answered part was written.
-First nothing is disturbed; then another bundle takes over every five seconds; then the engine's process is frozen or
+First nothing is disturbed; then another bundle takes over every eight seconds; then the engine's process is frozen or
 killed every other second; then the line process is killed. ``--triggers N`` per controller (10,000 if not said, and a
 quarter more with swaps and with faults), ``--every S`` seconds from one to the next.
 """
@@ -61,7 +61,7 @@ def _controller(kind: str, bundle: Path, place: Path, triggers: int, every_s: fl
         with box.agent():
             calm = box.parts(triggers, every_s)
             late_calm = box.late()[0]
-            with box.every(5, box.swap):
+            with box.every(8, box.swap):
                 swapped = box.parts(triggers // 4, every_s)
             late_swapped = box.late()[0] - late_calm
             with box.every(2, box.hurt):

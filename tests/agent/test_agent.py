@@ -50,7 +50,7 @@ def test_a_second_run_goes_on_behind_the_first(box: Box) -> None:
 
 @pytest.mark.parametrize("name", ["cell/engine", "cell/source"])
 def test_a_killed_worker_loses_no_part_and_doubles_none(box: Box, name: str) -> None:
-    box.add_pictures()
+    box.add_pictures(times=40)
     agent = box.start()
     for _ in range(3):
         before = box.recorded()

@@ -42,12 +42,12 @@ class Box:
     def state(self) -> Path:
         return self.folder / "state"
 
-    def add_pictures(self) -> None:
-        """Twenty times as many, so that there is time to kill something."""
+    def add_pictures(self, times: int = 20) -> None:
+        """So many times as many, so that there is time to kill something."""
         pictures = self.folder / "pictures"
         lines = (pictures / "labels.csv").read_text().splitlines()
         more = []
-        for turn in range(1, 20):
+        for turn in range(1, times):
             for line in lines[1:]:
                 name, rest = line.split(",", 1)
                 os.link(pictures / name, pictures / f"{turn:02d}-{name}")

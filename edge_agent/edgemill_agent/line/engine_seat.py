@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from edgemill_agent.line.part import Part
+from edgemill_agent.line.turns import Turns
 from edgemill_agent.processes.child import Child
 from edgemill_agent.settings import EngineChoice, StationSettings
 from edgemill_core.durable import canonical_json, sha256_bytes
@@ -71,6 +72,7 @@ class EngineSeat:
         self.engine_id = ""
         self.asked: deque[Part] = deque()
         self._depth = 1
+        self._turns = Turns()
         self._station, self._ring, self._prove = station, ring, prove
         self._hears, self._tell = hears, tell
         self._hang: asyncio.TimerHandle | None = None
@@ -96,6 +98,16 @@ class EngineSeat:
         what = {"slot": part.slot, "shape": part.shape} if part.fields is None else {"fields": part.fields}
         self.child.send({"number": part.number, **what, "context": dict(part.context)})
 
+    def stand(self, still: bool, now_s: float) -> None:
+        """Let its process stand while another engine judges, so far as it does not starve; or go on."""
+        stood = self._turns.standing
+        if still:
+            self._turns.stand(now_s)
+        else:
+            self._turns.go_on(now_s)
+        if self._turns.standing != stood:
+            self.child.stand(self._turns.standing)
+
     def stop(self) -> Sequence[Part]:
         """End it for good; returns the parts that it had, which it will not answer any more."""
         self._gone, self.ready = True, False
@@ -109,6 +121,7 @@ class EngineSeat:
         return parts
 
     def _first(self) -> dict[str, Any]:
+        self._turns = Turns()  # of the new process
         self._watch(self._station.start_ms, "was not ready")
         station, quality = self._station, self._station.quality
         return {

@@ -144,6 +144,11 @@ class Engines:
         judging = (self.active, self.newcomer, self.previous)
         return any(part.product in seat.products for seat in judging if seat is not None)
 
+    def ask(self, seat: EngineSeat, part: Part) -> None:
+        """Ask the engine that ``free_for`` gave."""
+        seat.ask(part)
+        self._give_way()
+
     def judged(self, late: bool) -> None:
         """A part got its verdict, from an engine or from the clock."""
         if self._trial is not None:
@@ -203,6 +208,7 @@ class Engines:
             return
         self._owner.judged(part, message, seat.engine_id)
         self._look()
+        self._give_way()
 
     def engine_ended(self, seat: EngineSeat, parts: Sequence[Part]) -> None:
         """See ``Hears``."""
@@ -218,6 +224,7 @@ class Engines:
             if self._trial is not None:
                 self._fall_back("it ended")
         self._owner.engines_changed()
+        self._give_way()
 
     def engine_refused(self, seat: EngineSeat, error: EngineError) -> None:
         """See ``Hears``."""
@@ -285,6 +292,7 @@ class Engines:
         old, new = self.active, self.previous
         assert new is not None
         self.active, self.previous = new, old
+        new.stand(False, asyncio.get_running_loop().time())
         same_product = bool(new.products & old.products)
         self._trial = Trial(self._settings.swap.trial_parts, self._settings.alarm_after) if same_product else None
         new.child.name, old.child.name = f"{self._settings.name}/engine", f"{self._settings.name}/previous"
@@ -335,6 +343,15 @@ class Engines:
         if self._settings.shadow is not None:
             self.challenger.seat = self._seat("challenger", self._settings.shadow, prove=True)
             self._start(self.challenger.seat)
+
+    def _give_way(self) -> None:
+        """Where parts have a deadline, engines that nobody waits for stand while one is judged."""
+        if self._settings.deadline_ms is None:
+            return
+        others = [seat for seat in (self.newcomer, self.challenger.seat) if seat is not None]
+        now_s = asyncio.get_running_loop().time()
+        for seat in others:
+            seat.stand(self.at_work, now_s)
 
     async def _watch_memory(self, newcomer: EngineSeat) -> None:
         while self.newcomer is newcomer:

@@ -360,7 +360,7 @@ class Station:
             elif engine := self.engines.free_for(part):
                 self._waiting.popleft()
                 part.tries += 1
-                engine.ask(part)
+                self.engines.ask(engine, part)
             else:
                 return
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -107,6 +108,11 @@ class Child:
         """End it now (``SIGKILL``); ``keep`` starts it again."""
         if self._process is not None:
             self._process.kill()
+
+    def stand(self, still: bool) -> None:
+        """Stop it where it is (``SIGSTOP``), or let it go on."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP if still else signal.SIGCONT)
 
     def retire(self, message: Mapping[str, Any]) -> None:
         """Tell it to end by itself, and do not start it again."""
