@@ -15,7 +15,19 @@ from matplotlib.figure import Figure
 
 HERE = Path(__file__).parent
 ALL = (
-    *("startup", "judge", "agent", "deadline", "rtsp", "outage", "soak", "quantization", "runtimes", "leaks"),
+    *(
+        "startup",
+        "judge",
+        "agent",
+        "throughput",
+        "deadline",
+        "rtsp",
+        "outage",
+        "soak",
+        "quantization",
+        "runtimes",
+        "leaks",
+    ),
     *("install", "demo", "clone"),
 )
 OUT = HERE.parent / "bench-out"
