@@ -21,6 +21,7 @@ ALL = (
         "agent",
         "throughput",
         "deadline",
+        "swaps",
         "rtsp",
         "outage",
         "soak",
