@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_IN_URL = re.compile(r"(?<=://)[^\s/@'\"]*:[^\s/'\"]*@")
+_IN_URL = re.compile(r"(?<=://)[^\s/@]*:[^\s/]*@")
 _NAMED = re.compile(r"\b(pass(?:word|wd|phrase)?|pwd|token|secret|api_?key)(['\"]?\s*[=:]\s*)[^\s&,;}]+", re.IGNORECASE)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from edgemill_core.secrets import masked
+
 
 class Strict(BaseModel):
     """Base of what is read from files: an unknown key is an error, and nothing is changed after reading."""
@@ -17,7 +19,7 @@ def first_complaint(error: ValidationError) -> tuple[str, str, str]:
     # A part in brackets is pydantic's name for one of several forms; nobody wrote it.
     where = ".".join(str(part) for part in first["loc"] if not str(part).startswith("(")) or "(top)"
     if first["type"] == "extra_forbidden":
-        return where, "no such key here", f"{where}: {first['input']!r}"
+        return where, "no such key here", masked(f"{where}: {first['input']!r}")
     if first["type"] == "missing":
         return where, "this key", "nothing"
-    return where, first["msg"].removeprefix("Value error, "), repr(first["input"])[:200]
+    return where, first["msg"].removeprefix("Value error, "), masked(repr(first["input"]))[:200]

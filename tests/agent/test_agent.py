@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -156,6 +158,19 @@ def test_a_worker_that_hangs_while_it_starts_is_ended_by_the_next_line_process(b
 )
 def test_only_our_workers_under_another_parent_are_orphans(words: list[str], parent: int, so: bool) -> None:
     assert is_orphan(words, parent) == so
+
+
+def test_another_source_is_taken_from_its_beginning_and_a_moved_box_goes_on(box: Box, tmp_path: Path) -> None:
+    box.run()
+    shutil.copytree(box.folder / "pictures", box.folder / "others")
+    box.settings["stations"][0]["source"] |= {"folder": "others"}
+    assert box.run()["stations"]["cell"]["verdicts"] == 60
+    assert box.run()["stations"]["cell"]["verdicts"] == 0
+    moved = Box(tmp_path / "moved", box.settings, box.running)
+    shutil.copytree(box.folder, moved.folder, ignore=shutil.ignore_patterns("moved"))
+    assert moved.run()["stations"]["cell"]["verdicts"] == 0
+    (moved.state / "sources.json").write_text("{")
+    assert moved.run()["stations"]["cell"]["verdicts"] == 0, "what cannot be read is no reason to judge all again"
 
 
 def test_sigterm_drains_and_closes_in_order(box: Box) -> None:

@@ -146,3 +146,14 @@ def test_another_bundle_does_not_answer_for_it_and_another_verdict_is_said(box: 
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "NOT THE SAME" in done.stdout
+
+
+def test_a_part_whose_engine_nobody_knows_any_more_is_not_judged_by_another(box: Box) -> None:
+    box.settings["stations"][0]["evidence"] = {"keep": ["reject"]}
+    box.run()
+    number = next(record.header.number for record in box.verdicts() if record.header.decision == "reject")
+    with sqlite3.connect(box.state / "ledger.db") as connection:  # as a trim does it
+        connection.execute("DELETE FROM header WHERE kind = 'start'")
+    done = again(box, "--evidence", number)
+    assert done.returncode == 2
+    assert "nobody knows any more which engine" in done.stderr

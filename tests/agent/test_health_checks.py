@@ -52,7 +52,7 @@ def test_disk(room: Room, trouble: str, state: State, what: str) -> None:
         (Heat(50, "cpu"), 0, State.OK, "not to be had"),
         (Heat(86, "cpu"), 0, State.WARNING, "the limit is 85"),
         (Heat(95, "cpu"), 0, State.ALARM, "the limit is 85"),
-        (Heat(91, "cpu", critical_c=90), 0, State.ALARM, "the limit is 85"),
+        (Heat(60, "cpu", too_hot=("60 °C at nvme, critical from 59 on",)), 0, State.ALARM, "critical from 59"),
         (Heat(50, "cpu"), 2, State.WARNING, "throttled 2 times"),
         (Heat(50, "cpu", throttled=("cpufreq is held back by 3 steps",)), 0, State.WARNING, "held back"),
         (Heat(50, "cpu", capped=True), 0, State.OK, ""),
@@ -110,12 +110,19 @@ PI = {"class/thermal/thermal_zone0/temp": "60000", "devices/platform/soc/soc:fir
 
 
 def test_sensors_of_a_pc_a_jetson_and_a_raspberry_pi(tmp_path: Path) -> None:
-    assert read_heat(put(tmp_path / "pc", PC)) == Heat(63, "coretemp Package id 0", 100, (), 7, True, False)
+    assert read_heat(put(tmp_path / "pc", PC)) == Heat(63, "coretemp Package id 0", (), (), 7, True, False)
     jetson = read_heat(put(tmp_path / "jetson", JETSON))
-    assert jetson == Heat(51, "tj-thermal", None, ("cpufreq-cpu0 is held back by 3 steps",), 2, True, True)
+    assert jetson == Heat(51, "tj-thermal", (), ("cpufreq-cpu0 is held back by 3 steps",), 2, True, True)
     pi = read_heat(put(tmp_path / "pi", PI))
-    assert pi == Heat(60, "thermal_zone0", None, ("the voltage is too low", "the processor is throttled"), 0, True)
+    assert pi == Heat(60, "thermal_zone0", (), ("the voltage is too low", "the processor is throttled"), 0, True)
     assert read_heat(tmp_path / "nowhere") == Heat(None)
+    hotter = {**PC, "class/hwmon/hwmon1/temp1_input": "86000", "class/hwmon/hwmon2/name": "nvme"}
+    hotter |= {"class/hwmon/hwmon2/temp1_input": "40000", "class/hwmon/hwmon2/temp1_crit": "84850"}
+    assert read_heat(put(tmp_path / "pc", hotter)).too_hot == (), "each sensor has its own limit"
+    hotter["class/hwmon/hwmon2/temp1_input"] = "85000"
+    assert read_heat(put(tmp_path / "pc", hotter)).too_hot == ("85 °C at nvme temp1, critical from 85 on",)
+    hotter["class/thermal/thermal_zone0/temp"] = "105000"
+    assert len(read_heat(put(tmp_path / "pc", hotter)).too_hot) == 2
     (tmp_path / "pi/class/thermal/thermal_zone0/temp").write_text("n/a")
     assert read_heat(tmp_path / "pi").hottest_c is None
 

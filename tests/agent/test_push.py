@@ -168,6 +168,15 @@ def test_a_verdict_that_is_not_on_the_disk_is_no_answer(box: Box, sender: Sender
     assert sender.send(picture(box))[0] == 200
 
 
+def test_a_picture_whose_sender_was_sent_away_is_not_held() -> None:
+    port = free_port()
+    made = PushSource({"push": {"port": port, "wait_ms": 50}, "max_frame_bytes": 65536}, "")
+    for _ in range(3):
+        assert Sender(port).send(encode_png(np.zeros((4, 4, 3), np.uint8)))[0] == 503
+    arrivals = [next(made.parts()) for _ in range(3)]
+    assert all(one is not None and one.frame is None and not made.hand_over(one) for one in arrivals)
+
+
 def test_an_answer_to_a_part_of_an_earlier_worker_reaches_nobody() -> None:
     def source() -> tuple[PushSource, Sender]:
         port = free_port()

@@ -41,6 +41,11 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
 
 STATION = GOOD["stations"][0]
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "a password in the wrong place": (
+        {"stations": [{**STATION, "source": {"rtsp": "rtsp://me:hunt'er2@cam/x", "once": True}}]},
+        "***:***@cam",
+    ),
+    "a look that is too seldom": ({"health": {"every": "2m"}}, "health.every"),
     "two sources in one": ({"stations": [{**STATION, "source": {"folder": "f", "rows": "r"}}]}, "exactly one of"),
     "a loop that ends": ({"stations": [{**STATION, "source": {"video": "v", "loop": True, "once": True}}]}, "name one"),
     "a loop of a camera": ({"stations": [{**STATION, "source": {"rtsp": "rtsp://h/", "loop": True}}]}, "loop is for"),

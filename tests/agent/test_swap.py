@@ -18,10 +18,12 @@ import yaml
 from agent_box import Box, alive, wait_until
 
 from edgemill_agent.ledger import LedgerView
+from edgemill_agent.line.engine_seat import refusal
 from edgemill_agent.line.trial import Course, Trial
 from edgemill_agent.reload import needs_start, to_swap
 from edgemill_agent.settings import read_settings
 from edgemill_core.bundle import Bundle, VariantEntry, open_bundle, write_bundle
+from edgemill_core.errors import EngineError, MissingPartError
 from edgemill_core.ledger import Kind
 from edgemill_core.tasks import task_from
 
@@ -316,3 +318,10 @@ def test_what_is_taken_up_and_what_is_not(box: Box, tmp_path: Path) -> None:
     raw["stations"][0]["name"] = "cell"
     (tmp_path / "now.yaml").write_text(yaml.safe_dump({**raw, "drain_s": 3, "state": "elsewhere"}))
     assert needs_start(before, read_settings(tmp_path / "now.yaml")) == ["drain_s", "state"]
+
+
+def test_what_a_worker_misses_stays_a_missing_part() -> None:
+    missing = MissingPartError("no PyAV", expected="av", got="none", fix="install it").as_dict()
+    found = refusal("cell", missing)
+    assert (type(found), found.exit_code, found.fix) == (MissingPartError, 3, "install it")
+    assert type(refusal("cell", {**missing, "error": "InputError"})) is EngineError

@@ -197,8 +197,37 @@ def test_boxes_beyond_the_picture_are_cut_and_a_flood_stays_small() -> None:
     verdict = detect(rows.tolist())
     listed = verdict.reading["findings"]
     assert isinstance(listed, list)
-    assert len(listed) == MOST_LISTED < sum(verdict.reading["found"].values()) <= 300  # type: ignore[attr-defined]
+    assert len(listed) == MOST_LISTED < sum(verdict.reading["found"].values()) <= 1000  # type: ignore[attr-defined]
     assert all(0 <= value <= 1 for finding in listed for value in finding["box"])
+
+
+def test_many_boxes_of_other_things_never_push_a_defect_out() -> None:
+    grid = [[x / 8, y / 5, x / 8 + 0.05, y / 5 + 0.05] for x in range(8) for y in range(5)]
+    crowd = [[*box[:2], box[2], box[3] + shift / 1000, 0.0, 0.95 - shift / 100] for box in grid for shift in range(8)]
+    rules = [{"classes": ["open"], "at_most": 0}, {"classes": ["short"], "at_least": 40}]
+    assert detect(crowd, rules=rules).decision is Decision.PASS
+    verdict = detect([*crowd, [0.3, 0.9, 0.35, 0.95, 0.75, 0.0]], rules=rules)
+    assert verdict.decision is Decision.REJECT
+    assert verdict.reading["found"] == {"open": 1, "short": 40}
+
+
+def test_what_is_too_crowded_to_be_told_apart_does_not_pass() -> None:
+    side = 40
+    crowd = [[x / side, y / side, (x + 1) / side, (y + 1) / side, 0.9, 0.0] for x in range(side) for y in range(side)]
+    verdict = detect(crowd, rules=[{"classes": ["short"], "at_most": 0}])
+    assert (verdict.decision, verdict.confidence) == (Decision.UNCERTAIN, 0.0)
+    assert verdict.reasons == ("1000 or more open: more than are told apart",)
+    assert detect(crowd).decision is Decision.REJECT
+    assert detect(crowd[:999], rules=[{"classes": ["short"], "at_most": 0}]).decision is Decision.PASS
+
+
+def test_specks_never_push_a_region_out() -> None:
+    task = task_from({"name": "segmentation", "rules": [{"at_most": 0, "min_area": 0.01}]})
+    scores = np.zeros((1, 1, 200, 200), np.float32)
+    scores[..., ::4, 100::4] = 0.9
+    assert task.verdict({"map": scores}, {}).decision is Decision.PASS
+    scores[..., 10:60, 10:60] = 0.8
+    assert task.verdict({"map": scores}, {}).decision is Decision.REJECT
 
 
 def test_a_value_that_is_no_number_never_passes() -> None:
@@ -257,6 +286,7 @@ def test_what_is_judged_is_how_fit_it_is(row: list[float], decision: Decision, c
     [
         {**CLASSES, "fit": ["fine"]},
         {**CLASSES, "classes": ["good", "good"]},
+        {**CLASSES, "fit": ["good", "good"]},
         {**CLASSES, "limits": {"reject_below": 0.8, "pass_from": 0.3}},
         {**DETECTOR, "head": "ssd"},
         {**DETECTOR, "rules": []},

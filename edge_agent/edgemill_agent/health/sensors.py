@@ -24,7 +24,7 @@ class Heat:
     Attributes:
         hottest_c: of all sensors; ``None`` if none can be read.
         sensor: which one.
-        critical_c: the lowest temperature at which one of the sensors has the box switched off, if any says so.
+        too_hot: sensors at or beyond the temperature that is critical for what they measure, in words.
         throttled: what holds the processor back now, in words.
         throttlings: how often it was held back since the box was started, where that is counted.
         counted: whether anything tells of throttling at all.
@@ -33,26 +33,39 @@ class Heat:
 
     hottest_c: float | None
     sensor: str = ""
-    critical_c: float | None = None
+    too_hot: tuple[str, ...] = ()
     throttled: tuple[str, ...] = ()
     throttlings: int = 0
     counted: bool = False
     capped: bool = False
 
 
+@dataclass(frozen=True)
+class _Sensor:
+    celsius: float
+    sensor: str
+    critical_c: float | None
+
+    @property
+    def beyond(self) -> str:
+        """That it is too hot for what it measures; empty if not."""
+        if self.critical_c is None or self.celsius < self.critical_c:
+            return ""
+        return f"{self.celsius:.0f} °C at {self.sensor}, critical from {self.critical_c:.0f} on"
+
+
 def read_heat(sys: Path = Path("/sys")) -> Heat:
     """Everything that is to be had; a sensor that cannot be read is left out."""
     found = [*_zones(sys), *_chips(sys)]
-    hottest = max(found, default=None)
-    limits = [*_zone_limits(sys), *_chip_limits(sys)]
+    hottest = max(found, key=lambda one: one.celsius, default=None)
     counters = _numbers(sys, "devices/system/cpu/cpu*/thermal_throttle/*_throttle_count")
     counters += _numbers(sys, "class/hwmon/hwmon*/oc*_event_cnt")
     cooling = list(sys.glob("class/thermal/cooling_device*"))
     pi = _text(sys / _PI)
     return Heat(
-        hottest[0] if hottest else None,
-        hottest[1] if hottest else "",
-        min(limits, default=None),
+        hottest.celsius if hottest else None,
+        hottest.sensor if hottest else "",
+        tuple(one.beyond for one in found if one.beyond),
         (*_cooled(cooling), *_of_pi(pi)),
         sum(counters),
         bool(counters or cooling or pi),
@@ -60,33 +73,22 @@ def read_heat(sys: Path = Path("/sys")) -> Heat:
     )
 
 
-def _zones(sys: Path) -> Iterator[tuple[float, str]]:
+def _zones(sys: Path) -> Iterator[_Sensor]:
     for zone in sys.glob("class/thermal/thermal_zone*"):
         celsius = _celsius(zone / "temp")
         if celsius is not None:
-            yield celsius, _text(zone / "type") or zone.name
+            kinds = [kind for kind in zone.glob("trip_point_*_type") if _text(kind) == "critical"]
+            limits = [_celsius(kind.with_name(kind.name.replace("_type", "_temp"))) for kind in kinds]
+            yield _Sensor(celsius, _text(zone / "type") or zone.name, min(filter(None, limits), default=None))
 
 
-def _zone_limits(sys: Path) -> Iterator[float]:
-    for kind in sys.glob("class/thermal/thermal_zone*/trip_point_*_type"):
-        celsius = _celsius(kind.with_name(kind.name.replace("_type", "_temp"))) if _text(kind) == "critical" else None
-        if celsius:
-            yield celsius
-
-
-def _chips(sys: Path) -> Iterator[tuple[float, str]]:
+def _chips(sys: Path) -> Iterator[_Sensor]:
     for path in sys.glob("class/hwmon/hwmon*/temp*_input"):
         celsius = _celsius(path)
         if celsius is not None and _text(_beside(path, "fault")) != "1":
             name = _text(path.parent / "name") or path.parent.name
-            yield celsius, f"{name} {_text(_beside(path, 'label')) or path.name.removesuffix('_input')}"
-
-
-def _chip_limits(sys: Path) -> Iterator[float]:
-    for path in sys.glob("class/hwmon/hwmon*/temp*_crit"):
-        celsius = _celsius(path)
-        if celsius:
-            yield celsius
+            label = _text(_beside(path, "label")) or path.name.removesuffix("_input")
+            yield _Sensor(celsius, f"{name} {label}", _celsius(_beside(path, "crit")) or None)
 
 
 def _cooled(devices: list[Path]) -> Iterator[str]:

@@ -15,7 +15,7 @@ class HealthSettings(Strict):
     """Limits of the checks.
 
     Attributes:
-        every: from one look to the next.
+        every: from one look to the next, 1s to 30s.
         mend: whether checks may restart a worker; else they only say so.
         disk_free: bytes that are left free on the disk of the state folder; fewer are an alarm.
         temperature_c: of the hottest sensor, in degrees Celsius; 10 more are an alarm.
@@ -28,7 +28,7 @@ class HealthSettings(Strict):
         late_share: of the verdicts of five minutes that may be late.
     """
 
-    every: Duration = timedelta(seconds=5)
+    every: Annotated[Duration, Field(ge=timedelta(seconds=1), le=timedelta(seconds=30))] = timedelta(seconds=5)
     mend: bool = True
     disk_free: ByteSize = ByteSize(256 << 20)
     temperature_c: Annotated[float, Field(ge=20, le=150)] = 85.0

@@ -53,8 +53,9 @@ def judge(heat: Heat, throttlings: int, limit_c: float) -> Finding:
     told = f"{heat.hottest_c:.0f} °C at {heat.sensor}"
     if heat.capped and heat.hottest_c > limit_c - _NEAR_C:
         held.append("the frequency is capped")
-    alarm_c = min(limit_c + _ALARM_ABOVE_C, heat.critical_c or 1e9)
-    if heat.hottest_c >= alarm_c:
+    if heat.too_hot:
+        return Finding(State.ALARM, "; ".join(heat.too_hot), _COOL)
+    if heat.hottest_c >= limit_c + _ALARM_ABOVE_C:
         return Finding(State.ALARM, f"{told}; the limit is {limit_c:.0f}", _COOL)
     if held:
         return Finding(State.WARNING, f"{', '.join(held)} at {told}: verdicts may come late", _COOL)

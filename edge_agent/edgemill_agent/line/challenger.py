@@ -8,7 +8,7 @@ from typing import Any
 
 from edgemill_agent.line.engine_seat import EngineSeat
 from edgemill_agent.line.part import Part
-from edgemill_core.errors import EngineError
+from edgemill_core.errors import EdgemillError
 from edgemill_core.ledger import Kind
 
 
@@ -67,7 +67,7 @@ class Challenger:
         if seat.child.restarts == 0:
             self._note("looks on", "", seat)
 
-    def refused(self, error: EngineError) -> None:
+    def refused(self, error: EdgemillError) -> None:
         """It cannot be used."""
         seat = self.seat
         self.end()

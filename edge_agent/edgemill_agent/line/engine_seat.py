@@ -12,9 +12,15 @@ from edgemill_agent.line.turns import Turns
 from edgemill_agent.processes.child import Child
 from edgemill_agent.settings import EngineChoice, StationSettings
 from edgemill_core.durable import canonical_json, sha256_bytes
-from edgemill_core.errors import EngineError
+from edgemill_core.errors import EdgemillError, EngineError, MissingPartError
 
 _IDENTITY = ("digest", "runtime", "device", "tune")
+
+
+def refusal(station: str, error: Mapping[str, str | None]) -> EdgemillError:
+    """What a worker said before it ended, as an error of the station; a missing part stays one."""
+    kind = MissingPartError if error["error"] == MissingPartError.__name__ else EngineError
+    return kind(f"station {station}: {error['what']}", expected=error["expected"], got=error["got"], fix=error["to_do"])
 
 
 class Hears(Protocol):
@@ -29,7 +35,7 @@ class Hears(Protocol):
     def engine_ended(self, seat: EngineSeat, parts: Sequence[Part]) -> None:
         """It died, over these parts; it is started again."""
 
-    def engine_refused(self, seat: EngineSeat, error: EngineError) -> None:
+    def engine_refused(self, seat: EngineSeat, error: EdgemillError) -> None:
         """It cannot be started at all."""
 
 
@@ -158,9 +164,7 @@ class EngineSeat:
         if self.worked:
             self._tell(f"{self.child.name}: {error['what']} ({error['got']})")
             return
-        what = f"station {self._station.name}: {error['what']}"
-        told = EngineError(what, expected=error["expected"], got=error["got"], fix=error["to_do"])
-        self._hears.engine_refused(self, told)
+        self._hears.engine_refused(self, refusal(self._station.name, error))
 
     def _ended(self) -> None:
         self.ready = False

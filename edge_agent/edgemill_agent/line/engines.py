@@ -13,7 +13,7 @@ from edgemill_agent.line.engine_seat import EngineSeat
 from edgemill_agent.line.part import Part
 from edgemill_agent.line.trial import Course, Trial
 from edgemill_agent.settings import EngineChoice, StationSettings
-from edgemill_core.errors import EngineError
+from edgemill_core.errors import EdgemillError
 from edgemill_core.ledger import Kind
 from edgemill_core.processes.own_memory import resident_bytes
 
@@ -41,7 +41,7 @@ class Owner(Protocol):
     def shadowed(self, part: Part) -> None:
         """The challenger is done with it, or gave it up."""
 
-    def engine_refused(self, error: EngineError) -> None:
+    def engine_refused(self, error: EdgemillError) -> None:
         """The station's first engine cannot be used at all."""
 
 
@@ -226,7 +226,7 @@ class Engines:
         self._owner.engines_changed()
         self._give_way()
 
-    def engine_refused(self, seat: EngineSeat, error: EngineError) -> None:
+    def engine_refused(self, seat: EngineSeat, error: EdgemillError) -> None:
         """See ``Hears``."""
         if seat is self.newcomer:
             self._drop_newcomer(f"{error.what} ({error.got})", said=True)

@@ -26,9 +26,11 @@ from edgemill_agent.processes.priority import step_forward
 from edgemill_agent.processes.supervisor import Supervisor
 from edgemill_agent.reload import needs_start, to_swap
 from edgemill_agent.settings import AgentSettings, StationSettings
+from edgemill_agent.source_memory import others
 from edgemill_core.durable import write_bytes
 from edgemill_core.errors import LedgerError, SettingsError
 from edgemill_core.ledger import Kind
+from edgemill_core.secrets import masked
 
 _log = logging.getLogger("edgemill.agent")
 _GOOD_BYE_S = 2.0
@@ -148,6 +150,7 @@ class Line:
             station.use(settings)
 
     def _refuse_settings(self, why: str) -> None:
+        why = masked(why)  # the ledger keeps it for years
         _log.error("the settings were read again and are not taken up: %s", why)
         self._journal.put(Entry(Kind.SWAP, {"outcome": "refused", "why": why}))
 
@@ -229,9 +232,14 @@ class Line:
             loop.add_signal_handler(signal.SIGHUP, self.reload)
 
     async def _run_stations(self, cursors: Mapping[str, str]) -> None:
+        other = others(self._settings.state, self._settings.stations)
         for settings in self._settings.stations:
             after, counted = cursors.get(settings.name, ""), cursors.get(settings.name + COUNTED)
-            self._stations.append(self._station(settings, after, int(counted) if counted else None))
+            station = self._station(settings, after, int(counted) if counted else None)
+            if settings.name in other:
+                _log.warning("%s has another source now; it is taken from its beginning", settings.name)
+                station.begin_anew()
+            self._stations.append(station)
         tasks = [asyncio.create_task(station.run()) for station in self._stations]
         stopper = asyncio.create_task(self._stop_in_order())
         try:

@@ -16,6 +16,7 @@ from edgemill_agent.ledger import Entry
 from edgemill_agent.line.answers import Answers
 from edgemill_agent.line.controllers import outputs_for, trigger_for
 from edgemill_agent.line.counting import REGISTER_BITS, further
+from edgemill_agent.line.engine_seat import refusal
 from edgemill_agent.line.engines import Engines
 from edgemill_agent.line.journal import Journal
 from edgemill_agent.line.keeper import Keeper, Kept
@@ -25,7 +26,7 @@ from edgemill_agent.line.trigger import Handlers, Trigger
 from edgemill_agent.line.wants import Wants
 from edgemill_agent.processes.child import Child
 from edgemill_agent.settings import StationSettings
-from edgemill_core.errors import EngineError
+from edgemill_core.errors import EdgemillError
 from edgemill_core.ledger import Kind
 
 _TRIES = 2
@@ -54,7 +55,7 @@ class Station:
     ) -> None:
         self.settings = settings
         self.account = StationAccount()
-        self.refused: EngineError | None = None
+        self.refused: EdgemillError | None = None
         self._state = state
         self._journal = journal
         self._clock = clock
@@ -121,6 +122,10 @@ class Station:
         for error in (self.refused, *results):
             if isinstance(error, Exception):
                 raise error
+
+    def begin_anew(self) -> None:
+        """The source is another one than that of the last recorded part: do not go on behind it."""
+        self._after = ""
 
     @property
     def children(self) -> tuple[Child, ...]:
@@ -399,7 +404,7 @@ class Station:
         self._keep_or_free(part)
         self._look_whether_over()
 
-    def engine_refused(self, error: EngineError) -> None:
+    def engine_refused(self, error: EdgemillError) -> None:
         """What cannot start at all ends the agent."""
         self.refused = error
         self._ended.set()
@@ -409,8 +414,7 @@ class Station:
         if self._source_worked:
             self._tell(f"{self.source.name}: {error['what']} ({error['got']})")
             return
-        what = f"station {self.settings.name}: {error['what']}"
-        self.engine_refused(EngineError(what, expected=error["expected"], got=error["got"], fix=error["to_do"]))
+        self.engine_refused(refusal(self.settings.name, error))
 
     def _decide(self, part: Part, message: Mapping[str, Any], engine_id: str) -> None:
         if "fault" in message:

@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -94,6 +94,8 @@ class PushSource(Source):
         pushed.done.wait(self._wait_s)
         with self._lock:
             pushed.withdrawn = not pushed.taken
+            if pushed.withdrawn:  # whoever is told to come again must not fill the memory meanwhile
+                pushed.arrival = replace(pushed.arrival, frame=None)
         return self._answer(pushed)
 
     def _answer(self, pushed: _Pushed) -> Answer:

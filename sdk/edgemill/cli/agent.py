@@ -7,6 +7,7 @@ import os
 import pwd
 import shlex
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,11 +37,13 @@ def run(settings: Path, json: bool, log: str) -> None:
 
 def _secrets(settings: AgentSettings) -> list[str]:
     """What must not be read in the log."""
-    file = settings.mqtt.password_file if settings.mqtt else None
-    try:
-        return [] if file is None else [file.read_text(encoding="utf-8").strip()]
-    except (OSError, ValueError):  # who connects says that it cannot be read
-        return []
+    ends = [end for station in settings.stations for end in (station.trigger, *station.outputs) if end is not None]
+    found = []
+    for broker in (settings.mqtt, *(end.mqtt for end in ends)):
+        if broker is not None and broker.password_file is not None:
+            with suppress(OSError, ValueError):  # who connects says that it cannot be read
+                found.append(broker.password_file.read_text(encoding="utf-8").strip())
+    return [secret for secret in found if secret]
 
 
 SYSTEM = Path("/etc/systemd/system")

@@ -62,6 +62,13 @@ def run_again(told: Again) -> None:
 
 def _check_bundle(bundle: Bundle, evidence: Evidence) -> None:
     then = evidence.engine.get("digest")
+    if then is None and evidence.by_engine:
+        raise InputError(
+            f"nobody knows any more which engine judged part {evidence.number}",
+            expected="the record of that engine's start",
+            got="it was trimmed with the headers",
+            fix="raise `headers:` under `retention:`; to see what a bundle says, run it on the kept frame itself",
+        )
     if then is not None and then != bundle.manifest.content_digest:
         raise InputError(
             f"part {evidence.number} was judged by another bundle",

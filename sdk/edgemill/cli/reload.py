@@ -33,7 +33,7 @@ def reload(path: Path, wait_s: float, json: bool) -> None:
     settings = read_settings(path)
     view = LedgerView.open(settings.state)
     after, _ = view.last()
-    os.kill(_line_process(settings), signal.SIGHUP)
+    _hang_up(_line_process(settings))
     with progress() as tell:
         told = list(_outcomes(view, after, time.monotonic() + wait_s, tell))
     refused = [one for one in told if one["outcome"] == "refused"]
@@ -60,6 +60,18 @@ def _line_process(settings: AgentSettings) -> int:
     if b"agent" not in words:
         raise _nobody(settings.state, f"process {pid} is something else")
     return pid
+
+
+def _hang_up(line: int) -> None:
+    try:
+        os.kill(line, signal.SIGHUP)
+    except OSError as error:
+        raise MissingPartError(
+            f"the agent, process {line}, cannot be told",
+            expected="an agent that this user may send a signal to",
+            got=str(error),
+            fix="say it as root or as the user who runs the agent, or: systemctl reload edgemill-agent",
+        ) from error
 
 
 def _nobody(state: Path, got: str) -> MissingPartError:

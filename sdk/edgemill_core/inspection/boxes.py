@@ -9,7 +9,7 @@ Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
 
 
-def suppress(boxes: Floats, scores: Floats, kinds: Whole, most_overlap: float) -> Whole:
+def suppress(boxes: Floats, scores: Floats, kinds: Whole, most_overlap: float, most: int | None = None) -> Whole:
     """Non-maximum suppression, each class by itself.
 
     Args:
@@ -17,20 +17,23 @@ def suppress(boxes: Floats, scores: Floats, kinds: Whole, most_overlap: float) -
         scores: ``float64[n]``.
         kinds: ``int64[n]``, the class of each.
         most_overlap: intersection over union above which the less sure of two boxes of one class goes.
+        most: of one class that stay; no limit if not given. It is counted after suppression, so that boxes of one
+            thing, or of one class, never push out another.
 
     Returns:
         Indices of those that stay, the surest first; of equal scores the first one.
     """
-    order = np.argsort(-scores, kind="stable")
-    boxes, kinds = boxes[order], kinds[order]
-    overlap = intersection_over_union(boxes, boxes)
-    rivals = (overlap > most_overlap) & (kinds[:, None] == kinds[None, :])
-    alive = np.ones(len(order), bool)
-    for index in range(len(order)):
-        if alive[index]:
-            alive[index + 1 :] &= ~rivals[index, index + 1 :]
-    kept: Whole = order[alive].astype(np.int64)
-    return kept
+    kept: list[int] = []
+    for kind in np.unique(kinds):
+        of_kind = np.flatnonzero(kinds == kind)
+        left, stay = of_kind[np.argsort(-scores[of_kind], kind="stable")], 0
+        while len(left) and stay != most:
+            first, left, stay = left[0], left[1:], stay + 1
+            kept.append(int(first))
+            left = left[intersection_over_union(boxes[first][None], boxes[left])[0] <= most_overlap]
+    found = np.sort(np.asarray(kept, np.int64))
+    surest: Whole = found[np.argsort(-scores[found], kind="stable")]
+    return surest
 
 
 def intersection_over_union(one: Floats, other: Floats) -> Floats:

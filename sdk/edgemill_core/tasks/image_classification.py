@@ -65,6 +65,7 @@ class ImageClassification(Task):
     @model_validator(mode="after")
     def _fit_together(self) -> ImageClassification:
         each_once("classes", self.classes)
+        each_once("fit", self.fit)
         unknown = [name for name in self.fit if name not in self.classes]
         if unknown:
             raise ValueError(f"fit names what is no class: {', '.join(unknown)}")

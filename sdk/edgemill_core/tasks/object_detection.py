@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
@@ -13,10 +14,10 @@ from edgemill_core.inspection.boxes import suppress
 from edgemill_core.inspection.rules import Share
 from edgemill_core.tasks.base import Task, each_once
 from edgemill_core.tensors import Array
-from edgemill_core.verdict import Verdict
+from edgemill_core.verdict import Decision, Verdict
 
-MOST_BOXES = 300
-"""The surest boxes before suppression; as many as the detectors' own evaluations look at."""
+MOST_OF_A_CLASS = 1000
+"""Things of one class that are told apart; where there are so many, more may be there that nobody looked at."""
 _NOTHING = 0.05
 """Boxes below it, or below the band, are not looked at."""
 
@@ -58,7 +59,7 @@ class ObjectDetection(Task):
 
     def _judge(self, values: Array, context: Mapping[str, str]) -> Verdict:  # noqa: ARG002 (the contract's)
         found = self.find(values[0])
-        ruling = decide(found, self.rules, self.band)
+        ruling = _if_all_were_seen(decide(found, self.rules, self.band), found)
         return inspected(ruling, [finding for finding in found if finding.score >= self.listed_from])
 
     @property
@@ -72,15 +73,23 @@ class ObjectDetection(Task):
         bands = [rule.band for rule in self.rules if rule.band] + [self.band]
         least = min(_NOTHING, *(band.uncertain_from for band in bands))
         box, kind = np.nonzero(scores >= least)
-        surest = np.argsort(-scores[box, kind], kind="stable")[:MOST_BOXES]
-        box, kind = box[surest], kind[surest]
         corners = np.clip(np.asarray(rows[box, :4], np.float64), 0.0, 1.0)
-        kept = suppress(corners, scores[box, kind], kind, self.most_overlap)
+        kept = suppress(corners, scores[box, kind], kind, self.most_overlap, MOST_OF_A_CLASS)
         return [self._finding(corners[index], scores[box[index], kind[index]], int(kind[index])) for index in kept]
 
     def _finding(self, corners: Array, score: float, kind: int) -> Finding:
         box = Box(*(float(value) for value in corners))
         return Finding(self.classes[kind], float(score), box, box.area)
+
+
+def _if_all_were_seen(ruling: Ruling, findings: Sequence[Finding]) -> Ruling:
+    """A part does not pass on what nobody looked at."""
+    counts = Counter(finding.kind for finding in findings)
+    crowded = [kind for kind, count in counts.items() if count >= MOST_OF_A_CLASS]
+    if not crowded or ruling.decision is not Decision.PASS:
+        return ruling
+    reason = f"{MOST_OF_A_CLASS} or more {' and '.join(crowded)}: more than are told apart"
+    return Ruling(Decision.UNCERTAIN, (reason,), 0.0)
 
 
 def inspected(ruling: Ruling, findings: Sequence[Finding]) -> Verdict:

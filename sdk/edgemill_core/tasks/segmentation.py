@@ -16,9 +16,6 @@ from edgemill_core.tasks.object_detection import inspected
 from edgemill_core.tensors import Array
 from edgemill_core.verdict import Verdict
 
-MOST_REGIONS = 300
-"""The highest regions of each class that are looked at."""
-
 
 class Segmentation(Task):
     """Regions of pixels that score high.
@@ -92,7 +89,7 @@ def _regions_of(kind: str, scores: NDArray[np.float64], least: float) -> list[Fi
     pixels = np.bincount(numbers, minlength=count)
     edges = [_most(count, numbers, -x), _most(count, numbers, -y), _most(count, numbers, x), _most(count, numbers, y)]
     height, width = scores.shape
-    surest = np.argsort(-peak, kind="stable")[:MOST_REGIONS]
+    surest = np.argsort(-peak, kind="stable")
     return [
         Finding(
             kind,
