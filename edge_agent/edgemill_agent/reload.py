@@ -17,6 +17,8 @@ def needs_start(before: AgentSettings, now: AgentSettings) -> list[str]:
         return [*found, "stations"]
     for old, new in zip(before.stations, now.stations, strict=True):
         fixed = sorted(set(StationSettings.model_fields) - TAKEN_UP)
+        if bool(old.products) != bool(new.products):  # the trigger is asked for the product, or not, from its start on
+            found.append(f"stations.{old.name}.products")
         found += [f"stations.{old.name}.{name}" for name in fixed if getattr(old, name) != getattr(new, name)]
     return found
 

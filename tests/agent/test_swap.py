@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -102,6 +103,30 @@ def test_a_newer_bundle_takes_over_between_two_parts(box: Box, newer: Bundle, ed
     assert took["from"]["version"] == "1.0.0"
     assert took["peak_bytes"] > 30 << 20
     assert starts[by[-1]]["proof"]["holds"]
+
+
+@pytest.mark.parametrize("more", [{"mode": "throughput"}, {"deadline_ms": 30_000}])
+def test_an_engine_that_never_rests_gives_way_all_the_same(
+    box: Box, newer: Bundle, edgemill_command: Command, more: dict[str, Any]
+) -> None:
+    station(box).update(more)
+    station(box)["source"]["slots"] = 16
+    agent = going(box)
+    station(box)["bundle"] = str(newer.folder)
+    done = edgemill_command("agent", "reload", box.write())
+    assert done.returncode == 0, done.stderr
+    ended(box, agent)
+
+
+def test_a_stop_does_not_wait_for_a_challenger_that_keeps_dying(box: Box) -> None:
+    station(box)["shadow"] = {"bundle": station(box)["bundle"], "runtime": "openvino"}
+    agent = going(box)
+    for _ in range(7):
+        dead = box.kill("cell/challenger")
+        wait_until(lambda dead=dead: not alive(dead), "it to end")
+    before = time.monotonic()
+    ended(box, agent)
+    assert time.monotonic() - before < 4
 
 
 def test_evidence_is_judged_by_the_engine_that_judged_it(box: Box, newer: Bundle, edgemill_command: Command) -> None:
@@ -304,6 +329,7 @@ def test_what_is_taken_up_and_what_is_not(box: Box, tmp_path: Path) -> None:
         ({"runtime": "openvino"}, [], [("cell", "engine")]),
         ({"tune": {"min_confidence": 0.1}}, [], [("cell", "engine")]),
         ({"products": {1: {"bundle": "b2"}}}, [], [("cell", "engine")]),
+        ({"products": {}}, ["stations.cell.products"], []),
         ({"shadow": {"bundle": "c"}}, [], [("cell", "challenger")]),
         ({"swap": {"trial_parts": 7}}, [], []),
         ({"deadline_ms": 7}, ["stations.cell.deadline_ms"], []),

@@ -19,20 +19,23 @@ def test_between_parts_there_is_time_enough_so_it_always_stands_meanwhile(judged
     for _ in range(500):
         now += free_s
         assert turns.stand(now)
-        assert turns.stand(now + judged_s / 2), "asked twice is asked once"
+        assert turns.stand(now + judged_s / 2), "still the same part"
         now += judged_s
         turns.go_on(now)
 
 
+@pytest.mark.parametrize("rests", [True, False])
 @pytest.mark.parametrize("judged_s", [0.001, 0.012, 0.3])
-def test_where_the_engine_never_rests_it_gets_its_share_all_the_same(judged_s: float) -> None:
+def test_where_the_engine_never_rests_it_gets_its_share_all_the_same(judged_s: float, rests: bool) -> None:
+    """Also where the next part is asked about before anybody could say that none is."""
     turns, now, ran = Turns(), 0.0, 0.0
     turns.go_on(now)
     while now < 60:
         standing = turns.stand(now)
         now += judged_s
         ran += 0 if standing else judged_s
-        turns.go_on(now)
+        if rests:
+            turns.go_on(now)
     assert 0.08 < ran / now < 0.3
 
 

@@ -45,6 +45,7 @@ class Answers:
         self._journal, self._clock, self._say = journal, clock, say
         self._reply, self._was_told = reply, was_told
         self._slipped = False
+        self._farthest = 0
         self.untold = 0
         """Parts that a controller is being told of."""
         self.late_in_a_row = 0
@@ -78,8 +79,11 @@ class Answers:
     def record(self, part: Part) -> None:
         """Record the part, as soon as it has both its number and all that is to be said of it."""
         if part.number is not None and part.body is not None:
-            name, counted = self._settings.name, part.count
-            entry = Entry(Kind.VERDICT, part.body, part.number, name, part.decision, part.item, counted=counted)
+            name, ahead = self._settings.name, part.number > self._farthest
+            self._farthest = max(self._farthest, part.number)
+            # A part that waited for the ejector is recorded behind later ones: a start goes on behind the last of all.
+            item, counted = (part.item, part.count) if ahead else ("", None)
+            entry = Entry(Kind.VERDICT, part.body, part.number, name, part.decision, item, counted=counted)
             self._journal.put(entry, partial(self._tell_sender, part, part.body) if part.ask else None)
 
     def _tell(self, part: Part, body: dict[str, Any], safe: bool) -> None:

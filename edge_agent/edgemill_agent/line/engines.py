@@ -17,6 +17,8 @@ from edgemill_core.errors import EdgemillError
 from edgemill_core.ledger import Kind
 from edgemill_core.processes.own_memory import resident_bytes
 
+_AGAIN_S = 2.0
+"""After which a product's engine that died while it loaded is started again."""
 _LOOK_S = 0.05
 """How often the memory of an engine that loads beside another is looked at."""
 
@@ -125,6 +127,8 @@ class Engines:
             self._watch.cancel()
             for seat in self.seats:
                 self._owner.unjudged(seat.stop())
+            for task in self._running:
+                task.cancel()  # one may be waiting to start its process again
             await asyncio.gather(*self._running, self._watch, return_exceptions=True)
 
     @property
@@ -134,6 +138,8 @@ class Engines:
 
     def free_for(self, part: Part) -> EngineSeat | None:
         """The engine that can be asked about ``part`` now; none while another one is at work."""
+        if self.newcomer is not None and self.newcomer.ready and self.at_work:
+            return None  # the engine gives the answers that it owes, and then the other one takes over
         judging = [seat for seat in (self.active, self.previous) if seat is not None]
         able = (seat for seat in judging if seat.has_room(part) and part.product in seat.products)
         seat = next(able, None)
@@ -167,6 +173,7 @@ class Engines:
             self._challenge()
         if self.product is None:
             self._go_to(settings.engine)
+            self._owner.engines_changed()
         else:
             self.change_product(self.product)
 
@@ -214,6 +221,8 @@ class Engines:
         """See ``Hears``."""
         if seat is self.newcomer:
             self._drop_newcomer("it ended before it was ready", said=True)
+            if self.product not in self.active.products:
+                asyncio.get_running_loop().call_later(_AGAIN_S, self._try_again, seat.choice)
         elif seat is self.challenger.seat:
             self.challenger.ended(parts)
         elif seat is self.previous:
@@ -223,6 +232,7 @@ class Engines:
             self._owner.unjudged(parts)
             if self._trial is not None:
                 self._fall_back("it ended")
+            self._look()  # a newcomer that is ready need not wait for it
         self._owner.engines_changed()
         self._give_way()
 
@@ -230,6 +240,7 @@ class Engines:
         """See ``Hears``."""
         if seat is self.newcomer:
             self._drop_newcomer(f"{error.what} ({error.got})", said=True)
+            self._owner.engines_changed()
         elif seat is self.challenger.seat:
             self._tell(f"the challenger cannot be used: {error.what} ({error.got})")
             self.challenger.refused(error)
@@ -265,6 +276,12 @@ class Engines:
             self._exchange({})
         else:
             self._swap(choice, {self.product})
+
+    def _try_again(self, choice: EngineChoice) -> None:
+        """A product's engine died while it loaded: until it is there nobody judges that product."""
+        wanted = self._settings.products.get(self.product) if self.product is not None else None
+        if wanted == choice and self.newcomer is None and self.product not in self.active.products:
+            self._go_to(choice)
 
     def _swap(self, choice: EngineChoice, products: set[int | None]) -> None:
         """Start an engine beside the one that judges; it takes over when it is proved, between two parts."""
@@ -322,6 +339,7 @@ class Engines:
         self._record(Kind.START, self.active.facts)
         self._owner.unjudged(parts)
         self._owner.engines_changed()
+        self._give_way()
 
     def _drop_newcomer(self, why: str, said: bool = False) -> None:
         """The newcomer is not wanted, or does not do: the engine that judges goes on."""
@@ -370,6 +388,7 @@ class Engines:
         self._coming.peak = max(self._coming.peak, held)
         if most is not None and held > most:
             self._drop_newcomer(f"the station's engines would take {held} bytes, more than {most}", said=True)
+            asyncio.get_running_loop().call_soon(self._owner.engines_changed)
             return False
         return True
 

@@ -128,6 +128,13 @@ class Journal:
 
     async def run(self) -> None:
         """Commit until closed."""
+        try:
+            await self._run()
+        except BaseException:
+            self._broken = True  # whoever waits for what is held waits in vain
+            raise
+
+    async def _run(self) -> None:
         loop, next_s = asyncio.get_running_loop(), 0.0
         while not (self._closing and not self._held and not len(self._lost)):
             await self._work.wait()

@@ -112,6 +112,8 @@ class Station:
             await self._ended.wait()
         finally:
             self.source.stop()
+            for part in self._waiting:
+                part.disarm()
             for task in tasks:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -141,8 +143,11 @@ class Station:
         """Take no more parts; ``run`` ends when those that are here have their verdicts, and their frames are kept."""
         self._source_over = True
         self._show_ready()
-        for part in [part for part in self._waiting if not part.here and not part.done]:
-            self._safe(part, "there is no picture: the source has ended")
+        for part in self._waiting:
+            if not part.here and not part.done:  # in its turn, behind those that are being judged
+                part.here, part.fault = True, "there is no picture: the source has ended"
+                if self._wanted:
+                    self._wanted.forget(part)
         self._feed()
         self._look_whether_over()
 

@@ -20,9 +20,7 @@ class Turns:
         self.standing = False
 
     def stand(self, now_s: float) -> bool:
-        """A part is being judged; says whether the other engine is to stand from now on."""
-        if self.standing:
-            return True
+        """A part is being judged, another one or still the same; says whether the other engine is to stand now."""
         self._count(now_s)
         self.standing = self._ran >= _LEAST * (self._ran + self._stood)
         return self.standing
