@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,13 @@ def test_a_folder_that_cannot_be_written_costs_no_verdict(box: Box) -> None:
 
 
 def test_metrics_are_recorded(box: Box) -> None:
-    box.add_pictures()
     box.settings["metrics_s"] = 1
-    box.run()
+    box.settings["stations"][0]["source"] |= {"once": False}
+    agent = box.start()
+    wait_until(lambda: box.recorded() == 60, "verdicts")
+    time.sleep(1.5)
+    agent.send_signal(signal.SIGTERM)
+    box.end(agent)
     view = LedgerView.open(box.state)
     found = [r.payload.content() for r in view.records() if r.header.kind is Kind.METRICS and r.payload]
     assert found
