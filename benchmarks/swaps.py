@@ -22,6 +22,7 @@ from typing import Any
 
 import yaml
 from form import Row, at_least, at_most, main, stated
+from parts import recorded
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "parts"))
 from tiny_text import write_set, write_workshop
@@ -29,7 +30,6 @@ from tiny_text import write_set, write_workshop
 from edgemill_agent.ledger import LedgerView
 from edgemill_converters.build import build
 from edgemill_core.bundle import open_bundle, write_bundle
-from edgemill_core.errors import LedgerError
 from edgemill_core.ledger import Kind
 from edgemill_core.processes.own_memory import own_bytes
 
@@ -123,7 +123,7 @@ class Box:
 
     def _swap(self, agent: int, until_s: float) -> None:
         before = self._told("processes.json").get("cell/engine")
-        if before is None or not self._frames():
+        if before is None or not recorded(self.state):
             time.sleep(LOOK_S)
             return
         self.bundles.reverse()
@@ -137,7 +137,7 @@ class Box:
             time.sleep(LOOK_S)
 
     def _sample(self) -> None:
-        self.frames = self._frames()
+        self.frames = recorded(self.state)
         processes = self._told("processes.json")
         if all(processes.get(name) for name in self.samples):
             for name, sizes in self.samples.items():
@@ -149,16 +149,6 @@ class Box:
         except (OSError, ValueError):
             return {}
         return {key: value for key, value in found.items() if value}
-
-    def _frames(self) -> int:
-        try:
-            view = LedgerView.open(self.state)
-        except LedgerError:
-            return 0
-        try:
-            return view.last()[0]
-        finally:
-            view.close()
 
 
 if __name__ == "__main__":

@@ -21,12 +21,11 @@ import numpy as np
 import skimage.data
 import yaml
 from form import Row, at_least, main, stated
+from parts import recorded
 from torch_models import efficientnet_lite0
 
-from edgemill_agent.ledger import LedgerView
 from edgemill_converters.build import build
 from edgemill_core.bundle import Bundle
-from edgemill_core.errors import LedgerError
 from edgemill_runtimes.frames import encode_png
 
 RUNTIMES = ("onnxruntime", "openvino")
@@ -98,26 +97,15 @@ def _station(bundle: Bundle, runtime: str, place: Path) -> float:
     command = [sys.executable, "-m", "edgemill", "agent", "run", str(place / "agent.yaml"), "--json"]
     agent = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        while _verdicts(state) == 0:
+        while recorded(state) == 0:
             time.sleep(0.1)
         time.sleep(WARM_S)
-        start, before = time.perf_counter(), _verdicts(state)
+        start, before = time.perf_counter(), recorded(state)
         time.sleep(SECONDS)
-        return (_verdicts(state) - before) / (time.perf_counter() - start)
+        return (recorded(state) - before) / (time.perf_counter() - start)
     finally:
         agent.terminate()
         agent.wait()
-
-
-def _verdicts(state: Path) -> int:
-    try:
-        view = LedgerView.open(state)
-    except LedgerError:
-        return 0
-    try:
-        return view.last()[0]
-    finally:
-        view.close()
 
 
 def _bundle(place: Path) -> Bundle:
