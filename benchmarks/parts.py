@@ -1,4 +1,4 @@
-"""Parts that benchmarks share with the tests: real brokers, real cameras."""
+"""Parts that benchmarks share: brokers and cameras, those of the tests, and a look at a ledger that is being written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,22 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "parts"))
 from brokers import MOSQUITTO, best_broker
 from cameras import Babbler, Camera
 
-__all__ = ["MOSQUITTO", "Babbler", "Camera", "running_broker"]
+from edgemill_agent.ledger import LedgerView
+from edgemill_core.errors import LedgerError
+
+__all__ = ["MOSQUITTO", "Babbler", "Camera", "recorded", "running_broker"]
+
+
+def recorded(state: Path) -> int:
+    """Records in the ledger; none while it is being made."""
+    try:
+        view = LedgerView.open(state)
+    except LedgerError:
+        return 0
+    try:
+        return view.last()[0]
+    finally:
+        view.close()
 
 
 @contextmanager
