@@ -1,4 +1,4 @@
-"""Parts that benchmarks share: brokers and cameras, those of the tests, and a look at a ledger that is being written."""
+"""Parts that benchmarks share: brokers and cameras, those of the tests, and a look at a ledger that is written to."""
 
 from __future__ import annotations
 
