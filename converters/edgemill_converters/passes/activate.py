@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import helper
 
-from edgemill_converters.passes.base import Pass, copy_of, only_output, rename_tensor
+from edgemill_converters.passes.new_output import NewOutput
 from edgemill_core.tensors import Array
 
 ACTIVATIONS = {"logits": "Softmax", "independent": "Sigmoid"}
 """Head of a task → operator; other heads already give what is read."""
 
 
-class Activate(Pass):
+class Activate(NewOutput):
     """Softmax over the classes (axis 1), or sigmoid, behind the model's one output.
 
     Promises an output of the task's name.
@@ -25,21 +25,9 @@ class Activate(Pass):
         self._kind = ACTIVATIONS.get(head, "Identity")
         self._output = output
 
-    def _apply(self, model: onnx.ModelProto) -> onnx.ModelProto:
-        only_output(model)
-        result = copy_of(model)
-        rename_tensor(result.graph, self._output, f"{self._output}_of_the_model")
-        old = result.graph.output[0].name
+    def _node(self, graph: onnx.GraphProto, old: str) -> onnx.NodeProto:  # noqa: ARG002 (the contract's)
         attributes = {"axis": 1} if self._kind == "Softmax" else {}
-        result.graph.node.append(helper.make_node(self._kind, [old], [self._output], "edgemill_activate", **attributes))
-        del result.graph.output[:]
-        result.graph.output.append(helper.make_tensor_value_info(self._output, TensorProto.FLOAT, None))
-        return onnx.shape_inference.infer_shapes(result)
-
-    def _check(self, result: onnx.ModelProto) -> None:
-        names = [value.name for value in result.graph.output]
-        if names != [self._output]:
-            raise self._broken(self._output, ", ".join(names))
+        return helper.make_node(self._kind, [old], [self._output], "edgemill_activate", **attributes)
 
 
 def activated(head: str, values: Array) -> Array:

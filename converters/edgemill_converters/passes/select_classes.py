@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
-from edgemill_converters.passes.base import Pass, copy_of, only_output, rename_tensor
+from edgemill_converters.passes.new_output import NewOutput
 from edgemill_core.errors import ModelError
 
 
-class SelectClasses(Pass):
+class SelectClasses(NewOutput):
     """Gather ``indices`` along the last axis of the model's one output, and call the result ``output``.
 
     The probabilities themselves are untouched. Promises an output of that name.
@@ -24,22 +24,9 @@ class SelectClasses(Pass):
         self._indices = np.asarray(indices, np.int64)
         self._output = output
 
-    def _apply(self, model: onnx.ModelProto) -> onnx.ModelProto:
-        only_output(model)
-        result = copy_of(model)
-        rename_tensor(result.graph, self._output, f"{self._output}_of_the_model")
-        old = result.graph.output[0].name
-        result.graph.initializer.append(numpy_helper.from_array(self._indices, "edgemill_classes"))
-        node = helper.make_node("Gather", [old, "edgemill_classes"], [self._output], "edgemill_select", axis=-1)
-        result.graph.node.append(node)
-        del result.graph.output[:]
-        result.graph.output.append(helper.make_tensor_value_info(self._output, TensorProto.FLOAT, None))
-        return onnx.shape_inference.infer_shapes(result)
-
-    def _check(self, result: onnx.ModelProto) -> None:
-        names = [value.name for value in result.graph.output]
-        if names != [self._output]:
-            raise self._broken(self._output, ", ".join(names))
+    def _node(self, graph: onnx.GraphProto, old: str) -> onnx.NodeProto:
+        graph.initializer.append(numpy_helper.from_array(self._indices, "edgemill_classes"))
+        return helper.make_node("Gather", [old, "edgemill_classes"], [self._output], "edgemill_select", axis=-1)
 
 
 def text_classes(alphabet: str, vocabulary: Sequence[str], classes: int) -> list[int]:
