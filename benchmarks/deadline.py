@@ -84,7 +84,7 @@ def _controller(kind: str, bundle: Path, place: Path, triggers: int, every_s: fl
     return [
         *rows,
         stated(kind, "answers late, undisturbed", "%", 100 * late_calm / triggers, triggers),
-        stated(kind, "answers late, with swaps", "%", 100 * late_swapped / (harmed), harmed),
+        stated(kind, "answers late, with swaps", "%", 100 * late_swapped / harmed, harmed),
         stated(kind, "engines that took over", "swaps", swaps.count("took over"), harmed),
         stated(kind, "engines that fell back or were refused", "swaps", _failed(swaps), harmed),
         at_most(kind, "with swaps: parts not answered exactly once", "parts", harmed - len(swapped), 0, len(swapped)),
