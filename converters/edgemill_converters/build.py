@@ -131,9 +131,10 @@ def _build(recipe: Recipe, folder: Path, scratch: Path, clock: _Clock, extra: Se
     with clock.step("read"):
         source = recipe.data.calibration
         calibration = read_set(recipe, "calibration", source) if source is not None else []
+        search = read_set(recipe, "search", recipe.data.search) if recipe.data.search is not None else []
         samples = read_set(recipe, "judge", recipe.data.judge)
         truths = judging.truths_of(samples)
-        check_disjoint({"calibration": calibration, "judge": samples})
+        check_disjoint({"calibration": calibration, "search": search, "judge": samples})
     with clock.step("import and bake"):
         model = import_model(recipe)
         baked = bake(model, recipe.input, task)

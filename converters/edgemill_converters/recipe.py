@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from edgemill_converters.quantization.settings import Quantization
 from edgemill_core.budget import Budget, budgets_by_metric
 from edgemill_core.engine_input import EngineInput
 from edgemill_core.errors import DataError, RecipeError
@@ -79,9 +80,16 @@ class DataSource(Strict):
 
 
 class DataSets(Strict):
-    """The sets, which must not share a sample. Only INT8 needs a calibration set."""
+    """The sets, which must not share a sample.
+
+    Attributes:
+        calibration: for the ranges of INT8; labels are not needed.
+        search: labelled, for choices between variants before the judge sees one.
+        judge: labelled, for the budget alone.
+    """
 
     calibration: DataSource | None = None
+    search: DataSource | None = None
     judge: DataSource
 
 
@@ -128,6 +136,7 @@ class Recipe(Folder):
     budget: Annotated[tuple[Budget, ...], Field(min_length=1)]
     targets: Annotated[tuple[Target, ...], Field(min_length=1)]
     objective: Objective = Objective.LATENCY_P50
+    quantization: Quantization = Quantization()
 
     @model_validator(mode="before")
     @classmethod
