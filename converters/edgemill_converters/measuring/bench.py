@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from edgemill_runtimes.benching import time_runs
-from edgemill_runtimes.engines import EngineSettings
+from edgemill_runtimes.engines import EngineSettings, Layer
 from edgemill_runtimes.isolation import EngineProcess
 
 ROUNDS, RUNS, WARMUP = 5, 30, 5
@@ -27,6 +27,8 @@ class Measurement:
         build_seconds: loading and compiling.
         version: the runtime's.
         layers: compute layers of the compiled graph by precision.
+        by_layer: the same layers one by one, in the order in which they run.
+        turns: how many turns of equal length ``latencies_ms`` were taken in, one after the other.
     """
 
     latencies_ms: tuple[float, ...]
@@ -35,6 +37,8 @@ class Measurement:
     build_seconds: float
     version: str
     layers: Mapping[str, int]
+    by_layer: tuple[Layer, ...] = ()
+    turns: int = 1
 
     @property
     def p50_ms(self) -> float:
@@ -90,7 +94,7 @@ def measure(
     peaks: dict[str, float] = {}
     with ExitStack() as stack:
         children: dict[str, EngineProcess] = {}
-        facts = {}
+        facts, by_layer = {}, {}
         for name, subject in subjects.items():
             child = stack.enter_context(EngineProcess(subject.runtime, subject.graph, EngineSettings(subject.device)))
             peaks[name] = time_runs(child, inputs, 3, warmup=WARMUP).peak_memory_mb
@@ -101,6 +105,7 @@ def measure(
                 latencies[name] += time_runs(children[name], inputs, runs, warmup=WARMUP).latencies_ms.tolist()
         for name, child in children.items():
             facts[name] = child.ask({"command": "facts"})["facts"]
+            by_layer[name] = child.layers()
     return {
         name: Measurement(
             tuple(latencies[name]),
@@ -109,6 +114,8 @@ def measure(
             facts[name]["build_seconds"],
             facts[name]["version"],
             facts[name]["layers"],
+            by_layer[name],
+            rounds,
         )
         for name, subject in subjects.items()
     }

@@ -23,7 +23,7 @@ from edgemill_core.errors import EdgemillError, EngineError, InputError, ModelEr
 from edgemill_core.processes.own_memory import resident_bytes
 from edgemill_core.tensors import Array, TensorSpec, check_buffers, check_feeds, check_finite
 from edgemill_runtimes.engines import facts as engine_facts
-from edgemill_runtimes.engines.facts import Compiled, EngineFacts
+from edgemill_runtimes.engines.facts import Compiled, EngineFacts, Layer
 from edgemill_runtimes.engines.ordering import in_order
 from edgemill_runtimes.engines.settings import EngineSettings
 
@@ -59,6 +59,7 @@ class Engine(ABC):
         self._is_open = False
         self._threads: ThreadPoolExecutor | None = None
         self._facts: EngineFacts | None = None
+        self._told: Compiled | None = None
         before, start = resident_bytes(), time.perf_counter()
         inputs, self.outputs = self._open()
         self._build_seconds = time.perf_counter() - start
@@ -138,6 +139,11 @@ class Engine(ABC):
             self._check_open()
             self._facts = self._read_facts()
         return self._facts
+
+    def layers(self) -> tuple[Layer, ...]:
+        """Every compute layer of the compiled graph, in the order in which they run; ``facts`` counts the same ones."""
+        self._check_open()
+        return self._read_layers()
 
     def require(
         self, precision: str | None = None, device: str | None = None, unfused: int | None = None, share: float = 1.0
@@ -251,8 +257,16 @@ class Engine(ABC):
             self.close()
             raise
 
+    def _told_once(self) -> Compiled:
+        if self._told is None:
+            self._told = self._compiled()
+        return self._told
+
+    def _read_layers(self) -> tuple[Layer, ...]:
+        return self._told_once().layers
+
     def _read_facts(self) -> EngineFacts:
-        compiled = self._compiled()
+        compiled = self._told_once()
         return EngineFacts(
             runtime=self.runtime,
             version=compiled.version,

@@ -25,6 +25,10 @@ class Layer:
     macs: int | None = None
     unfused: bool = False
 
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready form; ``Layer(**told)`` reads it again."""
+        return asdict(self)
+
 
 @dataclass(frozen=True)
 class EngineFacts:
