@@ -12,6 +12,7 @@ from edgemill_converters.report.making import making_section
 from edgemill_converters.report.markup import Markup, element, joined
 from edgemill_converters.report.pictures import flips_section
 from edgemill_converters.report.plots import plots_section
+from edgemill_converters.report.precision import precision_section
 from edgemill_converters.report.tables import budget_table, variants_table
 from edgemill_converters.report.tiles import tiles
 from edgemill_converters.result import BuildResult
@@ -23,6 +24,14 @@ _SECTIONS: tuple[_Section, ...] = (
     ("variants", "Variants", "What was built for each target, and why it ships or not.", variants_table),
     ("budget", "Budget", "Reference against variant on the same parts of the judge set.", budget_table),
     ("plots", "Plots", "", plots_section),
+    (
+        "precision",
+        "Precision by layer",
+        "What the runtime's compiled layers compute in, from the first to the last; a layer is as wide as its share of "
+        "the work and as tall as its numbers have bits. A red one with a red mark below it is unfused: it was "
+        "quantized, but computes in float.",
+        precision_section,
+    ),
     (
         "flips",
         "Where verdicts flip",

@@ -93,6 +93,17 @@ ol.steps li{background:var(--pale);border:1px solid var(--line);border-radius:4p
 ol.steps li+li::before{content:"→ ";color:var(--soft)}
 table.facts{width:auto}
 table.facts th{white-space:nowrap;font-weight:400;color:var(--soft)}
+svg.layers{display:block;width:100%;height:50px;margin:4px 0 8px;background:var(--pale)}
+.p-fp32,.p-fp64{fill:#0072b2}
+.p-fp16,.p-bf16{fill:#5b4b8a}
+.p-int8,.p-int4{fill:#c75000}
+.p-other{fill:#56646f}
+.layers .unfused,.layers .u{fill:#b02a1c}
+span.unfused{color:var(--bad);font-weight:650}
+details{margin:6px 0 16px}
+summary{cursor:pointer;color:var(--blue)}
+table.compact{width:auto;font-size:13px}
+table.compact th,table.compact td{padding:2px 10px}
 footer{margin-top:48px;padding-bottom:40px;color:var(--soft);font-size:13px}
 @media print{
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
