@@ -24,6 +24,7 @@ from edgemill_converters.readers import check_disjoint, read_set
 from edgemill_converters.recipe import Objective, Recipe, read_recipe
 from edgemill_converters.report import write_report
 from edgemill_converters.result import BuildResult, VariantResult
+from edgemill_converters.set_digests import digests_of
 from edgemill_core.budget import judge
 from edgemill_core.bundle import Bundle
 from edgemill_core.bundle.store import MANIFEST
@@ -67,6 +68,7 @@ class _JudgeSet:
     prepared: Array
     file: Path
     reference: list[Verdict]
+    digests: dict[str, str]
 
 
 def build(
@@ -134,7 +136,9 @@ def _build(recipe: Recipe, folder: Path, scratch: Path, clock: _Clock, extra: Se
         search = read_set(recipe, "search", recipe.data.search) if recipe.data.search is not None else []
         samples = read_set(recipe, "judge", recipe.data.judge)
         truths = judging.truths_of(samples)
-        check_disjoint({"calibration": calibration, "search": search, "judge": samples})
+        sets = {"calibration": calibration, "search": search, "judge": samples}
+        check_disjoint(sets)
+        digests = digests_of(recipe, sets)
     with clock.step("import and bake"):
         model = import_model(recipe)
         baked = bake(model, recipe.input, task)
@@ -147,7 +151,7 @@ def _build(recipe: Recipe, folder: Path, scratch: Path, clock: _Clock, extra: Se
         file = scratch / "judge.npy"
         np.save(file, prepared, allow_pickle=False)
         reference = judging.reference_verdicts(baked, recipe.input, task, prepared, samples, clock.progress)
-        judged = _JudgeSet(samples, truths, prepared, file, reference)
+        judged = _JudgeSet(samples, truths, prepared, file, reference, digests)
     with clock.step("measure"):
         measured = measure(_subjects(scratch, entrants, graphs), file, progress=clock.progress)
     with clock.step("judge"):
@@ -252,6 +256,7 @@ def _found(
         seconds=dict(clock.seconds),
         bundle=bundle,
         report=report,
+        digests=judged.digests,
     )
 
 

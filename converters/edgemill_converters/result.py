@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from edgemill_converters.choosing import Choice
 from edgemill_converters.measuring import Measurement
+from edgemill_converters.quantization.fallback_found import FallbackFound
 from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.recipe import Recipe
 from edgemill_core.budget import Ruling
@@ -49,6 +51,8 @@ class BuildResult:
         plan: the quantization plan, if any target asked for INT8.
         seconds: how long each step took.
         report: the picture report.
+        fallbacks: the searches for a mixed precision, one per target that needed one.
+        digests: SHA-256 of what went in beside the model, by name: recipe and sets.
     """
 
     recipe: Recipe
@@ -62,6 +66,8 @@ class BuildResult:
     seconds: Mapping[str, float]
     bundle: Bundle | None
     report: Path
+    fallbacks: tuple[FallbackFound, ...] = ()
+    digests: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def variant(self, name: str) -> VariantResult:
         """The candidate called ``name``."""

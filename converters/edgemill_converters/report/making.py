@@ -55,6 +55,7 @@ def _identity(result: BuildResult) -> list[tuple[str, str]]:
         ("input", _input(recipe.input)),
         ("judge set", f"{len(result.samples):,} labelled samples"),
         *((f"model {key}", _code(value)) for key, value in result.model.items()),
+        *((f"{name} sha256", _code(value)) for name, value in result.digests.items()),
         ("content digest of the bundle", _digest(result)),
     ]
 

@@ -9,12 +9,13 @@ from difflib import SequenceMatcher
 
 import numpy as np
 
+from edgemill_converters.report.boxed import boxed_picture, compared
 from edgemill_converters.report.flips import Flip, Kind, flips
 from edgemill_converters.report.markup import Markup, element, empty_element, joined
 from edgemill_converters.report.wording import chip, metric_word
 from edgemill_converters.result import BuildResult, VariantResult
 from edgemill_core.errors import InputError
-from edgemill_core.inspection import in_words
+from edgemill_core.inspection import Finding, findings_in, in_words
 from edgemill_core.picture_input import PictureInput, Region
 from edgemill_core.samples import Sample, Truth
 from edgemill_core.verdict import Verdict
@@ -26,6 +27,10 @@ SHOWN = 8
 _MOST_BYTES = 14_000
 _STEPS = ((480, 88), (480, 70), (480, 50), (320, 50), (240, 40))
 """Longest side in pixels and JPEG quality, tried in turn until the picture is small enough."""
+LEGEND = (
+    "Boxes in the pictures: solid blue is the reference's, dashed orange the variant's, dotted green what is really "
+    "there. What only one of them found is thick and named: lost, or new."
+)
 _WORDS = {Kind.WORSE: "worse", Kind.BETTER: "better", Kind.NEUTRAL: "moves no budget", Kind.READING: "reading only"}
 
 
@@ -58,7 +63,8 @@ def flip_cards(
         names: of those that say the one and the other.
     """
     cards = (_card(flip, region, names) for flip in found[:SHOWN])
-    return joined((_account(found, samples, names), element("div", joined(cards), class_="flips")))
+    legend = element("p", LEGEND, class_="lead") if any(_findings(flip) for flip in found[:SHOWN]) else ""
+    return joined((_account(found, samples, names), legend, element("div", joined(cards), class_="flips")))
 
 
 def _account(found: Sequence[Flip], samples: int, names: tuple[str, str]) -> Markup:
@@ -134,14 +140,24 @@ def _marked(text: str, truth: str) -> Markup:
 def _picture(flip: Flip, region: Region | None, names: tuple[str, str]) -> Markup:
     sample = flip.sample
     try:
-        content = _small_jpeg(sample, region)
+        content, size = _small_jpeg(sample, region)
     except InputError as error:
         return element("div", f"cannot be shown: {error.what}", class_="unread")
     alt = f"Sample {sample.id}: {names[0]} says {flip.before.decision.value}, {names[1]} {flip.after.decision.value}"
-    return empty_element("img", src="data:image/jpeg;base64," + b64encode(content).decode(), alt=alt)
+    source = "data:image/jpeg;base64," + b64encode(content).decode()
+    if both := _findings(flip):
+        return boxed_picture(source, size, compared(*both), (), alt)
+    return empty_element("img", src=source, alt=alt)
 
 
-def _small_jpeg(sample: Sample, region: Region | None) -> bytes:
+def _findings(flip: Flip) -> tuple[list[Finding], list[Finding]] | None:
+    """What both found, where the task finds things and one of them found any."""
+    before, after = findings_in(flip.before.reading), findings_in(flip.after.reading)
+    return (before, after) if before or after else None
+
+
+def _small_jpeg(sample: Sample, region: Region | None) -> tuple[bytes, tuple[int, int]]:
+    """The picture, and the width and height in pixels of what it shows."""
     frame = read_picture(sample.picture)
     if region is not None:
         frame = frame[region.y : region.y + region.height, region.x : region.x + region.width]
@@ -153,7 +169,7 @@ def _small_jpeg(sample: Sample, region: Region | None) -> bytes:
         content = _encoded(frame, longest_side, quality)
         if len(content) <= _MOST_BYTES:
             break
-    return content
+    return content, (frame.shape[1], frame.shape[0])
 
 
 def _encoded(frame: Frame, longest_side: int, quality: int) -> bytes:

@@ -94,3 +94,8 @@ def reason(result: BuildResult, variant: VariantResult) -> str:
         lacking = ", ".join(result.choice.without)
         return f"best of its target, but there is no bundle: nothing is inside the budget for {lacking}"
     return f"fastest inside the budget for {target_of(variant)}: {variant.ruling.why}"
+
+
+def budget_used(variant: VariantResult) -> float:
+    """The worst upper bound relative to what is allowed: at most 1 is inside every drop bound."""
+    return max((j.drop_upper_bound / j.budget.max_drop for j in variant.ruling.judgements), default=float("inf"))
