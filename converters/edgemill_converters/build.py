@@ -17,6 +17,7 @@ from edgemill_converters.bake import BakedModel, bake
 from edgemill_converters.candidates import Candidate, ExtraVariant, candidates
 from edgemill_converters.choosing import Choice, Entrant, choose
 from edgemill_converters.importers import ImportedModel, import_model
+from edgemill_converters.labelling import check_labels, settled
 from edgemill_converters.measuring import Measurement, Subject, measure
 from edgemill_converters.quantization.calibration import calibrate
 from edgemill_converters.quantization.plan import Plan
@@ -69,6 +70,7 @@ class _JudgeSet:
     file: Path
     reference: list[Verdict]
     digests: dict[str, str]
+    sight: judging.Sight | None = None
 
 
 def build(
@@ -134,7 +136,8 @@ def _build(recipe: Recipe, folder: Path, scratch: Path, clock: _Clock, extra: Se
         source = recipe.data.calibration
         calibration = read_set(recipe, "calibration", source) if source is not None else []
         search = read_set(recipe, "search", recipe.data.search) if recipe.data.search is not None else []
-        samples = read_set(recipe, "judge", recipe.data.judge)
+        samples = settled(read_set(recipe, "judge", recipe.data.judge), task, recipe.input, "judge")
+        check_labels([budget.metric for budget in recipe.budget], samples, "judge")
         truths = judging.truths_of(samples)
         sets = {"calibration": calibration, "search": search, "judge": samples}
         check_disjoint(sets)
@@ -150,8 +153,10 @@ def _build(recipe: Recipe, folder: Path, scratch: Path, clock: _Clock, extra: Se
         prepared = judging.prepare_set(samples, recipe.input)
         file = scratch / "judge.npy"
         np.save(file, prepared, allow_pickle=False)
-        reference = judging.reference_verdicts(baked, recipe.input, task, prepared, samples, clock.progress)
-        judged = _JudgeSet(samples, truths, prepared, file, reference, digests)
+        answers = judging.reference_outputs(baked, recipe.input, prepared, clock.progress)
+        reference = judging.verdicts_of(answers, task, samples)
+        sight = judging.Sight.of(task, recipe.input, truths, answers)
+        judged = _JudgeSet(samples, truths, prepared, file, reference, digests, sight)
     with clock.step("measure"):
         measured = measure(_subjects(scratch, entrants, graphs), file, progress=clock.progress)
     with clock.step("judge"):
@@ -208,6 +213,7 @@ def _result(
     recipe: Recipe, task: Task, candidate: Candidate, measured: Measurement, outputs: Array, judged: _JudgeSet
 ) -> VariantResult:
     verdicts = judging.verdicts_of(outputs, task, judged.samples)
+    boxes = judged.sight.beside(outputs) if judged.sight is not None else None
     return VariantResult(
         name=candidate.name,
         runtime=candidate.target.runtime,
@@ -215,7 +221,7 @@ def _result(
         precision=candidate.precision,
         steps=candidate.steps,
         measurement=measured,
-        ruling=judge(recipe.budget, judged.truths, judged.reference, verdicts),
+        ruling=judge(recipe.budget, judged.truths, judged.reference, verdicts, boxes=boxes),
         verdicts=tuple(verdicts),
     )
 

@@ -1,0 +1,160 @@
+"""Average precision: by hand, against a literal implementation, and what a bootstrap over pictures makes of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgemill_core.average_precision import curves_of, mean_average_precision
+from edgemill_core.average_precision.matching import FALSE, HIT, NEITHER, match
+from edgemill_core.inspection.labelled import Detections, Labelled
+
+SIDE = 0.1
+"""Boxes of the tests stand on a grid, each of this side, so that two are the same or strangers."""
+
+
+def box(place: float) -> list[float]:
+    """The box at a place; a place and a half overlaps its two neighbours by one third."""
+    return [place * SIDE, 0.0, place * SIDE + SIDE, SIDE]
+
+
+def found(*those: tuple[float, float, int]) -> Detections:
+    """Detections from (place, score, kind)."""
+    ranked = sorted(those, key=lambda one: -one[1])
+    corners = np.array([box(place) for place, _, _ in ranked]).reshape(-1, 4)
+    return Detections(corners, np.array([s for _, s, _ in ranked], float), np.array([k for *_, k in ranked], np.int64))
+
+
+def labelled(*those: tuple[float, int], ignored: int = 0) -> Labelled:
+    """Labels from (place, kind), of which the last so many are ignored."""
+    corners = np.array([box(place) for place, _ in those]).reshape(-1, 4)
+    counts = np.arange(len(those)) >= len(those) - ignored
+    return Labelled(corners, np.array([kind for _, kind in those], np.int64), counts)
+
+
+def value(detections: list[Detections], labels: list[Labelled], iou: float = 0.5) -> float:
+    once = np.ones((len(labels), 1), np.float32)
+    return float(mean_average_precision(curves_of(detections, labels, [iou]), once)[0])
+
+
+def test_all_found_and_nothing_else_is_one() -> None:
+    assert value([found((0, 0.9, 0), (3, 0.2, 1))], [labelled((0, 0), (3, 1))]) == 1.0
+    assert value([found()], [labelled((0, 0))]) == 0.0
+
+
+def test_a_curve_by_hand() -> None:
+    # Hit .9, false .8, hit .7, false .6, hit .5; four are there: recall .25, .5, .75 at precision 1, 2/3, 3/5.
+    seen = found((0, 0.9, 0), (8, 0.8, 0), (1, 0.7, 0), (9, 0.6, 0), (2, 0.5, 0))
+    labels = labelled((0, 0), (1, 0), (2, 0), (3, 0))
+    assert value([seen], [labels]) == pytest.approx(0.25 * (1 + 2 / 3 + 3 / 5))
+
+
+def test_precision_is_made_never_to_rise_from_the_right() -> None:
+    # False .9, then two hits: precision 1/2, 2/3; the better one behind counts for both.
+    assert value([found((8, 0.9, 0), (0, 0.8, 0), (1, 0.7, 0))], [labelled((0, 0), (1, 0))]) == pytest.approx(2 / 3)
+
+
+def test_the_ranking_goes_over_all_pictures() -> None:
+    pictures = [found((0, 0.6, 0)), found((8, 0.9, 0), (1, 0.5, 0))]
+    assert value(pictures, [labelled((0, 0)), labelled((1, 0))]) == pytest.approx((1 / 2 + 2 / 3) / 2 + 1 / 12)
+
+
+def test_equal_scores_are_one_threshold() -> None:
+    for pictures in ([found((0, 0.5, 0)), found((8, 0.5, 0))], [found((8, 0.5, 0)), found((0, 0.5, 0))]):
+        labels = [labelled((0, 0)), labelled((0, 0))]
+        assert value(pictures, labels) == pytest.approx(0.25)
+
+
+def test_classes_without_labels_do_not_count_and_the_others_count_alike() -> None:
+    seen = [found((0, 0.9, 0), (5, 0.8, 2), (1, 0.7, 1), (9, 0.9, 1))]
+    assert value(seen, [labelled((0, 0), (1, 1))]) == pytest.approx((1 + 0.5) / 2)
+
+
+def test_the_surest_takes_the_label_and_a_second_one_is_false() -> None:
+    marks = match(np.array([box(0), box(0)]), np.array([box(0)]), np.zeros(1, bool), [0.5])
+    assert marks.tolist() == [[HIT, FALSE]]
+
+
+def test_each_overlap_is_judged_by_itself() -> None:
+    marks = match(np.array([box(0.5)]), np.array([box(0)]), np.zeros(1, bool), [0.3, 1 / 3 - 1e-9, 0.34, 0.5])
+    assert marks[:, 0].tolist() == [HIT, HIT, FALSE, FALSE]
+
+
+def test_the_second_takes_the_label_that_is_left() -> None:
+    # Both overlap both labels; the surest sits on the first, so the second one gets the other.
+    marks = match(np.array([box(0), box(0.5)]), np.array([box(0), box(1)]), np.zeros(2, bool), [0.3])
+    assert marks.tolist() == [[HIT, HIT]]
+
+
+def test_what_lies_in_an_ignored_box_counts_neither_way() -> None:
+    crowd = np.array([[0.0, 0.0, 1.0, 1.0]])
+    boxes = np.concatenate([np.array([box(2)]), crowd])
+    marks = match(np.array([box(2), box(7)]), boxes, np.array([False, True]), [0.5])
+    assert marks.tolist() == [[HIT, NEITHER]]
+    assert value([found((0, 0.9, 0), (5, 0.95, 0))], [labelled((0, 0), (5, 0), ignored=1)]) == 1.0
+
+
+def literal(detections: list[Detections], labels: list[Labelled], times: list[int], iou: float) -> float:
+    """Word for word: repeat the pictures, rank, walk down every threshold, take the best precision behind."""
+    repeated = [index for index, count in enumerate(times) for _ in range(count)]
+    kinds = sorted({int(k) for index in repeated for k in labels[index].kinds})
+    areas = []
+    for kind in kinds:
+        ranked, total = [], 0
+        for index in repeated:
+            free = [c.tolist() for c, k in zip(labels[index].corners, labels[index].kinds, strict=True) if k == kind]
+            total += len(free)
+            seen = detections[index]
+            for corners, score, of in zip(seen.corners.tolist(), seen.scores, seen.kinds, strict=True):
+                if of == kind:
+                    best = max(free, key=lambda label: overlap(corners, label), default=None)
+                    hit = best is not None and overlap(corners, best) >= iou
+                    if hit:
+                        free.remove(best)
+                    ranked.append((score, hit))
+        points = [(0.0, 0.0)]
+        for threshold in sorted({score for score, _ in ranked}, reverse=True):
+            above = [hit for score, hit in ranked if score >= threshold]
+            points.append((sum(above) / total, sum(above) / len(above)))
+        areas.append(
+            sum(
+                (recall - points[i][0]) * max(p for _, p in points[i + 1 :]) for i, (recall, _) in enumerate(points[1:])
+            )
+        )
+    return sum(areas) / len(areas)
+
+
+def overlap(one: list[float], other: list[float]) -> float:
+    width = max(0.0, min(one[2], other[2]) - max(one[0], other[0]))
+    shared = width * max(0.0, min(one[3], other[3]) - max(one[1], other[1]))
+    return shared / ((one[2] - one[0]) * (one[3] - one[1]) + (other[2] - other[0]) * (other[3] - other[1]) - shared)
+
+
+PLACES = st.sampled_from([0.0, 0.25, 0.5, 1.0, 1.25, 2.0])
+SCORES = st.sampled_from([0.1, 0.3, 0.5, 0.7, 0.9])
+KINDS = st.integers(0, 1)
+PICTURES = st.lists(
+    st.tuples(
+        st.lists(st.tuples(PLACES, SCORES, KINDS), max_size=5),
+        st.lists(st.tuples(PLACES, KINDS), max_size=3),
+        st.integers(0, 3),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(PICTURES, st.sampled_from([0.3, 0.55, 0.9]))
+def test_weights_are_worth_the_same_as_pictures_repeated(
+    pictures: list[tuple[list[tuple[float, float, int]], list[tuple[float, int]], int]], iou: float
+) -> None:
+    detections, labels = [found(*seen) for seen, _, _ in pictures], [labelled(*there) for _, there, _ in pictures]
+    times = [count for *_, count in pictures]
+    got = mean_average_precision(curves_of(detections, labels, [iou]), np.array(times, np.float32)[:, None])[0]
+    if any(len(label.kinds) and count for label, count in zip(labels, times, strict=True)):
+        assert got == pytest.approx(literal(detections, labels, times, iou), abs=1e-6)
+    else:
+        assert np.isnan(got)
