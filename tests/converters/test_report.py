@@ -73,7 +73,9 @@ def make_judgement(budget: Budget, outcome: Outcome, bound: float, worse: int = 
     needs = 650 if outcome is Outcome.UNDECIDED else None
     why = f"{budget.metric} worse by at most {bound:.2%}"
     counts = PairedCounts(400, worse, 0)
-    return Judgement(budget, outcome, why, needs, counts, 0.01, 0.01 + worse / 400, counts.drop, bound)
+    return Judgement(
+        budget, outcome, why, needs, counts, 0.01, 0.01 + worse / 400, counts.drop, bound, budget.confidence
+    )
 
 
 def make_variant(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgemill_converters.report.markup import Markup, element, empty_element, joined
+from edgemill_converters.report.markup import Markup, element, joined
 from edgemill_core.inspection import Box, Finding
 from edgemill_core.inspection.boxes import intersection_over_union
 
@@ -38,12 +38,12 @@ class Compared:
         return "; ".join(parts) or "the same boxes"
 
 
-def compared(before: Sequence[Finding], after: Sequence[Finding]) -> Compared:
-    """Pair findings of one kind that overlap, the surest of ``before`` choosing first."""
+def compared(before: Sequence[Finding], after: Sequence[Finding], same_from: float = SAME_FROM) -> Compared:
+    """Pair findings of one kind that overlap by ``same_from`` or more, the first of ``before`` choosing first."""
     overlaps = intersection_over_union(_corners(before), _corners(after))
     free, both, lost = set(range(len(after))), [], []
     for index, one in enumerate(before):
-        fitting = [j for j in free if after[j].kind == one.kind and overlaps[index, j] >= SAME_FROM]
+        fitting = [j for j in free if after[j].kind == one.kind and overlaps[index, j] >= same_from]
         if not fitting:
             lost.append(one)
             continue
@@ -58,23 +58,34 @@ def _corners(findings: Sequence[Finding]) -> np.ndarray:
     return np.asarray(boxes, np.float64).reshape(-1, 4)
 
 
-def boxed_picture(source: str, size: tuple[int, int], found: Compared, truth: Sequence[Finding], alt: str) -> Markup:
+def boxed_picture(
+    source: str,
+    size: tuple[int, int],
+    found: Compared,
+    truth: Sequence[Finding],
+    alt: str,
+    names: tuple[str, str] = ("reference", "variant"),
+) -> Markup:
     """The picture with boxes over it.
 
     Args:
         source: the picture as a data URL.
         size: of the part that the model looks at, in pixels; boxes are shares of it.
         truth: what is really there, if anybody labelled it.
+        names: of those that found the one and the other.
     """
     width, height = size
-    parts: list[Markup] = [empty_element("image", href=source, width=width, height=height)]
+    parts: list[Markup] = [element("image", href=source, width=width, height=height)]
     parts += [_box(one, size, "truth", f"really there: {one.kind}") for one in truth[:_DRAWN]]
     for one, other in found.both[:_DRAWN]:
         parts += [
-            _box(one, size, "before", _says("reference", one)),
-            _box(other, size, "after", _says("variant", other)),
+            _box(one, size, "before", _says(names[0], one)),
+            _box(other, size, "after", _says(names[1], other)),
         ]
-    for kind, who, some in (("before only", "only reference", found.lost), ("after only", "only variant", found.new)):
+    for kind, who, some in (
+        ("before only", f"only {names[0]}", found.lost),
+        ("after only", f"only {names[1]}", found.new),
+    ):
         parts += [_box(one, size, kind, _says(who, one)) for one in some[:_DRAWN]]
     differing = [*(("lost", one) for one in found.lost), *(("new", one) for one in found.new)]
     parts += [_label(f"{word}: {one.kind} {one.score:.2f}", one.box, size) for word, one in differing[:_NAMED]]

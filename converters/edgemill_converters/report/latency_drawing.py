@@ -19,6 +19,8 @@ _TICKS = 400
 """Most ticks per variant; of more runs the quantiles of each turn are drawn."""
 _STEPS = 120
 """Most steps per distribution."""
+_WIDE = 12
+"""From so many times the fastest p50 on the distributions' axis is logarithmic."""
 _BEYOND = 1.25
 """The axis ends at so many times the slowest p99: a single stall would squeeze everything else."""
 
@@ -60,7 +62,16 @@ def distributions(marks: Sequence[Mark], latencies: Sequence[Sequence[float]]) -
     axes = figure.add_subplot()
     quantiles = [_quantiles(runs) for runs in latencies]
     edge = _BEYOND * max(p99 for _, p99 in quantiles)
-    axes.set(xlim=(0, edge), ylim=(0, 1.02), xlabel="milliseconds per inference", ylabel="share of inferences")
+    fastest = min(p50 for p50, _ in quantiles)
+    if edge > _WIDE * fastest:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+    axes.set(
+        xlim=(0.7 * fastest if edge > _WIDE * fastest else 0, edge),
+        ylim=(0, 1.02),
+        xlabel="milliseconds per inference",
+        ylabel="share of inferences",
+    )
     axes.yaxis.set_major_formatter(lambda y, _: f"{100 * y:g}%")
     axes.grid(visible=True)
     for mark, runs, (p50, p99) in zip(marks, latencies, quantiles, strict=True):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgemill_converters.report.drawing import Mark, figure_of
+from edgemill_converters.report.drawing import Mark, figure_of, shortened
 from edgemill_converters.report.pareto_front import Standing
 from edgemill_converters.report.risk_drawing import labels_beside
 from edgemill_converters.report.svg import TITLED
@@ -71,13 +71,19 @@ def draw(marks: Sequence[Mark], front: Front) -> Figure:
     for index, (mark, cost) in enumerate(zip(marks, front.costs, strict=True)):
         if (y := at[index]) is not None:
             _point(axes, index, mark, (cost, y), front.standing.worst[index])
-            if y != front.standing.values[index]:
-                said = f"↓ {front.show(float(front.standing.values[index] or 0.0))}"
-                axes.annotate(said, (cost, y), (0, 9), textcoords="offset points", ha="center", fontsize=8.5)
     there = [index for index, y in enumerate(at) if y is not None]
     spots = [(front.costs[index], float(at[index] or 0.0)) for index in there]
-    labels_beside(axes, [marks[index] for index in there], spots)
+    said = [_label(marks[index], front, index, at[index]) for index in there]
+    labels_beside(axes, [marks[index] for index in there], spots, said)
     return figure
+
+
+def _label(mark: Mark, front: Front, index: int, at: float | None) -> str:
+    """The name, and the value where it lies beyond the edge."""
+    value = front.standing.values[index]
+    if value is None or value == at:
+        return shortened(mark.label)
+    return f"{shortened(mark.label, 22)} ↓ {front.show(value)}"
 
 
 def _held(value: float | None, low: float, high: float) -> float | None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import SequenceMatcher
+from functools import partial
 
 import numpy as np
 
 from edgemill_converters.report.boxed import boxed_picture, compared
 from edgemill_converters.report.flips import Flip, Kind, flips
+from edgemill_converters.report.labelled import class_names, really_there
 from edgemill_converters.report.markup import Markup, element, empty_element, joined
 from edgemill_converters.report.wording import chip, metric_word
 from edgemill_converters.result import BuildResult, VariantResult
@@ -27,9 +29,10 @@ SHOWN = 8
 _MOST_BYTES = 14_000
 _STEPS = ((480, 88), (480, 70), (480, 50), (320, 50), (240, 40))
 """Longest side in pixels and JPEG quality, tried in turn until the picture is small enough."""
+Truths = Callable[[Sample], Sequence[Finding] | None]
 LEGEND = (
-    "Boxes in the pictures: solid blue is the reference's, dashed orange the variant's, dotted green what is really "
-    "there. What only one of them found is thick and named: lost, or new."
+    "Boxes in the pictures: solid blue is the {}'s, dashed orange the {}'s, dotted green what is really there. "
+    "What only one of them found is thick and named: lost, or new."
 )
 _WORDS = {Kind.WORSE: "worse", Kind.BETTER: "better", Kind.NEUTRAL: "moves no budget", Kind.READING: "reading only"}
 
@@ -48,11 +51,16 @@ def _of_variant(result: BuildResult, variant: VariantResult) -> Markup:
         return joined((title, element("p", f"No flips: all {len(result.samples):,} verdicts as the reference's.")))
     declared = result.recipe.input
     region = declared.region if isinstance(declared, PictureInput) else None
-    return joined((title, flip_cards(found, len(result.samples), region)))
+    truths = partial(really_there, classes=class_names(result.recipe), declared=declared)
+    return joined((title, flip_cards(found, len(result.samples), region, truths=truths)))
 
 
 def flip_cards(
-    found: Sequence[Flip], samples: int, region: Region | None, names: tuple[str, str] = ("reference", "variant")
+    found: Sequence[Flip],
+    samples: int,
+    region: Region | None,
+    names: tuple[str, str] = ("reference", "variant"),
+    truths: Truths = lambda _: None,
 ) -> Markup:
     """How many verdicts flip, and the pictures of the first.
 
@@ -61,9 +69,12 @@ def flip_cards(
         samples: how many there were.
         region: of the pictures that is looked at.
         names: of those that say the one and the other.
+        truths: gives the boxes that are really there, where somebody labelled them.
     """
-    cards = (_card(flip, region, names) for flip in found[:SHOWN])
-    legend = element("p", LEGEND, class_="lead") if any(_findings(flip) for flip in found[:SHOWN]) else ""
+    cards = (_card(flip, region, names, truths(flip.sample) or ()) for flip in found[:SHOWN])
+    legend = (
+        element("p", LEGEND.format(*names), class_="lead") if any(_findings(flip) for flip in found[:SHOWN]) else ""
+    )
     return joined((_account(found, samples, names), legend, element("div", joined(cards), class_="flips")))
 
 
@@ -81,14 +92,14 @@ def _account(found: Sequence[Flip], samples: int, names: tuple[str, str]) -> Mar
     return element("p", f"{len(found):,} of {samples:,} {verdicts} between {names[0]} and {names[1]}: {parts}.{shown}")
 
 
-def _card(flip: Flip, region: Region | None, names: tuple[str, str]) -> Markup:
+def _card(flip: Flip, region: Region | None, names: tuple[str, str], truth: Sequence[Finding]) -> Markup:
     word = f"{_WORDS[flip.kind]}: {', '.join(map(metric_word, flip.metrics))}" if flip.metrics else _WORDS[flip.kind]
     caption = element(
         "figcaption",
         element("span", word, class_=f"chip {flip.kind.value}"),
         element("dl", joined(joined((element("dt", term), element("dd", said))) for term, said in _facts(flip, names))),
     )
-    return element("figure", _picture(flip, region, names), caption, class_="flip")
+    return element("figure", _picture(flip, region, names, truth), caption, class_="flip")
 
 
 def _facts(flip: Flip, names: tuple[str, str]) -> list[tuple[str, Markup]]:
@@ -137,7 +148,7 @@ def _marked(text: str, truth: str) -> Markup:
     return joined(parts)
 
 
-def _picture(flip: Flip, region: Region | None, names: tuple[str, str]) -> Markup:
+def _picture(flip: Flip, region: Region | None, names: tuple[str, str], truth: Sequence[Finding]) -> Markup:
     sample = flip.sample
     try:
         content, size = _small_jpeg(sample, region)
@@ -146,7 +157,7 @@ def _picture(flip: Flip, region: Region | None, names: tuple[str, str]) -> Marku
     alt = f"Sample {sample.id}: {names[0]} says {flip.before.decision.value}, {names[1]} {flip.after.decision.value}"
     source = "data:image/jpeg;base64," + b64encode(content).decode()
     if both := _findings(flip):
-        return boxed_picture(source, size, compared(*both), (), alt)
+        return boxed_picture(source, size, compared(*both), truth, alt, names)
     return empty_element("img", src=source, alt=alt)
 
 

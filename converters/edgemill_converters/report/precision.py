@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgemill_converters.report.markup import Markup, element, empty_element, joined
+from edgemill_converters.report.markup import Markup, element, joined
 from edgemill_converters.report.tables import header_row, number, scrolling
 from edgemill_converters.result import BuildResult, VariantResult
 from edgemill_runtimes.engines import Layer
@@ -117,9 +117,7 @@ def _rectangle(cell: Cell, x: float, width: float) -> Markup:
     )
     if not unfused:
         return drawn
-    mark = empty_element(
-        "rect", x=f"{x:.2f}", y=f"{_HEIGHT + 3:g}", width=f"{max(3.0, width):.2f}", height=6, class_="u"
-    )
+    mark = element("rect", x=f"{x:.2f}", y=f"{_HEIGHT + 3:g}", width=f"{max(3.0, width):.2f}", height=6, class_="u")
     return joined((drawn, mark))
 
 
@@ -133,7 +131,11 @@ def _table(layers: Sequence[Layer]) -> Markup:
     caption = element("caption", f"In the order in which they run, as the runtime names them.{note}")
     head = header_row("", "Layer", "Computes in", "Share of the work", numbers=frozenset({"", "Share of the work"}))
     table = scrolling(element("table", caption, head, element("tbody", rows), class_="lines compact"))
-    return element("details", element("summary", f"{len(layers)} layers one by one"), table)
+    return element(
+        "details",
+        element("summary", "The layer by itself" if len(layers) == 1 else f"{len(layers)} layers one by one"),
+        table,
+    )
 
 
 def _row(index: int, layer: Layer, share: float) -> Markup:

@@ -25,8 +25,10 @@ class Panel:
     intervals: tuple[tuple[float, float] | None, ...]
 
 
-def labels_beside(axes: Axes, marks: Sequence[Mark], points: Sequence[tuple[float, float]]) -> None:
-    """Names in the right margin, spread so that none covers another, each tied to its point."""
+def labels_beside(
+    axes: Axes, marks: Sequence[Mark], points: Sequence[tuple[float, float]], said: Sequence[str] | None = None
+) -> None:
+    """Names in the right margin, spread so that none covers another, each tied to its point; ``said`` in place of the labels."""
     low, high = axes.get_ylim()
     wanted = [min(1.0, max(0.0, (y - low) / (high - low))) for _, y in points]
     # At one height the point farthest right gets the lowest name: so no two ties cross.
@@ -34,7 +36,7 @@ def labels_beside(axes: Axes, marks: Sequence[Mark], points: Sequence[tuple[floa
     places = _spread([wanted[index] for index in order], gap=0.085)
     for index, place in zip(order, places, strict=True):
         axes.annotate(
-            shortened(marks[index].label),
+            said[index] if said else shortened(marks[index].label),
             xy=points[index],
             xytext=(1.03, place),
             textcoords="axes fraction",

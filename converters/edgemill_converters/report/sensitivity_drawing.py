@@ -58,5 +58,11 @@ def _names(axes: Axes, layers: Sequence[LayerEffect]) -> None:
             fontsize=8.5,
             va="center",
             ha="right" if right else "left",
-            arrowprops={"arrowstyle": "-", "color": _SOFT, "linewidth": 0.6, "shrinkB": 0},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": _SOFT,
+                "linewidth": 0.6,
+                "shrinkB": 0,
+                "relpos": (float(right), 0.2),
+            },
         )

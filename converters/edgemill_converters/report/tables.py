@@ -121,10 +121,16 @@ def _judgement_cells(judgement: Judgement, floors: bool) -> list[Markup]:
         number(f"{counts.better:,}"),
         number(f"{counts.n:,}"),
         element("td", percent(judgement.drop_upper_bound), _meter(judgement), class_="number"),
-        number(f"{percent(budget.max_drop)} at {confidence(budget.confidence)}"),
+        number(f"{percent(budget.max_drop)} at {_sureness(judgement)}"),
         *([element("td", percent(budget.floor) if budget.floor is not None else "none")] if floors else []),
         element("td", chip(judgement.outcome), needs),
     ]
+
+
+def _sureness(judgement: Judgement) -> str:
+    """More is asked of each of several candidates, so that the best of them holds what the budget names."""
+    asked, judged = judgement.budget.confidence, judgement.judged_at
+    return confidence(asked) if judged == asked else f"{confidence(asked)}, of each {100 * judged:.4g}%"
 
 
 def _meter(judgement: Judgement) -> Markup:

@@ -8,7 +8,8 @@ from edgemill_converters.recipe import Objective
 from edgemill_converters.report.markup import Markup, element
 from edgemill_converters.result import BuildResult, VariantResult
 from edgemill_core.budget import Outcome
-from edgemill_core.metrics import METRICS
+from edgemill_core.errors import RecipeError
+from edgemill_core.metrics import METRICS, metric_named
 from edgemill_core.verdict import Decision
 
 NOT_AVAILABLE = "n/a"
@@ -40,7 +41,10 @@ def chip(word: Outcome | Decision) -> Markup:
 
 def metric_title(name: str) -> str:
     """A metric for people."""
-    return METRICS[name].title if name in METRICS else name
+    try:
+        return metric_named(name).title
+    except RecipeError:
+        return name
 
 
 def metric_word(name: str) -> str:
