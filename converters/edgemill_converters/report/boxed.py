@@ -13,8 +13,10 @@ from edgemill_core.inspection.boxes import intersection_over_union
 
 SAME_FROM = 0.5
 """Intersection over union from which on two boxes of one kind are the same thing."""
-_DRAWN = 30
+_DRAWN = 16
 """Most boxes of each sort in a picture; those that differ come first."""
+_AROUND = 0.012
+"""How far outside of its place a labelled box is drawn, of the longer side: else it lies hidden under a found one."""
 _NAMED = 6
 """Most boxes with a label: more cover the picture."""
 
@@ -100,15 +102,16 @@ def _says(who: str, finding: Finding) -> str:
 
 def _box(finding: Finding, size: tuple[int, int], kind: str, title: str) -> Markup:
     box, (width, height) = finding.box, size
-    return element(
-        "rect",
-        element("title", title),
-        x=f"{box.left * width:.1f}",
-        y=f"{box.top * height:.1f}",
-        width=f"{max(0.0, box.right - box.left) * width:.1f}",
-        height=f"{max(0.0, box.bottom - box.top) * height:.1f}",
-        class_=f"box {kind}",
-    )
+    around = _AROUND * max(size) if kind == "truth" else 0.0
+    place = {
+        "x": f"{box.left * width - around:.1f}",
+        "y": f"{box.top * height - around:.1f}",
+        "width": f"{max(0.0, box.right - box.left) * width + 2 * around:.1f}",
+        "height": f"{max(0.0, box.bottom - box.top) * height + 2 * around:.1f}",
+    }
+    drawn = element("rect", element("title", title), **place, class_=f"box {kind}")
+    # A white line beneath keeps it visible on any picture.
+    return drawn if kind == "after" else joined((element("rect", **place, class_="box case"), drawn))
 
 
 def _label(words: str, box: Box, size: tuple[int, int]) -> Markup:

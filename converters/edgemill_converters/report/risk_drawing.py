@@ -28,7 +28,7 @@ class Panel:
 def labels_beside(
     axes: Axes, marks: Sequence[Mark], points: Sequence[tuple[float, float]], said: Sequence[str] | None = None
 ) -> None:
-    """Names in the right margin, spread so that none covers another, each tied to its point; ``said`` in place of the labels."""
+    """Names, or what is ``said`` instead, in the right margin: none covers another, each is tied to its point."""
     low, high = axes.get_ylim()
     wanted = [min(1.0, max(0.0, (y - low) / (high - low))) for _, y in points]
     # At one height the point farthest right gets the lowest name: so no two ties cross.

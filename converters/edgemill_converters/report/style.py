@@ -76,12 +76,13 @@ figure.plot svg{display:block;width:100%;height:auto;margin-top:8px;font-family:
 .flip{border:1px solid var(--line);border-radius:6px;overflow:hidden;display:flex;flex-direction:column}
 .flip img{display:block;width:100%;max-height:220px;object-fit:contain;background:#2b343c}
 .flip>svg{display:block;width:100%;max-height:300px;background:#2b343c}
-.box{fill:none;stroke-width:1.5;vector-effect:non-scaling-stroke;filter:drop-shadow(0 0 1px #fff)}
+.box{fill:none;stroke-width:1.5;vector-effect:non-scaling-stroke}
+.box.case{stroke:#fff;stroke-width:4.5;stroke-opacity:.8}
 .box.before{stroke:#0072b2}
 .box.after{stroke:#c75000;stroke-dasharray:6 4}
-.box.truth{stroke:#00a36f;stroke-width:3;stroke-dasharray:1.5 3}
+.box.truth{stroke:#00704f;stroke-width:2.5;stroke-dasharray:2 3}
 .box.only{stroke-width:3.5}
-.flip text{font-family:var(--sans);font-weight:650;fill:#1b2733;stroke:#fff;stroke-width:.22em;paint-order:stroke}
+.flip text{font-family:var(--sans);font-weight:650;fill:#1b2733;stroke:#fff;stroke-width:.18em;paint-order:stroke}
 .flip .unread{padding:16px;background:var(--pale);color:var(--bad);font-size:13.5px}
 .flip .chip{white-space:normal}
 .flip figcaption{padding:10px 12px;color:var(--ink)}
