@@ -49,10 +49,11 @@ class BuildResult:
         reference: the reference's verdicts on it.
         variants: all candidates.
         plan: the quantization plan, if any target asked for INT8.
-        seconds: how long each step took.
+        seconds: how long each step took, when it was done.
         report: the picture report.
         fallbacks: the searches for a mixed precision, one per target that needed one.
         digests: SHA-256 of what went in beside the model, by name: recipe and sets.
+        cached: steps of ``seconds`` whose results an earlier build had left behind.
     """
 
     recipe: Recipe
@@ -68,6 +69,7 @@ class BuildResult:
     report: Path
     fallbacks: tuple[FallbackFound, ...] = ()
     digests: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    cached: tuple[str, ...] = ()
 
     def variant(self, name: str) -> VariantResult:
         """The candidate called ``name``."""

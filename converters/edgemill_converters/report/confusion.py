@@ -10,7 +10,7 @@ from edgemill_converters.report.boxed import SAME_FROM
 from edgemill_converters.report.by_class import class_table, found, named
 from edgemill_converters.report.labelled import class_names, really_there
 from edgemill_converters.report.markup import Markup, element, joined
-from edgemill_converters.report.tables import header_row
+from edgemill_converters.report.tables import header_row, scrolling
 from edgemill_converters.result import BuildResult, VariantResult
 from edgemill_core.metrics import metric_named
 from edgemill_core.samples import Sample
@@ -49,12 +49,14 @@ def _table(result: BuildResult, variant: VariantResult) -> Markup:
     return joined(
         (
             element("h3", variant.name),
-            element(
-                "table",
-                element("caption", "Parts of the judge set: reference → variant"),
-                header_row(*titles),
-                element("tbody", joined(rows)),
-                class_="confusion",
+            scrolling(
+                element(
+                    "table",
+                    element("caption", "Parts of the judge set: reference → variant"),
+                    header_row(*titles),
+                    element("tbody", joined(rows)),
+                    class_="confusion",
+                )
             ),
             _by_class(result, variant),
         )

@@ -112,23 +112,24 @@ def _plan(result: BuildResult) -> Markup:
 
 
 def _seconds(result: BuildResult) -> Markup:
-    total = sum(result.seconds.values())
-    if not total:
+    """Every step with its time; what came out of the cache says what it took when it was made."""
+    total = sum(took for step, took in result.seconds.items() if step not in result.cached)
+    if not any(result.seconds.values()):
         return element("p", NOT_AVAILABLE)
-    rows = [(step, f"{took:.1f} s", took / total) for step, took in result.seconds.items()]
-    cells = (
-        element(
-            "tr",
-            element("th", step, scope="row"),
-            element("td", took, class_="number"),
-            element(
-                "td", element("span", element("i", style=f"width:{share:.1%}"), class_="meter", aria_hidden="true")
-            ),
-        )
-        for step, took, share in rows
-    )
+    cells = (_second(step, took, step in result.cached, total) for step, took in result.seconds.items())
     whole = element("tr", element("th", "together", scope="row"), element("td", f"{total:.1f} s", class_="number"))
     return element("table", element("tbody", joined(cells), whole), class_="facts")
+
+
+def _second(step: str, took: float, cached: bool, total: float) -> Markup:
+    share = 0.0 if cached or not total else took / total
+    bar = element("span", element("i", style=f"width:{share:.1%}"), class_="meter", aria_hidden="true")
+    return element(
+        "tr",
+        element("th", step, scope="row"),
+        element("td", f"{took:.1f} s", class_="number"),
+        element("td", "from the cache: not done again" if cached else bar),
+    )
 
 
 def _environment(environment: Mapping[str, object]) -> list[tuple[str, str]]:

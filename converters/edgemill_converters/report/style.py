@@ -113,9 +113,19 @@ table.tried td:last-child{min-width:22em;color:var(--soft)}
 details{margin:6px 0 16px}
 summary{cursor:pointer;color:var(--blue)}
 table.compact{width:auto;font-size:13px}
+table.compact code{display:inline-block;min-width:15em}
+table.lines ol.steps{min-width:18em}
+figure.plot{overflow-x:auto}
+figure.plot svg{min-width:460px}
+figure.wide svg{min-width:820px}
 table.compact th,table.compact td{padding:2px 10px}
 footer{margin-top:48px;padding-bottom:40px;color:var(--soft);font-size:13px}
+@media (max-width:560px){
+table.facts th{white-space:normal}
+.meter{width:56px}
+}
 @media print{
+figure.plot svg{min-width:0}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 body{font-size:10pt}
 main,header,footer{max-width:none;padding:0}
