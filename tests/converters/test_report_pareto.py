@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up_builds import ESCAPES, HOSTILE, int8_wins, make_judgement, make_variant, one_target, parse
+from made_up_builds import ESCAPES, HOSTILE, make_judgement, one_target, parse
 
+from edgemill_converters.report.drawing import Mark
+from edgemill_converters.report.pareto import pareto_plots
 from edgemill_converters.report.pareto_drawing import visible
 from edgemill_converters.report.pareto_front import Standing, front, standing, worse_by
-from edgemill_converters.report.plots import plots_section
 from edgemill_converters.report.risk_drawing import _spread
 from edgemill_core.budget import Budget, Outcome, Ruling
 from edgemill_core.metrics import metric_named
@@ -66,30 +68,22 @@ def test_one_far_off_does_not_squeeze_the_others(higher: bool) -> None:
 def test_names_keep_their_order_and_apart(wanted: list[float]) -> None:
     places = _spread(sorted(wanted), 0.085)
     gap = min(0.085, 1 / max(1, len(wanted) - 1))
-    assert all(later - place >= gap - 1e-9 for place, later in zip(places, places[1:], strict=False))
+    assert all(later - place >= gap - 1e-9 for place, later in pairwise(places))
     assert min(places) >= -1e-9
     assert max(places) <= 1 + 1e-9
 
 
 def test_each_budget_stands_against_p99_and_size_and_says_why(tmp_path: Path) -> None:
-    result = int8_wins(tmp_path)
-    hostile = replace(result.variants[4], ruling=replace(result.variants[4].ruling, gates=(HOSTILE,)))
-    refused = [replace(r, why=HOSTILE) if r.variant == hostile.name else r for r in result.choice.refused]
-    choice = replace(result.choice, refused=tuple(refused))
-    page = plots_section(replace(result, variants=(*result.variants[:4], hostile), choice=choice))
+    result = one_target(tmp_path, 5.0, 3.0, Outcome.PASS, Outcome.PASS)
+    only = Ruling((make_judgement(ESCAPES, Outcome.PASS, 0.004),), (HOSTILE,))
+    variants = (result.variants[0], replace(result.variants[1], ruling=only))
+    marks = [Mark(v.name, v.precision, v.ruling.outcome, ships=True, why=f"{v.name} {HOSTILE}") for v in variants]
+    page = pareto_plots(replace(result, variants=variants), marks)
     titles = re.findall(r"<title>(.*?)</title>", page)
-    assert len(titles) == 4 * 5
-    assert sum(escape(HOSTILE) in title for title in titles) == 4
+    # Overkill was not judged of the second one.
+    assert titles == [escape(mark.why) for mark in (*marks, *marks, marks[0], marks[0])]
     assert HOSTILE not in page
     text = parse(page).text
     assert [text.count(words) for words in ("Escapes against p99", "Overkill against size")] == [1, 1]
     assert "allowed 2.00%" in text
     assert "reference 1.00%" in text
-
-
-def test_a_variant_that_was_not_judged_on_a_metric_is_left_out(tmp_path: Path) -> None:
-    result = one_target(tmp_path, 5.0, 3.0, Outcome.PASS, Outcome.PASS)
-    only = Ruling((make_judgement(ESCAPES, Outcome.PASS, 0.004),))
-    half = replace(make_variant("openvino", "int8", 3.0, result.reference), ruling=only)
-    titles = re.findall("<title>", plots_section(replace(result, variants=(result.variants[0], half))))
-    assert len(titles) == 2 + 2 + 1 + 1

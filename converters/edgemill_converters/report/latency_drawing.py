@@ -62,12 +62,14 @@ def distributions(marks: Sequence[Mark], latencies: Sequence[Sequence[float]]) -
     axes = figure.add_subplot()
     quantiles = [_quantiles(runs) for runs in latencies]
     edge = _BEYOND * max(p99 for _, p99 in quantiles)
-    fastest = min(p50 for p50, _ in quantiles)
-    if edge > _WIDE * fastest:
+    left, wide = 0.0, edge > _WIDE * min(p50 for p50, _ in quantiles)
+    if wide:
+        left = 0.8 * min(map(min, latencies))
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+        axes.xaxis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:e}"[0] in "25" else "")
     axes.set(
-        xlim=(0.7 * fastest if edge > _WIDE * fastest else 0, edge),
+        xlim=(left, edge),
         ylim=(0, 1.02),
         xlabel="milliseconds per inference",
         ylabel="share of inferences",
