@@ -28,7 +28,8 @@ class Measurement:
         version: the runtime's.
         layers: compute layers of the compiled graph by precision.
         by_layer: the same layers one by one, in the order in which they run.
-        turns: how many turns of equal length ``latencies_ms`` were taken in, one after the other.
+        unfused: names of layers that were to be INT8 and compute in float.
+        turns: in how many turns of equal length ``latencies_ms`` were taken, one after the other.
     """
 
     latencies_ms: tuple[float, ...]
@@ -38,7 +39,13 @@ class Measurement:
     version: str
     layers: Mapping[str, int]
     by_layer: tuple[Layer, ...] = ()
+    unfused: tuple[str, ...] = ()
     turns: int = 1
+
+    @property
+    def turn_medians_ms(self) -> tuple[float, ...]:
+        """Median latency of each turn."""
+        return tuple(float(np.median(turn)) for turn in np.array_split(self.latencies_ms, self.turns))
 
     @property
     def p50_ms(self) -> float:
@@ -61,6 +68,7 @@ class Measurement:
             "build_seconds": self.build_seconds,
             "version": self.version,
             "layers": dict(self.layers),
+            "unfused": list(self.unfused),
         }
 
 
@@ -114,8 +122,9 @@ def measure(
             facts[name]["build_seconds"],
             facts[name]["version"],
             facts[name]["layers"],
-            by_layer[name],
-            rounds,
+            by_layer=by_layer[name],
+            unfused=tuple(facts[name]["unfused"]),
+            turns=rounds,
         )
         for name, subject in subjects.items()
     }
