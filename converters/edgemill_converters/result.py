@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgemill_converters.choosing import Choice
 from edgemill_converters.measuring import Measurement
+from edgemill_converters.quantization.fallback_found import FallbackFound
 from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.recipe import Recipe
 from edgemill_core.budget import Ruling
@@ -49,6 +50,7 @@ class BuildResult:
         plan: the quantization plan, if any target asked for INT8.
         seconds: how long each step took.
         report: the picture report.
+        fallbacks: per INT8 target, what the search for layers to leave in float found, if the recipe asked for one.
     """
 
     recipe: Recipe
@@ -62,6 +64,7 @@ class BuildResult:
     seconds: Mapping[str, float]
     bundle: Bundle | None
     report: Path
+    fallbacks: tuple[FallbackFound, ...] = ()
 
     def variant(self, name: str) -> VariantResult:
         """The candidate called ``name``."""

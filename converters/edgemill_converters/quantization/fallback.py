@@ -128,7 +128,7 @@ class _Search:
         """Losses and costs of all layers, and the order that follows."""
         trials, graph = self._trials, self._trials.job.baked.graph.graph
         weight = trials.noise()
-        groups = find_groups(self._all, whole, weight, trials.loss, self._settings.evaluations // 3)
+        groups = find_groups(self._all, whole, weight, trials.loss, self._settings.evaluations // 2)
         lost = loss_by_layer(groups, weight)
         in_float, in_int8 = trials.times(()), trials.times(self._all)
         costs = layer_costs(graph, self._all, in_float, in_int8)

@@ -37,9 +37,10 @@ def is_inside(ruling: Ruling, unchanged: Ruling) -> bool:
 def by_gain(loss: Mapping[str, float], cost_ms: Mapping[str, float]) -> list[str]:
     """Layers in the order in which to leave them in float: most loss per millisecond first, those without loss last.
 
-    A cost within the noise of timing, or below 0, counts as a fiftieth of the mean cost.
+    A cost within the noise of timing, or below 0, counts as a tenth of the mean size of costs: else the layers that
+    were timed luckily would go first, whatever they lose.
     """
-    least = max(sum(cost_ms.values()), 0.0) / len(cost_ms) / 50 or 1e-9
+    least = sum(abs(cost) for cost in cost_ms.values()) / len(cost_ms) / 10 or 1e-9
     return sorted(loss, key=lambda name: (-loss[name] / max(cost_ms[name], least), cost_ms[name]))
 
 
@@ -59,10 +60,13 @@ def next_count(left: Sequence[float], failing: int, passing: int) -> int:
     """
     floor = max(left[0], 1e-12) * 1e-3
     goal = (log(max(left[failing], floor)) + log(max(left[passing], floor))) / 2
+    middle = (failing + passing) / 2
     between = range(failing + 1, passing)
-    return min(between, key=lambda count: (abs(log(max(left[count], floor)) - goal), count))
+    return min(between, key=lambda count: (abs(log(max(left[count], floor)) - goal), abs(count - middle)))
 
 
 def is_settled(failing: int, passing: int, added_ms: Sequence[float], whole_ms: float) -> bool:
-    """Whether no try between the two could save a time worth its run."""
-    return passing - failing <= 1 or added_ms[passing] - added_ms[failing] < WORTH_A_RUN * whole_ms
+    """Whether no try between the two could save a time worth its run. All float is no end while a mix may do."""
+    if passing - failing <= 1 or passing == len(added_ms) - 1:
+        return passing - failing <= 1
+    return added_ms[passing] - added_ms[failing] < WORTH_A_RUN * whole_ms

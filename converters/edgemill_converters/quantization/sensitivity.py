@@ -106,8 +106,9 @@ def halves(layers: Sequence[str], weight: Mapping[str, float]) -> tuple[tuple[st
 
 
 def next_group(groups: Sequence[Group], whole: float) -> Group | None:
-    """The group to look into: the one that loses most and has several layers; ``None`` when no one is worth it."""
-    open_ = [group for group in groups if len(group.layers) > 1 and group.loss > WORTH_SPLITTING * whole]
+    """The group to look into: the one that loses most and is not known layer by layer; ``None`` if none is worth it."""
+    unknown = (group for group in groups if len(group.layers) > 1 or not group.measured)
+    open_ = [group for group in unknown if group.loss > WORTH_SPLITTING * whole]
     return max(open_, key=lambda group: group.loss, default=None)
 
 
