@@ -20,6 +20,7 @@ from edgemill_converters.gates import gates_against
 from edgemill_converters.importers import ImportedModel, import_model
 from edgemill_converters.labelling import check_labels, settled
 from edgemill_converters.measuring import Measurement, Subject, measure
+from edgemill_converters.mixing_targets import fallbacks, mixed_variants
 from edgemill_converters.quantization.calibration import calibrate
 from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.readers import check_disjoint, read_set
@@ -40,6 +41,8 @@ from edgemill_runtimes.isolation import EngineProcess
 from edgemill_runtimes.machine import this_machine
 
 Progress = Callable[[str], None]
+NOTES = ".edgemill-search"
+"""Folder beside the bundle in which a search for mixed precision keeps what it has found so far."""
 
 
 def quiet(_: str) -> None:
@@ -148,7 +151,9 @@ def _build(recipe: Recipe, folder: Path, scratch: Path, clock: _Clock, extra: Se
         baked = bake(model, recipe.input, task)
     with clock.step("calibrate and quantize"):
         plan = _plan(recipe, baked, calibration)
-        entrants = list(candidates(recipe, baked, plan, extra))
+    with clock.step("search for layers to leave in float"):
+        mixes = fallbacks(recipe, baked, plan, search, folder / NOTES, clock.progress)
+        entrants = list(candidates(recipe, baked, plan, [*extra, *mixed_variants(recipe, mixes)]))
         graphs = {c.name: bundling.save_graph(c.graph, scratch / "all", c.name) for c in entrants}
     with clock.step("prepare and run the reference"):
         prepared = judging.prepare_set(samples, recipe.input)
@@ -165,13 +170,13 @@ def _build(recipe: Recipe, folder: Path, scratch: Path, clock: _Clock, extra: Se
         results = [_result(recipe, task, c, entrants, measured, outputs[c.name], judged) for c in entrants]
     choice = _choice(recipe, results)
     report = folder / f"{recipe.name}-{recipe.version}.report.html"
-    result = _found(recipe, model, judged, results, choice, plan, clock, report)
+    result = replace(_found(recipe, model, judged, results, choice, plan, clock, report), fallbacks=mixes)
     with clock.step("report and bundle"):
         write_report(result, report)
         if choice.without:
             raise _nothing_ships(result)
         bundle = _bundle(recipe, folder, scratch, task, result, entrants, graphs, outputs, judged)
-    return _found(recipe, model, judged, results, choice, plan, clock, report, bundle)
+    return replace(result, seconds=dict(clock.seconds), bundle=bundle)
 
 
 def _plan(recipe: Recipe, baked: BakedModel, calibration: Sequence[Sample]) -> Plan | None:
@@ -277,7 +282,6 @@ def _found(
     plan: Plan | None,
     clock: _Clock,
     report: Path,
-    bundle: Bundle | None = None,
 ) -> BuildResult:
     return BuildResult(
         recipe=recipe,
@@ -289,7 +293,7 @@ def _found(
         choice=choice,
         plan=plan,
         seconds=dict(clock.seconds),
-        bundle=bundle,
+        bundle=None,
         report=report,
         digests=judged.digests,
     )

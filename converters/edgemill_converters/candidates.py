@@ -49,11 +49,13 @@ class ExtraVariant:
         label: appended to the target's name.
         target: which target, by position in the recipe.
         change: the plan of the build to the plan of this variant.
+        why: what was done to the plan, for the report.
     """
 
     label: str
     target: int
     change: Callable[[Plan], Plan]
+    why: str = "the plan changed by hand"
 
 
 def candidates(
@@ -81,7 +83,7 @@ def candidates(
     for variant in extra:
         if plan is not None:
             changed = _int8(recipe.targets[variant.target], f"int8-{variant.label}", baked, variant.change(plan))
-            yield replace(changed, steps=f"{changed.steps}, the plan changed by hand: {variant.label}")
+            yield replace(changed, steps=f"{changed.steps}, {variant.why}: {variant.label}")
 
 
 def _int8(target: Target, label: str, baked: BakedModel, plan: Plan) -> Candidate:

@@ -185,6 +185,11 @@ class Recipe(Folder):
             raise ValueError("rows: under data: goes with features: under input:, pictures with size:")
         if any("int8" in target.precisions for target in self.targets) and self.data.calibration is None:
             raise ValueError("INT8 needs data: calibration:")
+        if self.quantization.fallback is not None and self.data.search is None:
+            raise ValueError(
+                "fallback: needs labelled samples of its own under data: search:, because a choice made on the judge's "
+                "would void the judge's word; or leave out fallback:"
+            )
         return self
 
     def make_task(self) -> Task:

@@ -53,7 +53,7 @@ class BuildResult:
         plan: the quantization plan, if any target asked for INT8.
         seconds: how long each step took, when it was done.
         report: the picture report.
-        fallbacks: the searches for a mixed precision, one per target that needed one.
+        fallbacks: per INT8 target, what the search for layers to leave in float found, if the recipe asked for one.
         digests: SHA-256 of what went in beside the model, by name: recipe and sets.
         cached: steps of ``seconds`` whose results an earlier build had left behind.
     """

@@ -41,7 +41,7 @@ class TriedMix:
         label: e.g. ``all float``, ``all INT8``, ``3 of 52 float``.
         kept_float: layers left float, in the order in which they were chosen.
         metrics: each metric of the budget, of this mix on the search set.
-        estimated_ms: of one inference, by the kernels' own times.
+        estimated_ms: of one inference, by the kernels' own times; ``None`` where none had to be taken.
         outcome: of the budget's judge on the search set.
         inside: whether the search took it as inside: see ``fallback.is_inside``.
         why: the judge's sentence.
@@ -50,7 +50,7 @@ class TriedMix:
     label: str
     kept_float: tuple[str, ...]
     metrics: Mapping[str, float]
-    estimated_ms: float
+    estimated_ms: float | None
     outcome: Outcome
     inside: bool
     why: str
