@@ -75,7 +75,7 @@ def searched(layers: int = 60, mixes: int = 3) -> FallbackFound:
             f"{index} of {layers} float",
             tuple(effect.layer for effect in effects[:index]),
             {"escape_rate": 0.03 - 0.01 * min(index, 2)},
-            4.0 + index,
+            4.0 + index if index else None,
             Outcome.PASS if index >= 2 else Outcome.FAIL,
             index >= 2,
             f"because of {index}",

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgemill_converters.bake import BakedModel
-from edgemill_converters.judging import prepare_set, reference_verdicts
+from edgemill_converters.judging import prepare_set, reference_outputs, verdicts_of
 from edgemill_converters.quantization import mixing
 from edgemill_converters.quantization.fallback_found import FallbackFound, LayerEffect, TriedMix
 from edgemill_converters.quantization.layer_costs import layer_costs
@@ -41,7 +41,8 @@ def search_set(
         DataError: a sample cannot be read.
     """
     prepared = prepare_set(samples, declared)
-    return SearchSet(samples, prepared, reference_verdicts(baked, declared, task, prepared, samples, progress))
+    answers = reference_outputs(baked, declared, prepared, progress)
+    return SearchSet(samples, prepared, verdicts_of(answers, task, samples))
 
 
 def find_fallback(

@@ -109,7 +109,7 @@ def _mix(mix: TriedMix, metrics: Sequence[str], columns: int) -> Markup:
         element("th", mix.label, scope="row"),
         number(f"{len(mix.kept_float):,}"),
         joined(number(metric_value(name, mix.metrics[name]) if name in mix.metrics else "") for name in metrics),
-        number(f"{mix.estimated_ms:.2f}"),
+        number(f"{mix.estimated_ms:.2f}" if mix.estimated_ms is not None else ""),
         element("td", chip(mix.outcome)),
         element("td", "yes" if mix.inside else "no"),
     )

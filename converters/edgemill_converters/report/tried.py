@@ -57,7 +57,8 @@ def _never_measured(result: BuildResult) -> Iterator[Markup]:
 def _mixes(result: BuildResult) -> Iterator[Markup]:
     for found in result.fallbacks:
         for mix in found.tried[-MIXES:]:
-            yield _row(f"{found.target}: {mix.label}", (f"≈ {mix.estimated_ms:.2f}", "", ""), *_said(found, mix))
+            estimated = f"≈ {mix.estimated_ms:.2f}" if mix.estimated_ms is not None else ""
+            yield _row(f"{found.target}: {mix.label}", (estimated, "", ""), *_said(found, mix))
 
 
 def _said(found: FallbackFound, mix: TriedMix) -> tuple[Markup, str]:
