@@ -63,5 +63,6 @@ def _caption(budget: Budget) -> str:
     return (
         "Up and left is better. Line downwards: to the upper bound of the drop at "
         f"{confidence(budget.confidence)}, which must not reach the red line. Grey steps: the front, what no other "
-        "variant beats. ● pass, ✕ fail, ▲ undecided, each with its reason when pointed at; a ring marks what ships."
+        "variant beats, of those that no gate refuses. "
+        "● pass, ✕ fail, ▲ undecided, each with its reason when pointed at; a ring marks what ships."
     )

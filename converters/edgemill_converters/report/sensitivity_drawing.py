@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LOSS, _COST, _SOFT = "#c75000", "#0072b2", "#56646f"
-_NAMED = 5
+_NAMED, _LEAST = 5, 0.02
+"""So many layers are named, of those that lose a noticeable share of what the worst one does."""
 
 
 def draw(layers: Sequence[LayerEffect]) -> Figure:
@@ -47,7 +48,8 @@ def draw(layers: Sequence[LayerEffect]) -> Figure:
 
 def _names(axes: Axes, layers: Sequence[LayerEffect]) -> None:
     """In the upper part, one below the other from the left to the right, so that none covers another."""
-    worst = sorted(sorted(range(len(layers)), key=lambda index: -layers[index].loss)[:_NAMED])
+    ranked = sorted(range(len(layers)), key=lambda index: -layers[index].loss)[:_NAMED]
+    worst = sorted(index for index in ranked if layers[index].loss > _LEAST * layers[ranked[0]].loss)
     for rank, index in enumerate(worst):
         right = index > 0.5 * len(layers)
         axes.annotate(
