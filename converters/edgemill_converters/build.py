@@ -5,25 +5,29 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from edgemill_converters import bundling, judging
 from edgemill_converters.bake import BakedModel, bake
-from edgemill_converters.candidates import Candidate, ExtraVariant, candidates
+from edgemill_converters.candidates import Candidate, ExtraVariant, candidates, fp32_beside, rivals
 from edgemill_converters.choosing import Choice, Entrant, choose
+from edgemill_converters.gates import gates_against
 from edgemill_converters.importers import ImportedModel, import_model
+from edgemill_converters.labelling import check_labels, settled
 from edgemill_converters.measuring import Measurement, Subject, measure
+from edgemill_converters.mixing_targets import fallbacks, mixed_variants
 from edgemill_converters.quantization.calibration import calibrate
 from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.readers import check_disjoint, read_set
 from edgemill_converters.recipe import Objective, Recipe, read_recipe
 from edgemill_converters.report import write_report
 from edgemill_converters.result import BuildResult, VariantResult
+from edgemill_converters.set_digests import digests_of
 from edgemill_core.budget import judge
 from edgemill_core.bundle import Bundle
 from edgemill_core.bundle.store import MANIFEST
@@ -37,6 +41,8 @@ from edgemill_runtimes.isolation import EngineProcess
 from edgemill_runtimes.machine import this_machine
 
 Progress = Callable[[str], None]
+NOTES = ".edgemill-search"
+"""Folder beside the bundle in which a search for mixed precision keeps what it has found so far."""
 
 
 def quiet(_: str) -> None:
@@ -67,6 +73,8 @@ class _JudgeSet:
     prepared: Array
     file: Path
     reference: list[Verdict]
+    digests: dict[str, str]
+    sight: judging.Sight | None = None
 
 
 def build(
@@ -132,36 +140,43 @@ def _build(recipe: Recipe, folder: Path, scratch: Path, clock: _Clock, extra: Se
         source = recipe.data.calibration
         calibration = read_set(recipe, "calibration", source) if source is not None else []
         search = read_set(recipe, "search", recipe.data.search) if recipe.data.search is not None else []
-        samples = read_set(recipe, "judge", recipe.data.judge)
+        samples = settled(read_set(recipe, "judge", recipe.data.judge), task, recipe.input, "judge")
+        check_labels([budget.metric for budget in recipe.budget], samples, "judge")
         truths = judging.truths_of(samples)
-        check_disjoint({"calibration": calibration, "search": search, "judge": samples})
+        sets = {"calibration": calibration, "search": search, "judge": samples}
+        check_disjoint(sets)
+        digests = digests_of(recipe, sets)
     with clock.step("import and bake"):
         model = import_model(recipe)
         baked = bake(model, recipe.input, task)
     with clock.step("calibrate and quantize"):
         plan = _plan(recipe, baked, calibration)
-        entrants = list(candidates(recipe, baked, plan, extra))
+    with clock.step("search for layers to leave in float"):
+        mixes = fallbacks(recipe, baked, plan, search, folder / NOTES, clock.progress)
+        entrants = list(candidates(recipe, baked, plan, [*extra, *mixed_variants(recipe, mixes)]))
         graphs = {c.name: bundling.save_graph(c.graph, scratch / "all", c.name) for c in entrants}
     with clock.step("prepare and run the reference"):
         prepared = judging.prepare_set(samples, recipe.input)
         file = scratch / "judge.npy"
         np.save(file, prepared, allow_pickle=False)
-        reference = judging.reference_verdicts(baked, recipe.input, task, prepared, samples, clock.progress)
-        judged = _JudgeSet(samples, truths, prepared, file, reference)
+        answers = judging.reference_outputs(baked, recipe.input, prepared, clock.progress)
+        reference = judging.verdicts_of(answers, task, samples)
+        sight = judging.Sight.of(task, recipe.input, truths, answers)
+        judged = _JudgeSet(samples, truths, prepared, file, reference, digests, sight)
     with clock.step("measure"):
         measured = measure(_subjects(scratch, entrants, graphs), file, progress=clock.progress)
     with clock.step("judge"):
         outputs = _outputs(scratch, task, entrants, graphs, judged, clock.progress)
-        results = [_result(recipe, task, c, measured[c.name], outputs[c.name], judged) for c in entrants]
+        results = [_result(recipe, task, c, entrants, measured, outputs[c.name], judged) for c in entrants]
     choice = _choice(recipe, results)
     report = folder / f"{recipe.name}-{recipe.version}.report.html"
-    result = _found(recipe, model, judged, results, choice, plan, clock, report)
+    result = replace(_found(recipe, model, judged, results, choice, plan, clock, report), fallbacks=mixes)
     with clock.step("report and bundle"):
         write_report(result, report)
         if choice.without:
             raise _nothing_ships(result)
         bundle = _bundle(recipe, folder, scratch, task, result, entrants, graphs, outputs, judged)
-    return _found(recipe, model, judged, results, choice, plan, clock, report, bundle)
+    return replace(result, seconds=dict(clock.seconds), bundle=bundle)
 
 
 def _plan(recipe: Recipe, baked: BakedModel, calibration: Sequence[Sample]) -> Plan | None:
@@ -201,19 +216,40 @@ def _outputs(
 
 
 def _result(
-    recipe: Recipe, task: Task, candidate: Candidate, measured: Measurement, outputs: Array, judged: _JudgeSet
+    recipe: Recipe,
+    task: Task,
+    candidate: Candidate,
+    everyone: Sequence[Candidate],
+    measured: Mapping[str, Measurement],
+    outputs: Array,
+    judged: _JudgeSet,
 ) -> VariantResult:
     verdicts = judging.verdicts_of(outputs, task, judged.samples)
+    boxes = judged.sight.beside(outputs) if judged.sight is not None else None
+    many = rivals(candidate, everyone)
+    ruling = judge(recipe.budget, judged.truths, judged.reference, verdicts, candidates=many, boxes=boxes)
+    gates = _gates(recipe, candidate, everyone, measured)
     return VariantResult(
         name=candidate.name,
         runtime=candidate.target.runtime,
         device=candidate.target.device,
         precision=candidate.precision,
         steps=candidate.steps,
-        measurement=measured,
-        ruling=judge(recipe.budget, judged.truths, judged.reference, verdicts),
+        measurement=measured[candidate.name],
+        ruling=replace(ruling, gates=(*ruling.gates, *gates)),
         verdicts=tuple(verdicts),
+        yardstick=candidate.yardstick,
     )
+
+
+def _gates(
+    recipe: Recipe, candidate: Candidate, everyone: Sequence[Candidate], measured: Mapping[str, Measurement]
+) -> tuple[str, ...]:
+    if candidate.is_model_itself:
+        return ()
+    fp32, own = fp32_beside(candidate, everyone), measured[candidate.name]
+    yardstick = measured[fp32.name].turn_medians_ms if fp32 is not None else None
+    return gates_against(recipe.gates, own.unfused, own.turn_medians_ms, yardstick)
 
 
 def _choice(recipe: Recipe, results: Sequence[VariantResult]) -> Choice:
@@ -223,7 +259,15 @@ def _choice(recipe: Recipe, results: Sequence[VariantResult]) -> Choice:
     unit = "ms p99" if recipe.objective is Objective.LATENCY_P99 else "ms p50"
     return choose(
         [
-            Entrant(r.name, f"{r.runtime}-{r.device}", cost(r.measurement), r.ruling.outcome, r.ruling.why, unit)
+            Entrant(
+                r.name,
+                f"{r.runtime}-{r.device}",
+                cost(r.measurement),
+                r.ruling.outcome,
+                r.ruling.why,
+                unit,
+                r.yardstick,
+            )
             for r in results
         ]
     )
@@ -238,7 +282,6 @@ def _found(
     plan: Plan | None,
     clock: _Clock,
     report: Path,
-    bundle: Bundle | None = None,
 ) -> BuildResult:
     return BuildResult(
         recipe=recipe,
@@ -250,8 +293,9 @@ def _found(
         choice=choice,
         plan=plan,
         seconds=dict(clock.seconds),
-        bundle=bundle,
+        bundle=None,
         report=report,
+        digests=judged.digests,
     )
 
 

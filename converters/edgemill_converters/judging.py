@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
 
 from edgemill_converters.bake import BakedModel, reference_feeds, reference_output
+from edgemill_core.average_precision import ComparedBoxes
 from edgemill_core.errors import DataError, InputError
+from edgemill_core.inspection.labelled import Detections, Labelled, labelled_in
 from edgemill_core.picture_input import PictureInput
 from edgemill_core.row_input import RowInput
 from edgemill_core.samples import Sample, Truth
-from edgemill_core.tasks import Task
+from edgemill_core.tasks import ObjectDetection, Task
 from edgemill_core.tensors import Array
 from edgemill_core.verdict import Verdict
 from edgemill_runtimes.engines import load
 from edgemill_runtimes.frames import prepare, read_picture
+from edgemill_runtimes.frames.decode import Frame
 from edgemill_runtimes.isolation import EngineProcess
 
 
@@ -30,7 +34,20 @@ def prepare_set(samples: Sequence[Sample], declared: PictureInput | RowInput) ->
     """
     if isinstance(declared, RowInput):
         return np.concatenate([_row(sample, declared) for sample in samples])
-    return np.concatenate([prepare(read_picture(sample.picture), declared) for sample in samples])
+    return np.concatenate([prepare(_read(sample), declared) for sample in samples])
+
+
+def _read(sample: Sample) -> Frame:
+    frame = read_picture(sample.picture)
+    size = sample.truth.size if sample.truth is not None else None
+    if size is not None and size != (frame.shape[1], frame.shape[0]):
+        raise DataError(
+            f"the labels of {sample.id} are of a picture of another size",
+            expected=f"{frame.shape[1]} x {frame.shape[0]} pixels, as {sample.picture} has",
+            got=f"{size[0]} x {size[1]} pixels",
+            fix="export the labels for this picture, in its own pixels",
+        )
+    return frame
 
 
 def _row(sample: Sample, declared: RowInput) -> Array:
@@ -62,31 +79,25 @@ def truths_of(samples: Sequence[Sample]) -> list[Truth]:
     return truths
 
 
-def reference_verdicts(
-    baked: BakedModel,
-    declared: PictureInput | RowInput,
-    task: Task,
-    prepared: Array,
-    samples: Sequence[Sample],
-    progress: Callable[[str], None],
-) -> list[Verdict]:
-    """Verdicts of the untouched model: by its own library, or normalised on the host."""
+def reference_outputs(
+    baked: BakedModel, declared: PictureInput | RowInput, prepared: Array, progress: Callable[[str], None]
+) -> Array:
+    """Outputs of the untouched model, ``[samples, …]``: by its own library, or normalised on the host."""
     if baked.native is not None:
-        return verdicts_of(baked.native(prepared), task, samples)
+        return baked.native(prepared)
     if isinstance(declared, RowInput):
         raise TypeError("a model that takes rows is judged by its own library")
-    verdicts = []
+    found = []
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder, "reference.onnx")
         onnx.save(baked.reference, graph)
         with load("onnxruntime", graph) as engine:
-            for index, sample in enumerate(samples):
+            for index in range(len(prepared)):
                 if index % 50 == 0:
-                    progress(f"reference verdicts, {index} of {len(samples)}")
+                    progress(f"reference verdicts, {index} of {len(prepared)}")
                 feeds = reference_feeds(baked, prepared[index : index + 1], declared)
-                output = reference_output(baked, list(engine.run(feeds).values()))
-                verdicts.append(task.verdict({task.output: output}, sample.context))
-    return verdicts
+                found.append(np.array(reference_output(baked, list(engine.run(feeds).values()))))
+    return np.concatenate(found)
 
 
 def outputs_of(child: EngineProcess, task: Task, inputs: Path, into: Path) -> Array:
@@ -101,3 +112,28 @@ def verdicts_of(outputs: Array, task: Task, samples: Sequence[Sample]) -> list[V
     return [
         task.verdict({task.output: outputs[index : index + 1]}, sample.context) for index, sample in enumerate(samples)
     ]
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What is labelled in the judge's pictures, and what the reference found; of a detector with labelled boxes."""
+
+    task: ObjectDetection
+    labelled: list[Labelled]
+    reference: list[Detections]
+
+    @classmethod
+    def of(
+        cls, task: Task, declared: PictureInput | RowInput, truths: Sequence[Truth], reference: Array
+    ) -> Sight | None:
+        """``None`` where there are no boxes to compare; ``reference`` are its outputs, ``[samples, …]``."""
+        boxes = all(truth.boxes is not None for truth in truths)
+        if not boxes or not isinstance(task, ObjectDetection) or not isinstance(declared, PictureInput):
+            return None
+        labelled = [labelled_in(truth, task.classes, declared) for truth in truths]
+        return cls(task, labelled, [task.rank(rows) for rows in reference])
+
+    def beside(self, outputs: Array) -> ComparedBoxes:
+        """The same pictures as a variant saw them; its outputs, ``[samples, …]``."""
+        found = [self.task.rank(rows) for rows in outputs]
+        return ComparedBoxes(self.labelled, self.reference, found, self.task.classes)

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from edgemill_converters.gates import Gates
 from edgemill_converters.quantization.settings import Quantization
 from edgemill_core.budget import Budget, budgets_by_metric
 from edgemill_core.engine_input import EngineInput
 from edgemill_core.errors import DataError, RecipeError
-from edgemill_core.metrics import metric_named
+from edgemill_core.metrics import MEAN_AVERAGE_PRECISION, family_of, metric_named
 from edgemill_core.picture_input import PictureInput
 from edgemill_core.row_input import RowInput
 from edgemill_core.tasks import Task, task_from
@@ -49,7 +50,7 @@ class ModelSource(Strict):
         return (self.file,) if isinstance(self.file, str) else self.file
 
 
-_READERS = ("labels", "pictures", "rows")
+_READERS = ("labels", "pictures", "rows", "coco")
 
 
 class DataSource(Strict):
@@ -59,12 +60,14 @@ class DataSource(Strict):
         labels: a CSV file, or a folder with ``labels.csv``.
         pictures: a folder of pictures without labels.
         rows: a CSV file with the model's features, and ``outcome``.
+        coco: a JSON file with boxes, in COCO's form.
         take: use only the first so many, in the order of the file.
     """
 
     labels: str | None = None
     pictures: str | None = None
     rows: str | None = None
+    coco: str | None = None
     take: Annotated[int, Field(gt=0)] | None = None
 
     @model_validator(mode="after")
@@ -137,6 +140,7 @@ class Recipe(Folder):
     targets: Annotated[tuple[Target, ...], Field(min_length=1)]
     objective: Objective = Objective.LATENCY_P50
     quantization: Quantization = Quantization()
+    gates: Gates = Gates()
 
     @model_validator(mode="before")
     @classmethod
@@ -181,6 +185,11 @@ class Recipe(Folder):
             raise ValueError("rows: under data: goes with features: under input:, pictures with size:")
         if any("int8" in target.precisions for target in self.targets) and self.data.calibration is None:
             raise ValueError("INT8 needs data: calibration:")
+        if self.quantization.fallback is not None and self.data.search is None:
+            raise ValueError(
+                "fallback: needs labelled samples of its own under data: search:, because a choice made on the judge's "
+                "would void the judge's word; or leave out fallback:"
+            )
         return self
 
     def make_task(self) -> Task:
@@ -248,13 +257,15 @@ def _models_in(annotation: object) -> list[type[BaseModel]]:
 
 def _check_budget(recipe: Recipe, task: Task) -> None:
     table = budgets_by_metric(recipe.budget)
-    unknown = [metric for metric in table if metric not in task.metrics]
+    maps = MEAN_AVERAGE_PRECISION in task.metrics
+    unknown = [metric for metric in table if family_of(metric) not in task.metrics]
     if unknown:
         raise RecipeError(
             f"the budget names a metric that task {task.name!r} does not have",
             expected=" | ".join(task.metrics),
             got=", ".join(unknown),
-            fix="name metrics of this task under budget:",
+            fix="name metrics of this task under budget:"
+            + (f"; in {MEAN_AVERAGE_PRECISION}, IoU is e.g. 0.5 or 0.5:0.95" if maps else ""),
         )
     floored = [b.metric for b in recipe.budget if b.floor is not None and metric_named(b.metric).is_loss]
     if floored:

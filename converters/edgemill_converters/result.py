@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from edgemill_converters.choosing import Choice
 from edgemill_converters.measuring import Measurement
+from edgemill_converters.quantization.fallback_found import FallbackFound
 from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.recipe import Recipe
 from edgemill_core.budget import Ruling
@@ -24,6 +26,7 @@ class VariantResult:
         name: e.g. ``openvino-cpu-int8``.
         steps: how it was made.
         verdicts: on the judge set, in its order.
+        yardstick: the recipe does not ask for it; it never ships.
     """
 
     name: str
@@ -34,6 +37,7 @@ class VariantResult:
     measurement: Measurement
     ruling: Ruling
     verdicts: tuple[Verdict, ...]
+    yardstick: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,11 @@ class BuildResult:
         reference: the reference's verdicts on it.
         variants: all candidates.
         plan: the quantization plan, if any target asked for INT8.
-        seconds: how long each step took.
+        seconds: how long each step took, when it was done.
         report: the picture report.
+        fallbacks: per INT8 target, what the search for layers to leave in float found, if the recipe asked for one.
+        digests: SHA-256 of what went in beside the model, by name: recipe and sets.
+        cached: steps of ``seconds`` whose results an earlier build had left behind.
     """
 
     recipe: Recipe
@@ -62,6 +69,9 @@ class BuildResult:
     seconds: Mapping[str, float]
     bundle: Bundle | None
     report: Path
+    fallbacks: tuple[FallbackFound, ...] = ()
+    digests: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    cached: tuple[str, ...] = ()
 
     def variant(self, name: str) -> VariantResult:
         """The candidate called ``name``."""
@@ -74,7 +84,7 @@ class BuildResult:
 
     @property
     def fp32_of_chosen(self) -> VariantResult | None:
-        """FP32 on the chosen variant's own runtime, if the recipe asked for it."""
+        """FP32 on the chosen variant's own runtime, also where it is there as the yardstick only."""
         chosen = self.chosen
         same = [
             v

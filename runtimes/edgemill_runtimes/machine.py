@@ -18,7 +18,18 @@ _FLAGS = {
     "dotprod": "asimddp",
     "i8mm": "i8mm",
 }
-PARTS = ("numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "torch", "opencv-python-headless", "onnx")
+PARTS = (
+    "edgemill",
+    "numpy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "openvino",
+    "tensorrt",
+    "torch",
+    "opencv-python-headless",
+    "onnx",
+    "nncf",
+)
 
 
 @dataclass(frozen=True)

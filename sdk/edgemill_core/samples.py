@@ -9,6 +9,24 @@ from types import MappingProxyType
 
 
 @dataclass(frozen=True)
+class TrueBox:
+    """A labelled box.
+
+    Attributes:
+        kind: its class.
+        left, top, right, bottom: corners in pixels of the whole picture, origin at the top left.
+        ignored: nothing depends on whether it is found; e.g. a crowd that nobody labelled one by one.
+    """
+
+    kind: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+    ignored: bool = False
+
+
+@dataclass(frozen=True)
 class Truth:
     """What is so, whoever looks.
 
@@ -17,12 +35,16 @@ class Truth:
         text: what is printed on it, where the task reads text.
         outcome: the number that came about, where the task forecasts one.
         class_name: what it shows, where the task names classes.
+        boxes: everything of the task's classes that is in the picture; ``None`` where nobody labelled boxes.
+        size: width and height in pixels of the picture that ``boxes`` were drawn in.
     """
 
     good: bool
     text: str | None = None
     outcome: float | None = None
     class_name: str | None = None
+    boxes: tuple[TrueBox, ...] | None = None
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -76,3 +76,5 @@ def test_measuring_takes_turns_and_says_what_it_found(tmp_path: Path) -> None:
         assert min(one.latencies_ms) <= one.p50_ms <= one.p99_ms <= max(one.latencies_ms)
         assert one.as_dict()["size_bytes"] == 123
         assert sum(one.layers.values()) == 1
+        assert [(layer.precision, layer.unfused) for layer in one.by_layer] == [("fp32", False)]
+        assert one.turns == 2

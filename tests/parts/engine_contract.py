@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,11 @@ class EngineContract:
         assert facts.version
         assert facts.device == self.device
         assert facts.build_seconds >= 0
+
+    def test_layers_are_those_that_the_facts_count(self, engine: Engine) -> None:
+        facts, layers = engine.facts(), engine.layers()
+        assert Counter(layer.precision for layer in layers) == facts.layers
+        assert tuple(layer.name for layer in layers if layer.unfused) == facts.unfused
 
     def test_outputs_can_go_into_the_caller_s_own_buffers(self, engine: Engine) -> None:
         expected = engine.run(self.feeds)
@@ -180,6 +186,7 @@ class EngineContract:
                 assert {one[name].tobytes() for one in (found, mine, *several)} == {right[name].tobytes()}
             there, here = isolated.facts(), engine.facts()
             assert (there.runtime, there.layers, there.device) == (here.runtime, here.layers, here.device)
+            assert isolated.layers() == engine.layers()
             with pytest.raises(InputError):
                 isolated.run({})
         with pytest.raises(EngineError, match="closed"):

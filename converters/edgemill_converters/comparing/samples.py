@@ -60,7 +60,7 @@ def choose_samples(
     Args:
         sides: the two.
         engines: theirs.
-        data: the user's set: a folder of pictures, a folder or CSV of labelled ones, or a CSV of rows.
+        data: the user's set: a folder of pictures, a folder or CSV of labelled ones, COCO's JSON, or a CSV of rows.
         inputs: samples of bare graphs, ``.npz``.
         shapes: of inputs that a bare graph leaves open.
         folder: for pictures of golden samples.
@@ -117,7 +117,16 @@ def _of_set(data: Path, sides: tuple[Side, Side], engines: tuple[Engine, Engine]
 
 def _read(data: Path, declared: EngineInput) -> list[Sample]:
     rows = isinstance(declared, RowInput)
-    reader = "rows" if rows else "labels" if data.is_file() or (data / "labels.csv").is_file() else "pictures"
+    coco = data.suffix.lower() == ".json"
+    reader = (
+        "rows"
+        if rows
+        else "coco"
+        if coco
+        else "labels"
+        if data.is_file() or (data / "labels.csv").is_file()
+        else "pictures"
+    )
     found = READERS[reader](data)
     if not found:
         raise DataError(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from edgemill_runtimes.benching import time_runs
-from edgemill_runtimes.engines import EngineSettings
+from edgemill_runtimes.engines import EngineSettings, Layer
 from edgemill_runtimes.isolation import EngineProcess
 
 ROUNDS, RUNS, WARMUP = 5, 30, 5
@@ -27,6 +27,9 @@ class Measurement:
         build_seconds: loading and compiling.
         version: the runtime's.
         layers: compute layers of the compiled graph by precision.
+        by_layer: the same layers one by one, in the order in which they run.
+        unfused: names of layers that were to be INT8 and compute in float.
+        turns: in how many turns of equal length ``latencies_ms`` were taken, one after the other.
     """
 
     latencies_ms: tuple[float, ...]
@@ -35,6 +38,14 @@ class Measurement:
     build_seconds: float
     version: str
     layers: Mapping[str, int]
+    by_layer: tuple[Layer, ...] = ()
+    unfused: tuple[str, ...] = ()
+    turns: int = 1
+
+    @property
+    def turn_medians_ms(self) -> tuple[float, ...]:
+        """Median latency of each turn."""
+        return tuple(float(np.median(turn)) for turn in np.array_split(self.latencies_ms, self.turns))
 
     @property
     def p50_ms(self) -> float:
@@ -57,6 +68,7 @@ class Measurement:
             "build_seconds": self.build_seconds,
             "version": self.version,
             "layers": dict(self.layers),
+            "unfused": list(self.unfused),
         }
 
 
@@ -90,7 +102,7 @@ def measure(
     peaks: dict[str, float] = {}
     with ExitStack() as stack:
         children: dict[str, EngineProcess] = {}
-        facts = {}
+        facts, by_layer = {}, {}
         for name, subject in subjects.items():
             child = stack.enter_context(EngineProcess(subject.runtime, subject.graph, EngineSettings(subject.device)))
             peaks[name] = time_runs(child, inputs, 3, warmup=WARMUP).peak_memory_mb
@@ -101,6 +113,7 @@ def measure(
                 latencies[name] += time_runs(children[name], inputs, runs, warmup=WARMUP).latencies_ms.tolist()
         for name, child in children.items():
             facts[name] = child.ask({"command": "facts"})["facts"]
+            by_layer[name] = child.layers()
     return {
         name: Measurement(
             tuple(latencies[name]),
@@ -109,6 +122,9 @@ def measure(
             facts[name]["build_seconds"],
             facts[name]["version"],
             facts[name]["layers"],
+            by_layer=by_layer[name],
+            unfused=tuple(facts[name]["unfused"]),
+            turns=rounds,
         )
         for name, subject in subjects.items()
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from edgemill_converters.readers.coco import read_coco
 from edgemill_converters.readers.labels import read_labels
 from edgemill_converters.readers.pictures import read_pictures
 from edgemill_converters.readers.rows import read_rows
@@ -17,6 +18,7 @@ READERS: dict[str, Callable[[Path], list[Sample]]] = {
     "labels": read_labels,
     "pictures": read_pictures,
     "rows": read_rows,
+    "coco": read_coco,
 }
 
 

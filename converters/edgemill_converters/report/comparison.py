@@ -10,11 +10,11 @@ from pathlib import Path
 from edgemill_converters.comparing.compare import Comparison
 from edgemill_converters.comparing.differences import Difference
 from edgemill_converters.comparing.layers import LayerDifference, steepest
+from edgemill_converters.report.captioned import figure
 from edgemill_converters.report.document import document
 from edgemill_converters.report.markup import Markup, element, joined
 from edgemill_converters.report.part_drawing import along_layers, by_sample
 from edgemill_converters.report.pictures import flip_cards
-from edgemill_converters.report.plots import figure
 from edgemill_converters.report.svg import inline_svg
 from edgemill_converters.report.tables import header_row, number, scrolling
 from edgemill_core.durable import write_bytes

@@ -15,6 +15,11 @@ _LOSS_NOTE = (
     "A loss is compared by its mean. The bound is a bootstrap over blocks of neighbouring samples, in pairs, and grows "
     "true with the number of samples; the test described below is for rates."
 )
+_MAP_NOTE = (
+    "Mean average precision is compared by a bootstrap over pictures, in pairs, widened by what could be lost of the "
+    "rarest class without one loss being seen among its boxes. A bootstrap grows true with the number of pictures, and "
+    "losses of whole pictures at once, none of them seen, are not in it. The test described below is for rates."
+)
 Facts = Sequence[tuple[str, str]]
 
 
@@ -26,7 +31,7 @@ def making_section(result: BuildResult) -> Markup:
         ("Quantization plan", _plan(result)),
         ("Time", _seconds(result)),
         ("Machine", _facts(_environment(result.environment))),
-        ("What the confidence means", _notes(any(metric_named(b.metric).is_loss for b in result.recipe.budget))),
+        ("What the confidence means", _notes(result)),
     )
     return joined(joined((element("h3", title), content)) for title, content in parts)
 
@@ -55,6 +60,7 @@ def _identity(result: BuildResult) -> list[tuple[str, str]]:
         ("input", _input(recipe.input)),
         ("judge set", f"{len(result.samples):,} labelled samples"),
         *((f"model {key}", _code(value)) for key, value in result.model.items()),
+        *((f"{name} sha256", _code(value)) for name, value in result.digests.items()),
         ("content digest of the bundle", _digest(result)),
     ]
 
@@ -111,23 +117,24 @@ def _plan(result: BuildResult) -> Markup:
 
 
 def _seconds(result: BuildResult) -> Markup:
-    total = sum(result.seconds.values())
-    if not total:
+    """Every step with its time; what came out of the cache says what it took when it was made."""
+    total = sum(took for step, took in result.seconds.items() if step not in result.cached)
+    if not any(result.seconds.values()):
         return element("p", NOT_AVAILABLE)
-    rows = [(step, f"{took:.1f} s", took / total) for step, took in result.seconds.items()]
-    cells = (
-        element(
-            "tr",
-            element("th", step, scope="row"),
-            element("td", took, class_="number"),
-            element(
-                "td", element("span", element("i", style=f"width:{share:.1%}"), class_="meter", aria_hidden="true")
-            ),
-        )
-        for step, took, share in rows
-    )
+    cells = (_second(step, took, step in result.cached, total) for step, took in result.seconds.items())
     whole = element("tr", element("th", "together", scope="row"), element("td", f"{total:.1f} s", class_="number"))
     return element("table", element("tbody", joined(cells), whole), class_="facts")
+
+
+def _second(step: str, took: float, cached: bool, total: float) -> Markup:
+    share = 0.0 if cached or not total else took / total
+    bar = element("span", element("i", style=f"width:{share:.1%}"), class_="meter", aria_hidden="true")
+    return element(
+        "tr",
+        element("th", step, scope="row"),
+        element("td", f"{took:.1f} s", class_="number"),
+        element("td", "from the cache: not done again" if cached else bar),
+    )
 
 
 def _environment(environment: Mapping[str, object]) -> list[tuple[str, str]]:
@@ -142,15 +149,18 @@ def _plain(value: object) -> str:
     return str(value)
 
 
-def _notes(losses: bool) -> Markup:
+def _notes(result: BuildResult) -> Markup:
+    metrics = [metric_named(budget.metric) for budget in result.recipe.budget]
     notes = (
-        *((_LOSS_NOTE,) if losses else ()),
+        *((_LOSS_NOTE,) if any(metric.is_loss for metric in metrics) else ()),
+        *((_MAP_NOTE,) if any(metric.ious for metric in metrics) else ()),
         "Reference and variant see the same samples, and only samples on which exactly one of them is wrong count "
         "for or against the variant. The reference is the trained model as its author left it.",
         "Each bound is per variant and metric: an exact unconditional paired test, ordered by likelihood ratio, "
-        "one-sided at the confidence that the budget names. It holds for every number of samples.",
+        "one-sided. It holds for every number of samples.",
         "A variant must keep every budget, so judging several metrics makes no error likelier. Judging several "
-        "variants does: the confidence is that of one variant, not of the best of many.",
+        "variants would: so where several compete for a target, the error that the budget allows is divided by their "
+        "number (Bonferroni), and each is judged at the confidence in the table. The model itself is not counted.",
         "It speaks for parts like those of the judge set, and says nothing of parts that the set does not hold.",
         "Latencies were taken in turns, each variant in a process of its own, one at a time on this machine; another "
         "machine has other latencies. See docs/decisions.",

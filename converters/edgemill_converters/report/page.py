@@ -12,8 +12,11 @@ from edgemill_converters.report.making import making_section
 from edgemill_converters.report.markup import Markup, element, joined
 from edgemill_converters.report.pictures import flips_section
 from edgemill_converters.report.plots import plots_section
+from edgemill_converters.report.precision import precision_section
+from edgemill_converters.report.sensitivity import sensitivity_section
 from edgemill_converters.report.tables import budget_table, variants_table
 from edgemill_converters.report.tiles import tiles
+from edgemill_converters.report.tried import tried_section
 from edgemill_converters.result import BuildResult
 from edgemill_core.durable import write_bytes
 from edgemill_core.row_input import RowInput
@@ -24,6 +27,20 @@ _SECTIONS: tuple[_Section, ...] = (
     ("budget", "Budget", "Reference against variant on the same parts of the judge set.", budget_table),
     ("plots", "Plots", "", plots_section),
     (
+        "precision",
+        "Precision by layer",
+        "What the runtime's compiled layers compute in, from the first to the last; a layer is as wide as its share of "
+        "the work and as tall as its numbers have bits. A red one with a red mark below it is unfused: it was "
+        "quantized, but computes in float.",
+        precision_section,
+    ),
+    (
+        "sensitivity",
+        "Sensitive layers",
+        "Where plain INT8 was outside the budget: which layers hurt, what they cost in float, and what was tried.",
+        sensitivity_section,
+    ),
+    (
         "flips",
         "Where verdicts flip",
         "The parts on which a variant says something else than the reference, the most dangerous first. "
@@ -31,6 +48,7 @@ _SECTIONS: tuple[_Section, ...] = (
         flips_section,
     ),
     ("confusion", "Good and bad parts", "What becomes of them, before and after.", confusion_section),
+    ("tried", "What was tried", "Every variant and every mix, and why it was refused.", tried_section),
     ("making", "How it was made", "", making_section),
 )
 
@@ -72,9 +90,10 @@ def _header(result: BuildResult) -> Markup:
 
 
 def _sections(result: BuildResult) -> list[_Section]:
-    """Where verdicts are figures, no decision can flip."""
-    figures = isinstance(result.recipe.input, RowInput)
-    return [section for section in _SECTIONS if not (figures and section[0] in ("flips", "confusion"))]
+    """Where verdicts are figures, no decision can flip; where nothing was searched, no layer was looked at."""
+    left_out = {"flips", "confusion"} if isinstance(result.recipe.input, RowInput) else set()
+    left_out |= set() if result.fallbacks else {"sensitivity"}
+    return [section for section in _SECTIONS if section[0] not in left_out]
 
 
 def _contents(result: BuildResult) -> Markup:

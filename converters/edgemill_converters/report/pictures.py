@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import SequenceMatcher
+from functools import partial
 
 import numpy as np
 
+from edgemill_converters.report.boxed import boxed_picture, compared
 from edgemill_converters.report.flips import Flip, Kind, flips
+from edgemill_converters.report.labelled import class_names, really_there
 from edgemill_converters.report.markup import Markup, element, empty_element, joined
 from edgemill_converters.report.wording import chip, metric_word
 from edgemill_converters.result import BuildResult, VariantResult
 from edgemill_core.errors import InputError
-from edgemill_core.inspection import in_words
+from edgemill_core.inspection import Finding, findings_in, in_words
 from edgemill_core.picture_input import PictureInput, Region
 from edgemill_core.samples import Sample, Truth
 from edgemill_core.verdict import Verdict
@@ -26,6 +29,11 @@ SHOWN = 8
 _MOST_BYTES = 14_000
 _STEPS = ((480, 88), (480, 70), (480, 50), (320, 50), (240, 40))
 """Longest side in pixels and JPEG quality, tried in turn until the picture is small enough."""
+Truths = Callable[[Sample], Sequence[Finding] | None]
+LEGEND = (
+    "Boxes in the pictures: solid blue is the {}'s, dashed orange the {}'s, dotted green what is really there. "
+    "What only one of them found is thick and named: lost, or new."
+)
 _WORDS = {Kind.WORSE: "worse", Kind.BETTER: "better", Kind.NEUTRAL: "moves no budget", Kind.READING: "reading only"}
 
 
@@ -43,11 +51,16 @@ def _of_variant(result: BuildResult, variant: VariantResult) -> Markup:
         return joined((title, element("p", f"No flips: all {len(result.samples):,} verdicts as the reference's.")))
     declared = result.recipe.input
     region = declared.region if isinstance(declared, PictureInput) else None
-    return joined((title, flip_cards(found, len(result.samples), region)))
+    truths = partial(really_there, classes=class_names(result.recipe), declared=declared)
+    return joined((title, flip_cards(found, len(result.samples), region, truths=truths)))
 
 
 def flip_cards(
-    found: Sequence[Flip], samples: int, region: Region | None, names: tuple[str, str] = ("reference", "variant")
+    found: Sequence[Flip],
+    samples: int,
+    region: Region | None,
+    names: tuple[str, str] = ("reference", "variant"),
+    truths: Truths = lambda _: None,
 ) -> Markup:
     """How many verdicts flip, and the pictures of the first.
 
@@ -56,9 +69,13 @@ def flip_cards(
         samples: how many there were.
         region: of the pictures that is looked at.
         names: of those that say the one and the other.
+        truths: gives the boxes that are really there, where somebody labelled them.
     """
-    cards = (_card(flip, region, names) for flip in found[:SHOWN])
-    return joined((_account(found, samples, names), element("div", joined(cards), class_="flips")))
+    cards = (_card(flip, region, names, truths(flip.sample) or ()) for flip in found[:SHOWN])
+    legend = (
+        element("p", LEGEND.format(*names), class_="lead") if any(_findings(flip) for flip in found[:SHOWN]) else ""
+    )
+    return joined((_account(found, samples, names), legend, element("div", joined(cards), class_="flips")))
 
 
 def _account(found: Sequence[Flip], samples: int, names: tuple[str, str]) -> Markup:
@@ -75,14 +92,14 @@ def _account(found: Sequence[Flip], samples: int, names: tuple[str, str]) -> Mar
     return element("p", f"{len(found):,} of {samples:,} {verdicts} between {names[0]} and {names[1]}: {parts}.{shown}")
 
 
-def _card(flip: Flip, region: Region | None, names: tuple[str, str]) -> Markup:
+def _card(flip: Flip, region: Region | None, names: tuple[str, str], truth: Sequence[Finding]) -> Markup:
     word = f"{_WORDS[flip.kind]}: {', '.join(map(metric_word, flip.metrics))}" if flip.metrics else _WORDS[flip.kind]
     caption = element(
         "figcaption",
         element("span", word, class_=f"chip {flip.kind.value}"),
         element("dl", joined(joined((element("dt", term), element("dd", said))) for term, said in _facts(flip, names))),
     )
-    return element("figure", _picture(flip, region, names), caption, class_="flip")
+    return element("figure", _picture(flip, region, names, truth), caption, class_="flip")
 
 
 def _facts(flip: Flip, names: tuple[str, str]) -> list[tuple[str, Markup]]:
@@ -131,17 +148,27 @@ def _marked(text: str, truth: str) -> Markup:
     return joined(parts)
 
 
-def _picture(flip: Flip, region: Region | None, names: tuple[str, str]) -> Markup:
+def _picture(flip: Flip, region: Region | None, names: tuple[str, str], truth: Sequence[Finding]) -> Markup:
     sample = flip.sample
     try:
-        content = _small_jpeg(sample, region)
+        content, size = _small_jpeg(sample, region)
     except InputError as error:
         return element("div", f"cannot be shown: {error.what}", class_="unread")
     alt = f"Sample {sample.id}: {names[0]} says {flip.before.decision.value}, {names[1]} {flip.after.decision.value}"
-    return empty_element("img", src="data:image/jpeg;base64," + b64encode(content).decode(), alt=alt)
+    source = "data:image/jpeg;base64," + b64encode(content).decode()
+    if both := _findings(flip):
+        return boxed_picture(source, size, compared(*both), truth, alt, names)
+    return empty_element("img", src=source, alt=alt)
 
 
-def _small_jpeg(sample: Sample, region: Region | None) -> bytes:
+def _findings(flip: Flip) -> tuple[list[Finding], list[Finding]] | None:
+    """What both found, where the task finds things and one of them found any."""
+    before, after = findings_in(flip.before.reading), findings_in(flip.after.reading)
+    return (before, after) if before or after else None
+
+
+def _small_jpeg(sample: Sample, region: Region | None) -> tuple[bytes, tuple[int, int]]:
+    """The picture, and the width and height in pixels of what it shows."""
     frame = read_picture(sample.picture)
     if region is not None:
         frame = frame[region.y : region.y + region.height, region.x : region.x + region.width]
@@ -153,7 +180,7 @@ def _small_jpeg(sample: Sample, region: Region | None) -> bytes:
         content = _encoded(frame, longest_side, quality)
         if len(content) <= _MOST_BYTES:
             break
-    return content
+    return content, (frame.shape[1], frame.shape[0])
 
 
 def _encoded(frame: Frame, longest_side: int, quality: int) -> bytes:

@@ -1,27 +1,34 @@
-"""What the plots show and how they are captioned; the drawing is in ``drawing`` and ``risk_drawing``."""
+"""What the plots show and how they are captioned; the drawing is in the modules ``…drawing``."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from edgemill_converters.report import drawing, risk_drawing
+from edgemill_converters.report import drawing, latency_drawing, risk_drawing
+from edgemill_converters.report.captioned import figure
 from edgemill_converters.report.markup import Markup, element, joined
+from edgemill_converters.report.pareto import pareto_plots
 from edgemill_converters.report.svg import inline_svg
-from edgemill_converters.report.wording import budget_used, megabytes, metric_title, metric_word, percent, ships
+from edgemill_converters.report.wording import megabytes, metric_title, metric_word, percent, reason, ships
 from edgemill_converters.result import BuildResult, VariantResult
 
 
 def plots_section(result: BuildResult) -> Markup:
     """All plots of a build."""
-    marks = [drawing.Mark(v.name, v.precision, v.ruling.outcome, ships(result, v)) for v in result.variants]
-    plots = (_latency, _tradeoff, _budget, _sizes)
+    marks = [_mark(result, variant) for variant in result.variants]
+    plots = (pareto_plots, _latency, _spread, _budget, _sizes)
     return element("div", joined(plot(result, marks) for plot in plots), class_="plots")
 
 
-def figure(title: str, caption: str, svg: Markup, wide: bool = False) -> Markup:
-    """A drawing under its title and caption."""
-    text = element("figcaption", element("strong", title), caption)
-    return element("figure", text, svg, class_="plot wide" if wide else "plot")
+def _mark(result: BuildResult, variant: VariantResult) -> drawing.Mark:
+    does, why = ships(result, variant), _why(result, variant)
+    return drawing.Mark(variant.name, variant.precision, variant.ruling.outcome, does, why)
+
+
+def _why(result: BuildResult, variant: VariantResult) -> str:
+    measured = variant.measurement
+    figures = f"p99 {measured.p99_ms:.2f} ms, {megabytes(measured.size_bytes)} MB"
+    return f"{variant.name}, {variant.ruling.outcome.value}: {figures}. {reason(result, variant)}"
 
 
 def _in_words(result: BuildResult, say: dict[str, str]) -> str:
@@ -31,20 +38,26 @@ def _in_words(result: BuildResult, say: dict[str, str]) -> str:
 def _latency(result: BuildResult, marks: list[drawing.Mark]) -> Markup:
     say = {v.name: f"p50 {v.measurement.p50_ms:.2f} ms, p99 {v.measurement.p99_ms:.2f} ms" for v in result.variants}
     latencies = [v.measurement.latencies_ms for v in result.variants]
-    svg = inline_svg("latency", f"Latency. {_in_words(result, say)}", partial(drawing.latency_strips, marks, latencies))
-    caption = "Each tick is a timed inference. ● p50, ▲ p99. Runs far beyond every p99 are counted at the edge."
-    return figure("Latency", caption, svg)
-
-
-def _tradeoff(result: BuildResult, marks: list[drawing.Mark]) -> Markup:
-    points = [(v.measurement.p50_ms, budget_used(v)) for v in result.variants]
-    say = {v.name: f"p50 {x:.2f} ms, {y:.0%} of the budget" for v, (x, y) in zip(result.variants, points, strict=True)}
-    svg = inline_svg("tradeoff", f"Trade-off. {_in_words(result, say)}", partial(risk_drawing.tradeoff, marks, points))
+    turns = [v.measurement.turns for v in result.variants]
+    draw = partial(latency_drawing.strips, marks, latencies, turns)
+    svg = inline_svg("latency", f"Latency. {_in_words(result, say)}", draw)
     caption = (
-        "Worst upper bound of any metric, relative to what is allowed. Down and left is better; only what lies below "
-        "the line can ship. ● pass, ✕ fail, ▲ undecided; a ring marks what ships."
+        "Each tick is a timed inference; the rows of ticks are the turns, the first on top, so that a machine that "
+        "grew slower shows. ● p50, ▲ p99. Runs far beyond every p99 are counted at the edge."
     )
-    return figure("Speed against risk", caption, svg)
+    return figure("Latency, turn by turn", caption, svg)
+
+
+def _spread(result: BuildResult, marks: list[drawing.Mark]) -> Markup:
+    latencies = [v.measurement.latencies_ms for v in result.variants]
+    beyond = {v.name: f"half within {v.measurement.p50_ms:.2f} ms" for v in result.variants}
+    svg = inline_svg(
+        "distribution",
+        f"Share of inferences within a time. {_in_words(result, beyond)}",
+        partial(latency_drawing.distributions, marks, latencies),
+    )
+    caption = "Share of the timed inferences that took at most so long. ● p50, ▲ p99. Further left is better."
+    return figure("Latency, as a distribution", caption, svg)
 
 
 def _budget(result: BuildResult, marks: list[drawing.Mark]) -> Markup:

@@ -6,17 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from edgemill_converters.report.drawing import Mark, figure_of, rows_of
+from edgemill_converters.report.drawing import Mark, rows_of, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _BUDGET = "#b02a1c"
-_LEAST_SHARE = 0.02
-"""Where a share of nothing is drawn: a logarithmic scale has no zero."""
 
 
 @dataclass(frozen=True)
@@ -29,41 +25,19 @@ class Panel:
     intervals: tuple[tuple[float, float] | None, ...]
 
 
-def tradeoff(marks: Sequence[Mark], points: Sequence[tuple[float, float]]) -> Figure:
-    """Latency against the share of the budget that the worst bound uses, which is drawn on a logarithmic scale."""
-    figure = figure_of(6.4, 3.9)
-    axes = figure.add_subplot()
-    shares = [y for _, y in points if np.isfinite(y)]
-    shares = [max(share, _LEAST_SHARE) for share in shares]
-    low, high = min([0.3, *shares]) / 1.5, max([3.0, *shares]) * 1.5
-    right = 1.12 * max(x for x, _ in points)
-    axes.set(yscale="log", ylim=(low, high), xlim=(0, right), xlabel="p50, milliseconds")
-    axes.set_ylabel("worst bound ÷ allowed")
-    axes.yaxis.set_major_formatter(lambda y, _: f"{y:g}×")
-    axes.axhspan(1, high, color=_BUDGET, alpha=0.07, linewidth=0)
-    axes.axhline(1, color=_BUDGET, linewidth=1.5)
-    corner = (0.985, 0.98)
-    axes.annotate(
-        "outside the budget", corner, xycoords="axes fraction", color=_BUDGET, fontsize=9, ha="right", va="top"
-    )
-    axes.grid(visible=True)
-    for mark, (x, y) in zip(marks, points, strict=True):
-        y = min(max(y, _LEAST_SHARE), high)
-        if mark.ships:
-            axes.plot([x], [y], "o", markersize=17, markerfacecolor="none", markeredgecolor=mark.colour)
-        axes.plot([x], [y], mark.shape, color=mark.colour, markersize=9, markeredgecolor="white")
-    _labels_beside(axes, marks, points)
-    return figure
-
-
-def _labels_beside(axes: Axes, marks: Sequence[Mark], points: Sequence[tuple[float, float]]) -> None:
-    """Names in the right margin, spread so that none covers another, each tied to its point."""
-    low, high = np.log(axes.get_ylim())
-    wanted = [min(1.0, float((np.log(max(y, 1e-9)) - low) / (high - low))) for _, y in points]
-    for index, place in _spread(wanted, gap=0.085).items():
+def labels_beside(
+    axes: Axes, marks: Sequence[Mark], points: Sequence[tuple[float, float]], said: Sequence[str] | None = None
+) -> None:
+    """Names, or what is ``said`` instead, in the right margin: none covers another, each is tied to its point."""
+    low, high = axes.get_ylim()
+    wanted = [min(1.0, max(0.0, (y - low) / (high - low))) for _, y in points]
+    # At one height the point farthest right gets the lowest name: so no two ties cross.
+    order = sorted(range(len(points)), key=lambda index: (wanted[index], -points[index][0]))
+    places = _spread([wanted[index] for index in order], gap=0.085)
+    for index, place in zip(order, places, strict=True):
         axes.annotate(
-            marks[index].label,
-            xy=(points[index][0], min(points[index][1], axes.get_ylim()[1])),
+            said[index] if said else shortened(marks[index].label),
+            xy=points[index],
             xytext=(1.03, place),
             textcoords="axes fraction",
             va="center",
@@ -73,16 +47,15 @@ def _labels_beside(axes: Axes, marks: Sequence[Mark], points: Sequence[tuple[flo
         )
 
 
-def _spread(wanted: Sequence[float], gap: float) -> dict[int, float]:
-    """Move places in 0 to 1 apart by ``gap``, keeping their order; by index of ``wanted``."""
-    order = sorted(range(len(wanted)), key=lambda index: wanted[index])
+def _spread(wanted: Sequence[float], gap: float) -> list[float]:
+    """Move rising places in 0 to 1 apart by ``gap``, keeping their order."""
     gap = min(gap, 1 / max(1, len(wanted) - 1))
     places: list[float] = []
-    for rank, index in enumerate(order):
+    for rank, place in enumerate(wanted):
         lowest = places[-1] + gap if places else 0.0
-        room_above = 1 - gap * (len(order) - 1 - rank)
-        places.append(min(max(wanted[index], lowest), room_above))
-    return dict(zip(order, places, strict=True))
+        room_above = 1 - gap * (len(wanted) - 1 - rank)
+        places.append(min(max(place, lowest), room_above))
+    return places
 
 
 def bounds(marks: Sequence[Mark], panels: Sequence[Panel]) -> Figure:

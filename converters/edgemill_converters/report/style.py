@@ -63,6 +63,7 @@ tbody.ships tr.why td{color:var(--ink)}
 .meter{position:relative;display:inline-block;vertical-align:middle;width:96px;height:10px;margin-left:10px;background:#e4e9ee;border-radius:2px}
 .meter i{position:absolute;inset:0 auto 0 0;border-radius:2px;background:var(--good)}
 .meter.over i{background:var(--bad)}
+.meter.plain i{background:var(--soft)}
 .meter b{position:absolute;top:-3px;bottom:-3px;width:2px;background:var(--ink)}
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,540px),1fr));gap:24px;margin-top:16px}
 figure{margin:0}
@@ -74,6 +75,14 @@ figure.plot svg{display:block;width:100%;height:auto;margin-top:8px;font-family:
 .flips{display:grid;grid-template-columns:repeat(auto-fill,minmax(260px,1fr));gap:16px;margin:8px 0 16px}
 .flip{border:1px solid var(--line);border-radius:6px;overflow:hidden;display:flex;flex-direction:column}
 .flip img{display:block;width:100%;max-height:220px;object-fit:contain;background:#2b343c}
+.flip>svg{display:block;width:100%;max-height:300px;background:#2b343c}
+.box{fill:none;stroke-width:1.5;vector-effect:non-scaling-stroke}
+.box.case{stroke:#fff;stroke-width:4.5;stroke-opacity:.8}
+.box.before{stroke:#0072b2}
+.box.after{stroke:#c75000;stroke-dasharray:6 4}
+.box.truth{stroke:#00704f;stroke-width:2.5;stroke-dasharray:2 3}
+.box.only{stroke-width:3.5}
+.flip text{font-family:var(--sans);font-weight:650;fill:#1b2733;stroke:#fff;stroke-width:.18em;paint-order:stroke}
 .flip .unread{padding:16px;background:var(--pale);color:var(--bad);font-size:13.5px}
 .flip .chip{white-space:normal}
 .flip figcaption{padding:10px 12px;color:var(--ink)}
@@ -93,8 +102,30 @@ ol.steps li{background:var(--pale);border:1px solid var(--line);border-radius:4p
 ol.steps li+li::before{content:"→ ";color:var(--soft)}
 table.facts{width:auto}
 table.facts th{white-space:nowrap;font-weight:400;color:var(--soft)}
+svg.layers{display:block;width:100%;height:50px;margin:4px 0 8px;background:var(--pale)}
+.p-fp32,.p-fp64{fill:#0072b2}
+.p-fp16,.p-bf16{fill:#5b4b8a}
+.p-int8,.p-int4{fill:#c75000}
+.p-other{fill:#56646f}
+.layers .unfused,.layers .u{fill:#b02a1c}
+span.unfused{color:var(--bad);font-weight:650}
+table.tried td:last-child{min-width:22em;color:var(--soft)}
+details{margin:6px 0 16px}
+summary{cursor:pointer;color:var(--blue)}
+table.compact{width:auto;font-size:13px}
+table.compact code{display:inline-block;min-width:15em}
+table.lines ol.steps{min-width:18em}
+figure.plot{overflow-x:auto}
+figure.plot svg{min-width:460px}
+figure.wide svg{min-width:820px}
+table.compact th,table.compact td{padding:2px 10px}
 footer{margin-top:48px;padding-bottom:40px;color:var(--soft);font-size:13px}
+@media (max-width:560px){
+table.facts th{white-space:normal}
+.meter{width:56px}
+}
 @media print{
+figure.plot svg{min-width:0}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 body{font-size:10pt}
 main,header,footer{max-width:none;padding:0}

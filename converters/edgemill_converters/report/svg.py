@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgemill_converters.report.markup import Markup, element
@@ -12,6 +12,8 @@ from edgemill_converters.report.markup import Markup, element
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+TITLED = "titled-"
+"""Before the number of an artist's title, as its ``gid``."""
 _SETTINGS: Any = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -28,13 +30,14 @@ _SETTINGS: Any = {
 }
 
 
-def inline_svg(name: str, alt: str, draw: Callable[[], Figure]) -> Markup:
+def inline_svg(name: str, alt: str, draw: Callable[[], Figure], titles: Sequence[str] = ()) -> Markup:
     """Draw a figure and return its SVG element.
 
     Args:
         name: unique on the page; identifiers inside the drawing depend on it.
         alt: what the drawing shows, in words.
         draw: makes the figure; called with the page's settings, whatever the user's own are.
+        titles: what is said when one points at an artist whose ``gid`` is ``TITLED`` and its number in here.
     """
     import matplotlib
 
@@ -44,16 +47,17 @@ def inline_svg(name: str, alt: str, draw: Callable[[], Figure]) -> Markup:
         settings: Any = {**_SETTINGS, "svg.hashsalt": name}
         with matplotlib.rc_context(settings):
             draw().savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return _inside_html(buffer.getvalue(), alt)
+    return _inside_html(buffer.getvalue(), alt, titles)
 
 
-def _inside_html(svg: str, alt: str) -> Markup:
+def _inside_html(svg: str, alt: str, titles: Sequence[str]) -> Markup:
     """Leave out what belongs to a file of its own: prologue, metadata, a style that would reach the whole page."""
     body = svg[svg.index("<svg") :]
     size = re.search(r'viewBox="([^"]*)"', body)
     assert size is not None
     body = body[body.index(">") + 1 : body.rindex("</svg>")]
     body = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", "", body, flags=re.DOTALL)
+    body = re.sub(rf'<g id="{TITLED}(\d+)"[^>]*>', lambda found: f"<g>{element('title', titles[int(found[1])])}", body)
     body = re.sub(r'<g id="[^"]*"', "<g", body)
     body = body.replace("xlink:href=", "href=")
     body = re.sub(r"""(style="font: [^'"<>]*)'[^;"<>]*""", r"\1sans-serif", body)

@@ -23,7 +23,7 @@ from edgemill_core.errors import EdgemillError, EngineError, InputError, ModelEr
 from edgemill_core.processes.own_memory import resident_bytes
 from edgemill_core.tensors import Array, TensorSpec, check_buffers, check_feeds, check_finite
 from edgemill_runtimes.engines import facts as engine_facts
-from edgemill_runtimes.engines.facts import Compiled, EngineFacts
+from edgemill_runtimes.engines.facts import Compiled, EngineFacts, Layer, NodeTime
 from edgemill_runtimes.engines.ordering import in_order
 from edgemill_runtimes.engines.settings import EngineSettings
 
@@ -59,6 +59,7 @@ class Engine(ABC):
         self._is_open = False
         self._threads: ThreadPoolExecutor | None = None
         self._facts: EngineFacts | None = None
+        self._told: Compiled | None = None
         before, start = resident_bytes(), time.perf_counter()
         inputs, self.outputs = self._open()
         self._build_seconds = time.perf_counter() - start
@@ -139,6 +140,11 @@ class Engine(ABC):
             self._facts = self._read_facts()
         return self._facts
 
+    def layers(self) -> tuple[Layer, ...]:
+        """Every compute layer of the compiled graph, in the order in which they run; ``facts`` counts the same ones."""
+        self._check_open()
+        return self._read_layers()
+
     def require(
         self, precision: str | None = None, device: str | None = None, unfused: int | None = None, share: float = 1.0
     ) -> None:
@@ -148,6 +154,19 @@ class Engine(ABC):
             RequirementError: naming each thing that is not as required.
         """
         engine_facts.require(self.facts(), precision, device, unfused, share)
+
+    def node_times(self, feeds: Mapping[str, Array], runs: int = 10) -> tuple[NodeTime, ...]:
+        """Least time of every node of the compiled graph in ``runs`` runs, in the order in which they run.
+
+        The least is what the node itself takes; all above it is the machine's other work. The graph is loaded a second
+        time for that, because being watched makes it slower. Empty where the runtime does not tell.
+
+        Raises:
+            InputError: the feeds do not fit.
+            EngineError: the engine is closed, or the runtime failed.
+        """
+        self._check(feeds)
+        return self._native(self._node_times, feeds, runs)
 
     def close(self) -> None:
         """Free the native engine; closing twice is fine."""
@@ -187,6 +206,9 @@ class Engine(ABC):
             check_shape(name, into[name], array.shape)
             np.copyto(into[name], array)
         return dict(into)
+
+    def _node_times(self, feeds: Mapping[str, Array], runs: int) -> tuple[NodeTime, ...]:  # noqa: ARG002
+        return ()
 
     def _start(self, feeds: Mapping[str, Array]) -> Any:
         if self._threads is None:
@@ -251,8 +273,16 @@ class Engine(ABC):
             self.close()
             raise
 
+    def _told_once(self) -> Compiled:
+        if self._told is None:
+            self._told = self._compiled()
+        return self._told
+
+    def _read_layers(self) -> tuple[Layer, ...]:
+        return self._told_once().layers
+
     def _read_facts(self) -> EngineFacts:
-        compiled = self._compiled()
+        compiled = self._told_once()
         return EngineFacts(
             runtime=self.runtime,
             version=compiled.version,

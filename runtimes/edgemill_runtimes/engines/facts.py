@@ -25,6 +25,27 @@ class Layer:
     macs: int | None = None
     unfused: bool = False
 
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready form; ``Layer(**told)`` reads it again."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class NodeTime:
+    """One node of the compiled graph, timed.
+
+    Attributes:
+        names: its own name, and those of the graph's nodes that it was made from where the runtime tells them.
+        kind: the runtime's word for what it computes.
+        heavy: it is a compute layer rather than one that moves, converts or adds.
+        ms: of one run, the least seen.
+    """
+
+    names: tuple[str, ...]
+    kind: str
+    heavy: bool
+    ms: float
+
 
 @dataclass(frozen=True)
 class EngineFacts:

@@ -16,7 +16,7 @@ import onnxruntime as ort
 from edgemill_core.errors import EngineError, MissingPartError, ModelError
 from edgemill_core.tensors import Array, TensorSpec
 from edgemill_runtimes.engines.base import Engine, check_shape
-from edgemill_runtimes.engines.facts import Compiled, Layer
+from edgemill_runtimes.engines.facts import Compiled, Layer, NodeTime
 from edgemill_runtimes.engines.onnx_edges import Edges, read_edges
 
 _PROVIDERS = {
@@ -116,7 +116,7 @@ class OnnxRuntimeEngine(Engine):
 
     def _compiled(self) -> Compiled:
         try:
-            events, edges = self._profiled()
+            events, edges = self._profiled({spec.name: spec.example() for spec in self.inputs})
         except Exception as error:
             raise EngineError(
                 f"ONNX Runtime failed on {self.graph.name}",
@@ -132,8 +132,19 @@ class OnnxRuntimeEngine(Engine):
         said = {"intra_op_num_threads": str(options.intra_op_num_threads), **self._provider_options()}
         return Compiled(ort.__version__, self.settings.device, layers, elsewhere, said, hidden)
 
-    def _profiled(self) -> tuple[list[dict[str, Any]], Edges]:
-        """Every node of the optimised graph as it ran once, and how that graph is wired."""
+    def _node_times(self, feeds: Mapping[str, Array], runs: int) -> tuple[NodeTime, ...]:
+        events, _ = self._profiled(feeds, runs + 1)
+        seen: dict[str, list[dict[str, Any]]] = {}
+        for event in events:
+            seen.setdefault(_name(event), []).append(event)
+        # The first run warms up.
+        return tuple(
+            NodeTime((name,), each[0]["args"]["op_name"], _is_heavy(each[0]), min(_ms(each[1:])))
+            for name, each in seen.items()
+        )
+
+    def _profiled(self, feeds: Mapping[str, Array], runs: int = 1) -> tuple[list[dict[str, Any]], Edges]:
+        """Every node of the optimised graph in each run, and how that graph is wired."""
         with tempfile.TemporaryDirectory() as folder:
             options = self._options()
             options.enable_profiling = True
@@ -142,7 +153,8 @@ class OnnxRuntimeEngine(Engine):
             if provider not in _COMPILING:  # what they compile cannot be written
                 options.optimized_model_filepath = str(optimised)
             session = _new_session(self.graph, options, provider, self._provider_options())
-            session.run(self._names, {spec.name: spec.example() for spec in self.inputs})
+            for _ in range(runs):
+                session.run(self._names, dict(feeds))
             events = json.loads(Path(session.end_profiling()).read_text())
             edges = read_edges(optimised.read_bytes() if optimised.is_file() else b"")
         return [event for event in events if event.get("name", "").endswith("_kernel_time")], edges
@@ -180,6 +192,10 @@ def _new_session(
 
 def _name(event: Mapping[str, Any]) -> str:
     return str(event["name"]).removesuffix("_kernel_time")
+
+
+def _ms(events: list[dict[str, Any]]) -> list[float]:
+    return [event["dur"] / 1e3 for event in events]
 
 
 def _is_heavy(event: Mapping[str, Any]) -> bool:

@@ -14,7 +14,7 @@ import openvino as ov
 from edgemill_core.errors import MissingPartError, ModelError
 from edgemill_core.tensors import Array, TensorSpec
 from edgemill_runtimes.engines.base import Engine, check_shape
-from edgemill_runtimes.engines.facts import Compiled, Layer
+from edgemill_runtimes.engines.facts import Compiled, Layer, NodeTime
 
 _HEAVY = ("Convolution", "Deconvolution", "FullyConnected", "MatMul")
 _PRECISIONS = {"f64": "fp64", "f32": "fp32", "f16": "fp16", "i8": "int8", "u8": "int8"}
@@ -159,6 +159,23 @@ class OpenVinoEngine(Engine):
         nodes = [(node, _told(node)) for node in compiled.get_runtime_model().get_ordered_ops()]
         return tuple(_layer(node, told, quantized) for node, told in nodes if told["layerType"] in _HEAVY)
 
+    def _node_times(self, feeds: Mapping[str, Array], runs: int) -> tuple[NodeTime, ...]:
+        core = ov.Core()
+        watched = core.compile_model(
+            core.read_model(self.graph), self.settings.device, {**self._options, "PERF_COUNT": True}
+        )
+        nodes = watched.get_runtime_model().get_ordered_ops()
+        told = {node.get_friendly_name(): _told(node) for node in nodes}
+        request = watched.create_infer_request()
+        given = [feeds[spec.name] for spec in self.inputs]
+        seen: dict[str, list[float]] = {}
+        for turn in range(runs + 1):  # the first one warms up
+            request.infer(given)
+            for node in request.profiling_info if turn else ():
+                if node.status == ov.ProfilingInfo.Status.EXECUTED:
+                    seen.setdefault(node.node_name, []).append(node.real_time.total_seconds() * 1e3)
+        return tuple(_node_time(name, told.get(name), times) for name, times in seen.items())
+
     def _close(self) -> None:
         self._idle.clear()
         del self._compiled_model
@@ -191,6 +208,12 @@ def _layer(node: ov.Node, told: Mapping[str, str], quantized: set[str]) -> Layer
     return Layer(
         node.get_friendly_name(), precision, _macs(node, told), precision != "int8" and bool(originals & quantized)
     )
+
+
+def _node_time(name: str, told: Mapping[str, str] | None, times: list[float]) -> NodeTime:
+    kind = told["layerType"] if told else ""
+    originals = [one for one in told["originalLayersNames"].split(",") if one] if told else []
+    return NodeTime(tuple(dict.fromkeys([name, *originals])), kind, kind in _HEAVY, min(times))
 
 
 def _macs(node: ov.Node, told: Mapping[str, str]) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -15,9 +16,9 @@ from edgemill_core.errors import EngineCrashed, InputError
 from edgemill_core.processes.shared_memory import TensorSlots, create_memory
 from edgemill_core.tensors import Array, TensorSpec
 from edgemill_runtimes.engines.base import Engine, check_shape
-from edgemill_runtimes.engines.facts import Compiled, EngineFacts
+from edgemill_runtimes.engines.facts import Compiled, EngineFacts, Layer
 from edgemill_runtimes.engines.settings import EngineSettings
-from edgemill_runtimes.isolation.process import EngineProcess, Isolation, answered
+from edgemill_runtimes.isolation.process import EngineProcess, Isolation, answered, read_layers
 
 RUNS = 16
 """Most runs at once; each has a slot for what goes in, and one for what comes out."""
@@ -168,6 +169,15 @@ class IsolatedEngine(Engine):
             self._check_up()
             going = self._send({"command": "facts"}, None, self.limits.load_s)
         return EngineFacts.from_dict(answered(self._await(going))["facts"])
+
+    def _read_layers(self) -> tuple[Layer, ...]:
+        with tempfile.TemporaryDirectory() as folder:
+            into = Path(folder, "layers.json")
+            with self._sending:
+                self._check_up()
+                going = self._send({"command": "layers", "into": str(into)}, None, self.limits.load_s)
+            answered(self._await(going))
+            return read_layers(into)
 
     def _close(self) -> None:
         self._process.hang_up()

@@ -22,6 +22,7 @@ from edgemill_core import errors
 from edgemill_core.errors import EdgemillError, EngineCrashed, EngineError, EngineTimeout
 from edgemill_core.processes.channel import MESSAGE_BYTES, encode
 from edgemill_core.tensors import TensorSpec
+from edgemill_runtimes.engines.facts import Layer
 from edgemill_runtimes.engines.settings import EngineSettings
 
 _LOG_BYTES = 1 << 20
@@ -113,6 +114,17 @@ class EngineProcess:
         self.send(message)
         return answered(self.receive(self._limits.load_s if within_s is None else within_s))
 
+    def layers(self) -> tuple[Layer, ...]:
+        """Every compute layer of the compiled graph, asked while no run is going.
+
+        Raises:
+            EdgemillError: as for ``ask``.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            into = Path(folder, "layers.json")
+            self.ask({"command": "layers", "into": str(into)})
+            return read_layers(into)
+
     def send(self, message: Mapping[str, Any]) -> None:
         """Send one command.
 
@@ -198,6 +210,11 @@ class EngineProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
+
+
+def read_layers(file: Path) -> tuple[Layer, ...]:
+    """What the command ``layers`` wrote."""
+    return tuple(Layer(**told) for told in json.loads(file.read_text(encoding="utf-8")))
 
 
 def answered(answer: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Run as ``python -m edgemill_runtimes.isolation.serve CHANNEL PARENT``.
 from __future__ import annotations
 
 import itertools
+import json
 import resource
 import time
 from collections import deque
@@ -168,10 +169,18 @@ def _facts(engine: Engine, _: Mapping[str, Any]) -> dict[str, Any]:
     return {"facts": engine.facts().as_dict()}
 
 
+def _layers(engine: Engine, message: Mapping[str, Any]) -> dict[str, Any]:
+    """Write what ``layers`` gives to ``into``, as JSON: of a large graph it is more than a message takes."""
+    told = [layer.as_dict() for layer in engine.layers()]
+    Path(message["into"]).write_text(json.dumps(told), encoding="utf-8")
+    return {"layers": len(told)}
+
+
 COMMANDS: dict[str, Callable[[Engine, Mapping[str, Any]], dict[str, Any]]] = {
     "time": _time,
     "outputs": _outputs,
     "facts": _facts,
+    "layers": _layers,
 }
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ from pydantic import Field, model_validator
 
 from edgemill_core.inspection import Band, Box, Finding, Rule, Ruling, check_rules, decide, reading_of
 from edgemill_core.inspection.boxes import suppress
+from edgemill_core.inspection.labelled import Detections
 from edgemill_core.inspection.rules import Share
+from edgemill_core.metrics import MEAN_AVERAGE_PRECISION
 from edgemill_core.tasks.base import Task, each_once
 from edgemill_core.tensors import Array
 from edgemill_core.verdict import Decision, Verdict
@@ -20,6 +22,8 @@ MOST_OF_A_CLASS = 1000
 """Things of one class that are told apart; where there are so many, more may be there that nobody looked at."""
 _NOTHING = 0.05
 """Boxes below it, or below the band, are not looked at."""
+RANKED_FROM, RANKED = 0.01, 100
+"""Average precision ranks boxes from this score on, at most so many of a class in a picture."""
 
 
 class ObjectDetection(Task):
@@ -40,7 +44,7 @@ class ObjectDetection(Task):
         rules: what must hold; nothing may be found if no rule is given.
     """
 
-    metrics: ClassVar[tuple[str, ...]] = ("escape_rate", "overkill_rate")
+    metrics: ClassVar[tuple[str, ...]] = ("escape_rate", "overkill_rate", MEAN_AVERAGE_PRECISION)
     output: ClassVar[str] = "detections"
     tunable: ClassVar[tuple[str, ...]] = ("band", "rules")
 
@@ -69,13 +73,25 @@ class ObjectDetection(Task):
 
     def find(self, rows: Array) -> list[Finding]:
         """What ``float[boxes, 4 + classes]`` shows, the surest first, without doubles."""
-        scores = np.asarray(rows[:, 4:], np.float64)
         bands = [rule.band for rule in self.rules if rule.band] + [self.band]
         least = min(_NOTHING, *(band.uncertain_from for band in bands))
+        found = self._without_doubles(rows, least, MOST_OF_A_CLASS)
+        each = zip(found.corners, found.scores, found.kinds, strict=True)
+        return [self._finding(corners, score, int(kind)) for corners, score, kind in each]
+
+    def rank(self, rows: Array) -> Detections:
+        """What ``float[boxes, 4 + classes]`` shows down to low scores, for average precision; bands play no part.
+
+        An output that is not all numbers shows nothing.
+        """
+        return self._without_doubles(rows if np.isfinite(rows).all() else rows[:0], RANKED_FROM, RANKED)
+
+    def _without_doubles(self, rows: Array, least: float, most: int) -> Detections:
+        scores = np.asarray(rows[:, 4:], np.float64)
         box, kind = np.nonzero(scores >= least)
         corners = np.clip(np.asarray(rows[box, :4], np.float64), 0.0, 1.0)
-        kept = suppress(corners, scores[box, kind], kind, self.most_overlap, MOST_OF_A_CLASS)
-        return [self._finding(corners[index], scores[box[index], kind[index]], int(kind[index])) for index in kept]
+        kept = suppress(corners, scores[box, kind], kind, self.most_overlap, most)
+        return Detections(corners[kept], scores[box, kind][kept], kind[kept])
 
     def _finding(self, corners: Array, score: float, kind: int) -> Finding:
         box = Box(*(float(value) for value in corners))

@@ -1,0 +1,94 @@
+"""Labels against the task: boxes of classes that it has, good parts by its own rules, and labels that metrics need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from edgemill_core.errors import DataError
+from edgemill_core.inspection import decide
+from edgemill_core.inspection.labelled import as_findings, labelled_in
+from edgemill_core.metrics import metric_named
+from edgemill_core.picture_input import PictureInput
+from edgemill_core.row_input import RowInput
+from edgemill_core.samples import Sample
+from edgemill_core.tasks import ObjectDetection, Task
+from edgemill_core.verdict import Decision
+
+_WHERE = {
+    "boxes": "boxes: name a set with `coco:`",
+    "class_name": "a class: add the column `class` to the labels",
+    "text": "what is printed on good parts: add the column `printed` to the labels",
+    "outcome": "what came about: add the column `outcome`",
+}
+
+
+def settled(samples: Sequence[Sample], task: Task, declared: PictureInput | RowInput, where: str) -> list[Sample]:
+    """Samples with boxes as the task has it: a part is good if its rules are kept by what is labelled.
+
+    Args:
+        samples: those without labelled boxes stay as they are.
+        task: a detector; for any other task all samples stay as they are.
+        declared: which region the model looks at.
+        where: the set, for messages.
+
+    Raises:
+        DataError: a box of a class that the task does not have.
+    """
+    if not isinstance(task, ObjectDetection) or not isinstance(declared, PictureInput):
+        return list(samples)
+    return [_settle(sample, task, declared, where) for sample in samples]
+
+
+def _settle(sample: Sample, task: ObjectDetection, declared: PictureInput, where: str) -> Sample:
+    truth = sample.truth
+    if truth is None or truth.boxes is None:
+        return sample
+    unknown = sorted({box.kind for box in truth.boxes} - set(task.classes))
+    if unknown:
+        raise DataError(
+            f"the {where} set labels what the task has no class for: {', '.join(unknown)} in {sample.id}",
+            expected=" | ".join(task.classes),
+            got=", ".join(unknown),
+            fix="name the categories as under task: classes:, or remove those annotations",
+        )
+    ruling = decide(as_findings(labelled_in(truth, task.classes, declared), task.classes), task.rules, task.band)
+    return replace(sample, truth=replace(truth, good=ruling.decision is Decision.PASS))
+
+
+def check_labels(metrics: Sequence[str], samples: Sequence[Sample], where: str) -> None:
+    """Refuse a set that lacks the labels without which a budgeted metric says nothing.
+
+    Raises:
+        DataError: naming the metric, what is lacking, and how to add it.
+    """
+    for metric in map(metric_named, metrics):
+        lacking = [sample.id for sample in samples if _lacks(sample, metric.needs)]
+        # A text or a class may be unknown of a few parts; boxes that nobody drew would all count as false.
+        if (metric.needs and len(lacking) == len(samples)) or (metric.ious and lacking):
+            raise _lack(metric.name, metric.needs, where, lacking, len(samples))
+        if metric.ious and not any(_counts(sample) for sample in samples):
+            raise DataError(
+                f"the {where} set has no labelled box for {metric.name}",
+                expected="at least one box that counts",
+                got=f"{len(samples)} pictures without any",
+                fix="add pictures that show what is to be found",
+            )
+
+
+def _lacks(sample: Sample, attribute: str) -> bool:
+    return bool(attribute) and getattr(sample.truth, attribute, None) in (None, "")
+
+
+def _counts(sample: Sample) -> bool:
+    boxes = sample.truth.boxes if sample.truth is not None else None
+    return any(not box.ignored for box in boxes or ())
+
+
+def _lack(metric: str, needs: str, where: str, lacking: Sequence[str], total: int) -> DataError:
+    return DataError(
+        f"metric {metric} needs labels that the {where} set does not have",
+        expected=_WHERE[needs],
+        got=f"{len(lacking)} of {total} samples without, e.g. {lacking[0]}",
+        fix=f"add them, or remove {metric} from budget:",
+    )

@@ -1,0 +1,162 @@
+"""Which layers a model loses by in INT8, found with few runs.
+
+The loss of a set of layers is what quantizing them alone, all others in float, does to the task's output: the squared
+difference as a share of the squared output. Noise of different layers is hardly correlated, so that losses of small
+sets add up (Zhou et al. 2018, "Adaptive Quantization for Deep Neural Network").
+
+A cheap estimate comes first, from one run in float: the noise that quantization puts on a layer's input, weights and
+output, each as a share of its power. For a linear layer these shares add up (Lin, Talathi and Annapureddy 2016,
+"Fixed Point Quantization of Deep Convolutional Networks"). It does not know what the network makes of the
+noise, so it only says where to look: groups are halved by it, and the group that loses most is halved next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from edgemill_converters.quantization.plan import Plan, Range
+from edgemill_core.tensors import Array
+
+WORTH_SPLITTING = 0.02
+"""Share of the whole loss below which a group is not looked into any further."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Layers whose loss is known together.
+
+    Attributes:
+        loss: of all of them; see above.
+        measured: else it is a guess from the group that it was split from.
+    """
+
+    layers: tuple[str, ...]
+    loss: float
+    measured: bool = True
+
+
+def relative_error(outputs: Array, exact: Array) -> float:
+    """Squared difference as a share of the squared exact output; 1e9 where an output is not a number."""
+    wanted = np.asarray(exact, np.float64)
+    power = float(np.square(wanted).sum())
+    found = float(np.square(np.asarray(outputs, np.float64) - wanted).sum()) / power if power else 0.0
+    return found if np.isfinite(found) else 1e9
+
+
+def noise_of(values: Array, extent: Range, bits: int = 8) -> tuple[float, float]:
+    """Squared error of ``values`` in ``bits`` bits over ``extent``, clipping included, and their squared sum."""
+    exact = np.asarray(values, np.float64)
+    step = (extent.high - extent.low) / (2**bits - 1) or 1.0
+    zero = round(-extent.low / step)
+    written = (np.clip(np.round(exact / step) + zero, 0, 2**bits - 1) - zero) * step
+    return float(np.square(written - exact).sum()), float(np.square(exact).sum())
+
+
+def weight_noise(node: onnx.NodeProto, weights: Array, bits: int) -> float:
+    """Power of the error of symmetric weights per output channel, as a share of the weights' power."""
+    flat = np.moveaxis(weights, _channel_axis(node, weights.ndim), 0)
+    flat = flat.reshape(flat.shape[0], -1).astype(np.float64)
+    step = np.abs(flat).max(axis=1, keepdims=True) / (2 ** (bits - 1) - 1)
+    step[step == 0] = 1.0
+    power = float(np.square(flat).sum())
+    return float(np.square(np.round(flat / step) * step - flat).sum()) / power if power else 0.0
+
+
+def _channel_axis(node: onnx.NodeProto, rank: int) -> int:
+    if node.op_type == "Conv":
+        return 0
+    turned = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+    return rank - 2 if turned else rank - 1
+
+
+def local_noise(graph: onnx.GraphProto, plan: Plan, runs: Iterable[Mapping[str, Array]]) -> dict[str, float]:
+    """The cheap estimate for every layer of the plan.
+
+    Args:
+        runs: for each input, the float values of the tensors that the plan has ranges for.
+    """
+    error, power = dict.fromkeys(plan.ranges, 0.0), dict.fromkeys(plan.ranges, 0.0)
+    for values in runs:
+        for name in plan.ranges.keys() & values.keys():
+            noise, strength = noise_of(values[name], plan.ranges[name])
+            error[name] += noise
+            power[name] += strength
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    found = {}
+    for node in graph.node:
+        if node.name in plan.layers:
+            tensors = [name for name in (node.input[0], node.output[0]) if power.get(name)]
+            own = weight_noise(node, numpy_helper.to_array(weights[node.input[1]]), plan.weight_bits)
+            found[node.name] = own + sum(error[name] / power[name] for name in tensors)
+    return found
+
+
+def halves(layers: Sequence[str], weight: Mapping[str, float]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Split into the heaviest layers with about half of the weight, and the rest; neither is empty."""
+    ordered = sorted(layers, key=lambda name: -weight[name])
+    sums = np.cumsum([weight[name] for name in ordered])
+    cut = int(np.searchsorted(sums, sums[-1] / 2)) + 1
+    cut = min(max(cut, 1), len(ordered) - 1)
+    return tuple(ordered[:cut]), tuple(ordered[cut:])
+
+
+def next_group(groups: Sequence[Group], whole: float) -> Group | None:
+    """The group to look into: the one that loses most and is not known layer by layer; ``None`` if none is worth it."""
+    unknown = (group for group in groups if len(group.layers) > 1 or not group.measured)
+    open_ = [group for group in unknown if group.loss > WORTH_SPLITTING * whole]
+    return max(open_, key=lambda group: group.loss, default=None)
+
+
+def find_groups(
+    layers: Sequence[str],
+    whole: float,
+    weight: Mapping[str, float],
+    measure: Callable[[tuple[str, ...]], float],
+    runs: int,
+) -> list[Group]:
+    """Split the layers until those that lose most stand alone, or ``runs`` are used up.
+
+    Of two halves the heavier is measured. The other is guessed, and measured only when it turns out to be the next to
+    look into.
+
+    Args:
+        whole: loss of all layers together.
+        weight: the cheap estimate, by layer.
+        measure: runs a graph in which only the given layers are quantized, and gives their loss.
+        runs: how often ``measure`` may be called.
+    """
+    groups = [Group(tuple(layers), whole)]
+    while runs > 0 and (group := next_group(groups, whole)) is not None:
+        runs -= 1
+        groups.remove(group)
+        if group.measured:
+            groups += _split(group, weight, measure)
+        else:
+            groups.append(replace(group, loss=measure(group.layers), measured=True))
+    return groups
+
+
+def _split(
+    group: Group, weight: Mapping[str, float], measure: Callable[[tuple[str, ...]], float]
+) -> tuple[Group, Group]:
+    heavy, light = halves(group.layers, weight)
+    loss = measure(heavy)
+    # Large losses do not add up: a heavy half that explains all leaves room for a light one that loses too.
+    share = sum(weight[name] for name in light) / (sum(weight[name] for name in group.layers) or 1.0)
+    return Group(heavy, loss), Group(light, max(group.loss - loss, group.loss * share), measured=False)
+
+
+def loss_by_layer(groups: Sequence[Group], weight: Mapping[str, float]) -> dict[str, tuple[float, bool]]:
+    """Each layer's loss, its share of its group's by the cheap estimate, and whether it was measured alone."""
+    found = {}
+    for group in groups:
+        total = sum(weight[name] for name in group.layers)
+        for name in group.layers:
+            share = weight[name] / total if total else 1 / len(group.layers)
+            found[name] = (group.loss * share, group.measured and len(group.layers) == 1)
+    return found

@@ -1,0 +1,137 @@
+"""What is said of a budget, and of all budgets of a variant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from pydantic import BaseModel, ConfigDict
+
+from edgemill_core.errors import DataError
+from edgemill_core.parts_of_one import Confidence, PartOfOne
+from edgemill_core.statistics import PairedCounts
+
+
+class Budget(BaseModel):
+    """How much worse a variant may be, and how sure that must be.
+
+    Attributes:
+        metric: name of a metric of the task.
+        max_drop: largest tolerated worsening, in parts of 1: points of a rate or of mean average precision (0.01 is
+            one point), or the share by which a mean loss may grow.
+        confidence: one-sided, e.g. 0.95.
+        floor: share of samples (in parts of 1) that must be right whatever the reference does, shown at the same
+            confidence; for an error rate this is 1 minus the rate. Of mean average precision, the least value.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    metric: str
+    max_drop: PartOfOne
+    confidence: Confidence = 0.95
+    floor: PartOfOne | None = None
+
+
+class Outcome(str, Enum):
+    """What the judge says. Only ``PASS`` ships."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One budget, judged.
+
+    Attributes:
+        outcome: pass, fail, or undecided for want of samples.
+        why: one sentence for people.
+        needs: about how many samples of the population would decide an undecided case.
+        counts: the paired comparison; of mean average precision, of pictures each by itself.
+        reference: the metric of the reference, in parts of 1, or its mean loss.
+        variant: the metric of the variant, in parts of 1, or its mean loss.
+        drop: the worsening that was seen, in parts of 1.
+        drop_upper_bound: upper confidence bound of the worsening, in parts of 1.
+        judged_at: the confidence that was asked of this variant where it is more than the budget's, because it is one
+            of several candidates.
+    """
+
+    budget: Budget
+    outcome: Outcome
+    why: str
+    needs: int | None
+    counts: PairedCounts
+    reference: float
+    variant: float
+    drop: float
+    drop_upper_bound: float
+    judged_at: float | None = None
+
+    @property
+    def confidence(self) -> float:
+        """At which it was judged."""
+        return self.budget.confidence if self.judged_at is None else self.judged_at
+
+    def as_dict(self) -> dict[str, object]:
+        """JSON-ready form."""
+        return {
+            "metric": self.budget.metric,
+            "max_drop": self.budget.max_drop,
+            "confidence": self.budget.confidence,
+            "judged_at": self.confidence,
+            "floor": self.budget.floor,
+            "outcome": self.outcome.value,
+            "why": self.why,
+            "needs": self.needs,
+            "samples": self.counts.n,
+            "worse": self.counts.worse,
+            "better": self.counts.better,
+            "reference": self.reference,
+            "variant": self.variant,
+            "drop_upper_bound": self.drop_upper_bound,
+        }
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """All budgets of one variant, judged, and the gates before them.
+
+    Attributes:
+        gates: reasons why the variant cannot ship whatever its metrics; empty when there are none.
+    """
+
+    judgements: tuple[Judgement, ...]
+    gates: tuple[str, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """Pass only if nothing fails and nothing is undecided."""
+        outcomes = {judgement.outcome for judgement in self.judgements}
+        if self.gates or Outcome.FAIL in outcomes or not outcomes:
+            return Outcome.FAIL
+        return Outcome.UNDECIDED if Outcome.UNDECIDED in outcomes else Outcome.PASS
+
+    @property
+    def why(self) -> str:
+        """Reasons against shipping, joined; or the budgets that were kept."""
+        against = [j.why for j in self.judgements if j.outcome is not Outcome.PASS]
+        return "; ".join([*self.gates, *against] or [j.why for j in self.judgements])
+
+
+def budgets_by_metric(budgets: Sequence[Budget]) -> Mapping[str, Budget]:
+    """Budgets under their metric's name.
+
+    Raises:
+        DataError: a metric is budgeted twice.
+    """
+    table = {budget.metric: budget for budget in budgets}
+    if len(table) != len(budgets):
+        raise DataError(
+            "a metric has two budgets",
+            expected="one budget a metric",
+            got=", ".join(budget.metric for budget in budgets),
+            fix="remove one of them",
+        )
+    return table
