@@ -2,10 +2,10 @@
 
     python benchmarks/map_bound.py [--trials 200] [--json]
 
-Each scenario is a way in which a variant gets worse: single boxes lost; some lost, some gained; boxes of the rarest
-class alone; whole pictures; added boxes that stand for nothing, at scores like the others', with all scores shaken.
-``missed``: share of trials with the bound below the true drop, taken from very many pictures; ``of this size``: below the
-mean drop of sets with as many pictures; ``bootstrap``: the same as ``missed``, by percentiles alone.
+Each scenario is a way in which a variant gets worse: single boxes lost; some lost and some gained; boxes of the rarest
+class alone; whole pictures; false boxes at high scores, with all scores shaken. ``missed``: share of trials with the
+bound below the true drop, taken from very many pictures; ``of this size``: below the mean drop of sets with as many
+pictures; ``bootstrap``: the same as ``missed``, by percentiles alone.
 """
 
 from __future__ import annotations
