@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgemill_core.precision_hint import PrecisionHint
 from edgemill_runtimes.benching import time_runs
 from edgemill_runtimes.engines import EngineSettings
 from edgemill_runtimes.isolation import EngineProcess
@@ -62,12 +63,13 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Subject:
-    """A variant to measure: what to load, and where."""
+    """A variant to measure: what to load, where, and what its engine is told."""
 
     runtime: str
     device: str
     graph: Path
     size_bytes: int
+    precision_hint: PrecisionHint | None = None
 
 
 def measure(
@@ -92,7 +94,8 @@ def measure(
         children: dict[str, EngineProcess] = {}
         facts = {}
         for name, subject in subjects.items():
-            child = stack.enter_context(EngineProcess(subject.runtime, subject.graph, EngineSettings(subject.device)))
+            settings = EngineSettings(subject.device, precision_hint=subject.precision_hint)
+            child = stack.enter_context(EngineProcess(subject.runtime, subject.graph, settings))
             peaks[name] = time_runs(child, inputs, 3, warmup=WARMUP).peak_memory_mb
             children[name] = child
         for turn in range(rounds):
