@@ -11,7 +11,7 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -48,7 +48,7 @@ class Engine(ABC):
     """
 
     runtime: str
-    obeyed_hints: Collection[PrecisionHint] = ()
+    obeyed_hints: tuple[PrecisionHint, ...] = ()
 
     def __init__(self, graph: Path, settings: EngineSettings = EngineSettings()) -> None:  # noqa: B008 (frozen)
         if not graph.is_file():

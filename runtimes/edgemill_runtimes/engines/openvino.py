@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from math import prod
 from typing import Any
@@ -32,7 +32,7 @@ class OpenVinoEngine(Engine):
     """
 
     runtime = "openvino"
-    obeyed_hints: Collection[PrecisionHint] = ("bf16",)
+    obeyed_hints: tuple[PrecisionHint, ...] = ("bf16",)
 
     def _open(self) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
         core = ov.Core()

@@ -32,7 +32,7 @@ class IsolatedEngine(Engine):
     After ``EngineCrashed`` or ``EngineTimeout`` every run says ``EngineCrashed`` until ``restart``.
     """
 
-    obeyed_hints = get_args(PrecisionHint)  # the engine in the other process says what it does not obey
+    obeyed_hints: tuple[PrecisionHint, ...] = get_args(PrecisionHint)  # the other process refuses what it does not obey
 
     def __init__(
         self,
