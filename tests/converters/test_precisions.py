@@ -22,6 +22,7 @@ from wide_text import wide_model
 
 from edgemill_converters.bake import bake
 from edgemill_converters.build import build
+from edgemill_converters.comparing.sides import read_side
 from edgemill_converters.importers import ImportedModel
 from edgemill_converters.precisions import PRECISIONS, Given, check_box, precision_for
 from edgemill_converters.precisions.int8_weights import quantized
@@ -261,6 +262,8 @@ def test_whoever_opens_the_bundle_gets_its_own_precision(bundle: Bundle) -> None
     with open_pipeline(bundle, "openvino", own) as pipeline, open_model(bundle, bundle.model.variants[0]) as model:
         assert pipeline.facts().as_dict()["layers"] == {"bf16": 2}
         assert model.engine.settings.precision_hint == bundle.model.variants[0].precision_hint
+    assert read_side(f"{bundle.folder}@openvino").precision_hint == "bf16"
+    assert EngineSettings.for_variant(variant_for(bundle, "openvino"), 2).precision_hint == "bf16"
 
 
 def test_a_box_without_bf16_takes_the_next_variant_unless_it_was_named(bundle: Bundle) -> None:
