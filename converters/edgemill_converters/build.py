@@ -21,6 +21,7 @@ from edgemill_converters.importers import ImportedModel, import_model
 from edgemill_converters.labelling import check_labels, settled
 from edgemill_converters.measuring import Measurement, Subject, measure
 from edgemill_converters.mixing_targets import fallbacks, mixed_variants
+from edgemill_converters.precisions import check_box
 from edgemill_converters.quantization.calibration import calibrate
 from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.readers import check_disjoint, read_set
@@ -36,7 +37,7 @@ from edgemill_core.samples import Sample, Truth
 from edgemill_core.tasks import Task
 from edgemill_core.tensors import Array
 from edgemill_core.verdict import Verdict
-from edgemill_runtimes.engines import EngineSettings, engine_class
+from edgemill_runtimes.engines import engine_class
 from edgemill_runtimes.isolation import EngineProcess
 from edgemill_runtimes.machine import this_machine
 
@@ -136,6 +137,7 @@ def _build(recipe: Recipe, folder: Path, scratch: Path, clock: _Clock, extra: Se
     task = recipe.make_task()
     for target in recipe.targets:
         engine_class(target.runtime)
+    check_box(((name, target.device) for target in recipe.targets for name in target.precisions), this_machine())
     with clock.step("read"):
         source = recipe.data.calibration
         calibration = read_set(recipe, "calibration", source) if source is not None else []
@@ -181,7 +183,7 @@ def _build(recipe: Recipe, folder: Path, scratch: Path, clock: _Clock, extra: Se
 
 
 def _plan(recipe: Recipe, baked: BakedModel, calibration: Sequence[Sample]) -> Plan | None:
-    if not any("int8" in target.precisions for target in recipe.targets):
+    if not recipe.needs_calibration:
         return None
     weight_bits = 8 if this_machine().int8_dot_product else 7
     pictures = (judging.prepare_set([sample], recipe.input) for sample in calibration)
@@ -193,7 +195,8 @@ def _subjects(scratch: Path, entrants: Sequence[Candidate], graphs: dict[str, tu
     for candidate in entrants:
         files = [scratch / "all" / name for name in graphs[candidate.name]]
         size = sum(file.stat().st_size for file in files)
-        subjects[candidate.name] = Subject(candidate.target.runtime, candidate.target.device, files[0], size)
+        runtime, device = candidate.target.runtime, candidate.target.device
+        subjects[candidate.name] = Subject(runtime, device, files[0], size, candidate.precision_hint)
     return subjects
 
 
@@ -210,7 +213,7 @@ def _outputs(
     for candidate in entrants:
         progress(f"judging {candidate.name} on {len(judged.samples)} samples")
         graph = scratch / "all" / graphs[candidate.name][0]
-        with EngineProcess(candidate.target.runtime, graph, EngineSettings(candidate.target.device)) as child:
+        with EngineProcess(candidate.target.runtime, graph, candidate.settings) as child:
             into = scratch / f"{candidate.name}.npy"
             outputs[candidate.name] = judging.outputs_of(child, task, judged.file, into)
     return outputs

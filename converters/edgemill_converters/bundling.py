@@ -12,11 +12,10 @@ import onnx
 
 from edgemill_converters.candidates import Candidate
 from edgemill_converters.passes.base import copy_of
+from edgemill_converters.precisions import PRECISIONS
 from edgemill_converters.recipe import Recipe
 from edgemill_core.bundle import (
     MIN_AGENT,
-    SCHEMA_MAJOR,
-    SCHEMA_MINOR,
     Bundle,
     GoldenEntry,
     GoldenInputs,
@@ -24,6 +23,7 @@ from edgemill_core.bundle import (
     ModelEntry,
     VariantEntry,
     describe_files,
+    schema_version,
     write_bundle,
 )
 from edgemill_core.durable import canonical_json, sha256_bytes
@@ -35,9 +35,6 @@ from edgemill_runtimes.frames import encode_png, read_picture
 from edgemill_runtimes.machine import Machine
 
 GOLDEN_SAMPLES, GOLDEN_FRAMES = 32, 4
-TOLERANCE = {"fp64": 1e-12, "fp32": 1e-3, "int8": 0.25}
-"""Largest absolute difference of outputs on another box. INT8 rounds differently from one version of a runtime to the
-next (0.035 was seen between ONNX Runtime 1.23 and 1.32), so there the decisions are the sharper half of the proof."""
 
 
 @dataclass(frozen=True)
@@ -116,20 +113,19 @@ def write(
     files = {golden.inputs, *golden.frames}
     for variant in variants:
         files |= {variant.graph, variant.weights, variant.golden.outputs}
+    model = ModelEntry(
+        name=recipe.name,
+        task=task.model_dump(mode="json"),
+        input=recipe.input,
+        golden=golden,
+        variants=tuple(variants),
+    )
     manifest = Manifest(
-        schema_version=f"{SCHEMA_MAJOR}.{SCHEMA_MINOR}",
+        schema_version=schema_version([model]),
         min_agent=MIN_AGENT,
         name=recipe.name,
         version=recipe.version,
-        models=(
-            ModelEntry(
-                name=recipe.name,
-                task=task.model_dump(mode="json"),
-                input=recipe.input,
-                golden=golden,
-                variants=tuple(variants),
-            ),
-        ),
+        models=(model,),
         files=describe_files(folder, sorted(files)),
         records=describe_files(folder, ["measurements.json", "report.html"]),
     )
@@ -138,6 +134,7 @@ def write(
 
 def _variant(folder: Path, item: Shipped, machine: Machine) -> VariantEntry:
     candidate = item.candidate
+    precision = PRECISIONS[candidate.precision]
     outputs = f"golden/{candidate.name}.npy"
     np.save(folder / outputs, item.outputs, allow_pickle=False)
     return VariantEntry(
@@ -147,10 +144,11 @@ def _variant(folder: Path, item: Shipped, machine: Machine) -> VariantEntry:
         precision=candidate.precision,
         graph=item.graph,
         weights=item.weights,
-        cpu=machine.int8_family if candidate.precision == "int8" else None,
+        cpu=machine.int8_family if precision.integer else None,
+        precision_hint=candidate.precision_hint,
         golden=GoldenEntry(
             outputs=outputs,
             decisions=tuple(verdict.decision.value for verdict in item.verdicts),
-            tolerance=TOLERANCE[candidate.precision],
+            tolerance=precision.tolerance,
         ),
     )

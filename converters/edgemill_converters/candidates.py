@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 import onnx
 
 from edgemill_converters.bake import BakedModel
-from edgemill_converters.quantization.dialects import DIALECTS, WriteQdq
+from edgemill_converters.precisions import Given, precision_for
 from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.recipe import Recipe, Target
-from edgemill_core.errors import RecipeError
+from edgemill_core.precision_hint import PrecisionHint
+from edgemill_runtimes.engines import EngineSettings
+from edgemill_runtimes.machine import Machine, this_machine
 
 UNCHANGED = ("fp32", "fp64")
 
@@ -22,9 +24,10 @@ class Candidate:
 
     Attributes:
         name: e.g. ``onnxruntime-cpu-int8``.
-        precision: what the graph computes in, fp64, fp32 or int8.
+        precision: a word of ``PRECISIONS``.
         graph: the graph in its runtime's dialect.
         steps: how it was made, for the report.
+        precision_hint: what every engine that loads it must be told.
         yardstick: the recipe does not ask for it; it is there to compare with, and never ships.
     """
 
@@ -33,12 +36,18 @@ class Candidate:
     precision: str
     graph: onnx.ModelProto
     steps: str
+    precision_hint: PrecisionHint | None = None
     yardstick: bool = False
 
     @property
     def is_model_itself(self) -> bool:
         """Whether it computes as the model was trained, so that nothing of it was chosen."""
         return self.precision in UNCHANGED
+
+    @property
+    def settings(self) -> EngineSettings:
+        """How an engine loads it."""
+        return EngineSettings(self.target.device, precision_hint=self.precision_hint)
 
 
 @dataclass(frozen=True)
@@ -59,45 +68,37 @@ class ExtraVariant:
 
 
 def candidates(
-    recipe: Recipe, baked: BakedModel, plan: Plan | None, extra: Sequence[ExtraVariant] = ()
+    recipe: Recipe,
+    baked: BakedModel,
+    plan: Plan | None,
+    extra: Sequence[ExtraVariant] = (),
+    machine: Machine | None = None,
 ) -> Iterator[Candidate]:
     """Render every variant that the recipe asks for, and the extra ones.
 
     Args:
-        plan: the quantization plan; ``None`` if no target asks for INT8.
+        plan: the quantization plan; ``None`` if no target asks for a calibrated precision.
+        machine: that it is built on; this one if not given.
 
     Raises:
-        RecipeError: INT8 is asked for a runtime without a dialect.
+        RecipeError: a precision is asked for a runtime that it cannot be rendered for.
         PassError: a graph could not be rendered.
     """
+    here = machine or this_machine()
     for target in recipe.targets:
         for precision in target.precisions:
-            if precision in ("fp32", "fp64"):
-                yield Candidate(f"{target.name}-{precision}", target, precision, baked.graph, baked.steps)
-            elif plan is not None:
-                yield _int8(target, "int8", baked, plan)
+            yield rendered(target, precision, Given(target.runtime, baked.graph, plan, here), baked.steps)
     asked = {target.name for target in recipe.targets if set(target.precisions) & set(UNCHANGED)}
     for name, target in {target.name: target for target in recipe.targets}.items():
         if name not in asked:
-            yield Candidate(f"{name}-fp32", target, "fp32", baked.graph, baked.steps, yardstick=True)
+            found = rendered(target, "fp32", Given(target.runtime, baked.graph, plan, here), baked.steps)
+            yield replace(found, yardstick=True)
     for variant in extra:
         if plan is not None:
-            changed = _int8(recipe.targets[variant.target], f"int8-{variant.label}", baked, variant.change(plan))
+            target = recipe.targets[variant.target]
+            given = Given(target.runtime, baked.graph, variant.change(plan), here)
+            changed = rendered(target, "int8", given, baked.steps, f"int8-{variant.label}")
             yield replace(changed, steps=f"{changed.steps}, {variant.why}: {variant.label}")
-
-
-def _int8(target: Target, label: str, baked: BakedModel, plan: Plan) -> Candidate:
-    dialect = DIALECTS.get(target.runtime)
-    if dialect is None:
-        raise RecipeError(
-            f"there is no INT8 dialect for runtime {target.runtime!r}",
-            expected=" | ".join(DIALECTS),
-            got=target.runtime,
-            fix="write precisions: [fp32] for this target",
-        )
-    graph = WriteQdq(plan, dialect)(baked.graph)
-    steps = f"{baked.steps} → calibrate ({plan.method}, {plan.samples}) → write-qdq ({dialect.name})"
-    return Candidate(f"{target.name}-{label}", target, "int8", graph, steps)
 
 
 def rivals(candidate: Candidate, everyone: Sequence[Candidate]) -> int:
@@ -113,3 +114,21 @@ def fp32_beside(candidate: Candidate, everyone: Sequence[Candidate]) -> Candidat
     """The yardstick of a variant of lower precision: FP32 on the same target."""
     same = [o for o in everyone if o.target.name == candidate.target.name and o.precision == "fp32"]
     return same[0] if same and not candidate.is_model_itself else None
+
+
+def rendered(target: Target, precision: str, given: Given, before: str, label: str | None = None) -> Candidate:
+    """One candidate of ``target``.
+
+    Args:
+        given: its graph, plan and machine.
+        before: the steps that made the graph.
+        label: appended to the target's name; the precision if not given.
+
+    Raises:
+        RecipeError: it cannot be rendered for the target's runtime.
+        PassError: the graph could not be rendered.
+    """
+    found = precision_for(precision, target.runtime)
+    made = found.render(given)
+    steps = " → ".join(filter(None, (before, made.steps)))
+    return Candidate(f"{target.name}-{label or precision}", target, precision, made.graph, steps, found.hint)

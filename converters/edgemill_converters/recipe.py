@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from edgemill_converters.gates import Gates
+from edgemill_converters.precisions import PRECISIONS, precision_for
 from edgemill_converters.quantization.settings import Quantization
 from edgemill_core.budget import Budget, budgets_by_metric
 from edgemill_core.engine_input import EngineInput
@@ -19,6 +20,7 @@ from edgemill_core.row_input import RowInput
 from edgemill_core.tasks import Task, task_from
 from edgemill_core.validation import Strict, first_complaint
 from edgemill_core.yaml_lines import Lines, line_of, read_yaml
+from edgemill_runtimes.engines import runtime_names
 
 
 class Objective(str, Enum):
@@ -106,9 +108,9 @@ class Target(Strict):
     @field_validator("precisions")
     @classmethod
     def _known(cls, precisions: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = set(precisions) - {"fp64", "fp32", "int8"}
+        unknown = set(precisions) - set(PRECISIONS)
         if unknown:
-            raise ValueError(f"fp64 | fp32 | int8, not {', '.join(sorted(unknown))}")
+            raise ValueError(f"{' | '.join(PRECISIONS)}, not {', '.join(sorted(unknown))}")
         return precisions
 
     @property
@@ -177,13 +179,15 @@ class Recipe(Folder):
     def _belong_together(self) -> Recipe:
         rows = isinstance(self.input, RowInput)
         for target in self.targets:
-            fitting = {"fp64"} if rows else {"fp32", "int8"}
-            if set(target.precisions) - fitting:
-                kind = "a model that takes numbers" if rows else "a model that takes pictures"
-                raise ValueError(f"precisions of {kind}: {', '.join(sorted(fitting))}; write them under targets:")
+            kind = "numbers" if rows else "pictures"
+            fitting = [one.name for one in PRECISIONS.values() if one.takes == kind]
+            if set(target.precisions) - set(fitting):
+                raise ValueError(
+                    f"precisions of a model that takes {kind}: {', '.join(fitting)}; write them under targets:"
+                )
         if (self.data.judge.rows is not None) != rows:
             raise ValueError("rows: under data: goes with features: under input:, pictures with size:")
-        if any("int8" in target.precisions for target in self.targets) and self.data.calibration is None:
+        if self.needs_calibration and self.data.calibration is None:
             raise ValueError("INT8 needs data: calibration:")
         if self.quantization.fallback is not None and self.data.search is None:
             raise ValueError(
@@ -191,6 +195,11 @@ class Recipe(Folder):
                 "would void the judge's word; or leave out fallback:"
             )
         return self
+
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether a target asks for a precision that does."""
+        return any(PRECISIONS[name].calibrated for target in self.targets for name in target.precisions)
 
     def make_task(self) -> Task:
         """The task, with its settings checked."""
@@ -218,6 +227,8 @@ def read_recipe(path: Path) -> Recipe:
         recipe = Recipe.model_validate({**raw, "folder": path.resolve().parent})
     except ValidationError as error:
         raise wrong(path, lines, *first_complaint(error)) from error
+    for index, target in enumerate(recipe.targets):
+        _check_precisions(target, f"{path}, line {line_of(lines, f'targets.{index}.precisions')}")
     try:
         task = recipe.make_task()
         _check_budget(recipe, task)
@@ -253,6 +264,16 @@ def _known_keys(parent: str, form: type[BaseModel]) -> list[str]:
 def _models_in(annotation: object) -> list[type[BaseModel]]:
     kinds = [annotation, *(getattr(kind, "__origin__", kind) for kind in getattr(annotation, "__args__", ()))]
     return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+
+
+def _check_precisions(target: Target, where: str) -> None:
+    if target.runtime not in runtime_names():
+        return  # the build says so, with those that there are
+    try:
+        for name in target.precisions:
+            precision_for(name, target.runtime)
+    except RecipeError as error:
+        raise RecipeError(f"{where}: {error.what}", expected=error.expected, got=error.got, fix=error.fix) from error
 
 
 def _check_budget(recipe: Recipe, task: Task) -> None:

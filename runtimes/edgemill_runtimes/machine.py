@@ -14,6 +14,8 @@ _FLAGS = {
     "vnni": "avx512_vnni",
     "avx_vnni": "avx_vnni",
     "bf16": "avx512_bf16",
+    "amx_bf16": "amx_bf16",
+    "avx_ne_convert": "avx_ne_convert",
     "amx_int8": "amx_int8",
     "dotprod": "asimddp",
     "i8mm": "i8mm",
@@ -57,6 +59,11 @@ class Machine:
     def int8_dot_product(self) -> bool:
         """Whether INT8 products are summed without saturation in 16 bits (VNNI, AMX, ARM dot product)."""
         return bool({"vnni", "avx_vnni", "amx_int8", "dotprod", "i8mm"} & set(self.features))
+
+    @property
+    def bf16(self) -> bool:
+        """Whether products of BF16 numbers are instructions of the processor, rather than emulated."""
+        return bool({"bf16", "amx_bf16", "avx_ne_convert"} & set(self.features))
 
     @property
     def int8_family(self) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgemill_core.bundle import Bundle, VariantEntry
 from edgemill_core.chain import Stage
 from edgemill_core.errors import EdgemillError, EngineError, MissingPartError
 from edgemill_runtimes.engines import EngineSettings, load
+from edgemill_runtimes.engines.precision_hints import check_machine
 from edgemill_runtimes.engines.settings import Mode
+from edgemill_runtimes.machine import Machine, this_machine
 from edgemill_runtimes.pipelines import ChainPipeline, ModelPipeline, OpenStage, Pipeline
 
 if TYPE_CHECKING:
@@ -34,29 +37,34 @@ def open_pipeline(
     settings: EngineSettings | None = None,
     isolated: bool | Isolation = False,
     mode: Mode = "latency",
+    machine: Machine | None = None,
 ) -> Pipeline:
     """Load the bundle's best variant, or the one for ``runtime``; ``isolated`` as for ``load``.
 
-    ``mode`` says what an engine is tuned for, on the variant's own device; ``settings`` say all of it.
+    ``mode`` says what an engine is tuned for, on the variant's own device; ``settings`` say all of it, save the
+    precision, which is the variant's own. ``machine`` is the box; read from it if not given.
 
-    Without ``runtime`` those of the manifest are tried in its order, best first; only a runtime that is *not
-    installed* is passed over, and if none is left the error names them all. All stages of a chain run on one runtime.
+    Without ``runtime`` those of the manifest are tried in its order, best first; only a variant whose runtime is *not
+    installed*, or which the processor *cannot compute*, is passed over, and if none is left the error names them all.
+    All stages of a chain run on one runtime.
 
     Raises:
         EngineError: the bundle has no variant for ``runtime``.
-        MissingPartError: no runtime of the bundle's variants is installed here.
+        MissingPartError: no runtime of the bundle's variants is installed here, or the processor lacks what its
+            variants compute in.
     """
     variants = bundle.model.variants if runtime is None else (variant_for(bundle, runtime),)
     missing: list[EdgemillError] = []
     for variant in variants:
         try:
+            _check_box(bundle, variant.runtime, machine)
             return _pipeline(bundle, variant, settings or EngineSettings(variant.device, mode=mode), isolated)
         except MissingPartError as error:
             if runtime is not None:
                 raise
             missing.append(error)
     raise MissingPartError(
-        "none of the bundle's runtimes is installed here",
+        "none of the bundle's runtimes can be had here",
         expected=" | ".join(variant.runtime for variant in bundle.model.variants),
         got="; ".join(error.what for error in missing),
         fix=missing[0].fix,
@@ -95,8 +103,9 @@ def engines_of(bundle: Bundle, runtime: str) -> dict[str, dict[str, str]]:
 def open_model(
     bundle: Bundle, variant: VariantEntry, settings: EngineSettings | None = None, isolated: bool | Isolation = False
 ) -> ModelPipeline:
-    """Load one variant of a bundle of one model; raises as ``load`` does."""
-    engine = load(variant.runtime, bundle.path(variant.graph), settings or EngineSettings(variant.device), isolated)
+    """Load one variant of a bundle of one model, in its own precision; raises as ``load`` does."""
+    settings = replace(settings or EngineSettings(variant.device), precision_hint=variant.precision_hint)
+    engine = load(variant.runtime, bundle.path(variant.graph), settings, isolated)
     return ModelPipeline(engine, bundle.model.input, bundle.task)
 
 
@@ -115,6 +124,14 @@ def open_chain(
         ]
         stack.pop_all()
     return ChainPipeline(opened)
+
+
+def _check_box(bundle: Bundle, runtime: str, machine: Machine | None) -> None:
+    """Refuse variants that this box's processor cannot compute, before an engine is loaded."""
+    for one in bundle.alone():
+        variant = variant_for(one, runtime)
+        if variant.precision_hint is not None:
+            check_machine(variant.precision_hint, variant.device, machine or this_machine())
 
 
 def _pipeline(bundle: Bundle, variant: VariantEntry, settings: EngineSettings, isolated: bool | Isolation) -> Pipeline:

@@ -61,7 +61,7 @@ def edited(recipe: Path, old: str, new: str) -> Path:
         ({"budget": [{"metric": "escape_rate", "max_drop": 0.1}]}, ["escapes without overkill", "overkill_rate"]),
         ({"budget": [{"metric": "beauty", "max_drop": 0.1}]}, ["does not have", "exact_rate"]),
         ({"budget": [{"metric": "exact_rate", "max_drop": 0.1}] * 2}, ["two budgets"]),
-        ({"targets": [{"runtime": "openvino", "precisions": ["int4"]}]}, ["targets.0.precisions", "fp32 | int8"]),
+        ({"targets": [{"runtime": "openvino", "precisions": ["int4"]}]}, ["targets.0.precisions", "int8-dynamic | "]),
         ({"targets": [{"runtime": "openvino", "speed": 1}]}, ["targets.0.speed", "runtime, device, precisions"]),
         ({"data": {"calibration": {}, "judge": {"labels": "x"}}}, ["exactly one of: labels, pictures"]),
         ({"objective": "beauty"}, ["objective"]),
@@ -258,7 +258,7 @@ def test_int8_for_a_runtime_without_a_dialect_is_refused(workshop: Workshop, mon
     recipe = workshop(judge=2, targets=[{"runtime": "toy"}])
     distribution(recipe.parent)
     monkeypatch.syspath_prepend(recipe.parent)
-    refused(RecipeError, recipe, "no INT8 dialect for runtime 'toy'", "precisions: [fp32]")
+    refused(RecipeError, recipe, "int8 cannot be rendered for runtime 'toy'", "precisions: [fp32, fp16, int8-weights]")
 
 
 @pytest.mark.parametrize("kind", ["file", "others", "in the way"])

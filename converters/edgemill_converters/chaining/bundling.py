@@ -9,9 +9,7 @@ from pathlib import Path
 from edgemill_converters.chaining.recipe import ChainRecipe
 from edgemill_converters.chaining.result import RuntimeResult
 from edgemill_core.bundle import (
-    CHAIN_MINOR,
     MIN_AGENT,
-    SCHEMA_MAJOR,
     Bundle,
     Chain,
     FileEntry,
@@ -21,6 +19,7 @@ from edgemill_core.bundle import (
     Origin,
     VariantEntry,
     describe_files,
+    schema_version,
     write_bundle,
 )
 from edgemill_core.durable import canonical_json
@@ -60,7 +59,7 @@ def write(
     (folder / "measurements.json").write_bytes(canonical_json(measurements))
     (folder / "report.html").write_bytes(report.read_bytes())
     manifest = Manifest(
-        schema_version=f"{SCHEMA_MAJOR}.{CHAIN_MINOR}",
+        schema_version=schema_version(models, chain=True),
         min_agent=MIN_AGENT,
         name=recipe.name,
         version=recipe.version,

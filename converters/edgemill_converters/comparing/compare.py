@@ -138,7 +138,7 @@ def compare(
 
 def _load(side: Side, graph: Path, progress: Progress, isolated: bool = True) -> Engine:
     progress(f"loading {side.name}")
-    return load(side.runtime, graph, EngineSettings(side.device), isolated=isolated)
+    return load(side.runtime, graph, EngineSettings(side.device, precision_hint=side.precision_hint), isolated=isolated)
 
 
 def _told(compared: Compared, progress: Progress, doing: str) -> Compared:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgemill_core.bundle import Bundle, VariantEntry, open_bundle
 from edgemill_core.errors import EngineError
+from edgemill_core.precision_hint import PrecisionHint
 
 DEFAULT_RUNTIME = "onnxruntime"
 
@@ -21,6 +22,7 @@ class Side:
         runtime: name of the runtime.
         device: the runtime's own name of it.
         bundle: where the graph comes from, if from one.
+        precision_hint: what the bundle says that its engine must be told.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Side:
     runtime: str
     device: str
     bundle: Bundle | None = None
+    precision_hint: PrecisionHint | None = None
 
 
 def read_side(text: str) -> Side:
@@ -53,7 +56,8 @@ def read_side(text: str) -> Side:
     model = "" if bundle.model.name == bundle.manifest.name else f"{bundle.model.name}, "
     named = f"{bundle.manifest.name} {bundle.manifest.version}, {model}{variant.name}"
     named += f" on {device}" if device else ""
-    return Side(named, bundle.path(variant.graph), variant.runtime, device or variant.device, bundle)
+    place = device or variant.device
+    return Side(named, bundle.path(variant.graph), variant.runtime, place, bundle, variant.precision_hint)
 
 
 def _alone(bundle: Bundle, which: str) -> tuple[Bundle, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgemill_core.precision_hint import PrecisionHint
 from edgemill_runtimes.benching import time_runs
 from edgemill_runtimes.engines import EngineSettings, Layer
 from edgemill_runtimes.isolation import EngineProcess
@@ -74,12 +75,13 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Subject:
-    """A variant to measure: what to load, and where."""
+    """A variant to measure: what to load, where, and what its engine is told."""
 
     runtime: str
     device: str
     graph: Path
     size_bytes: int
+    precision_hint: PrecisionHint | None = None
 
 
 def measure(
@@ -104,7 +106,8 @@ def measure(
         children: dict[str, EngineProcess] = {}
         facts, by_layer = {}, {}
         for name, subject in subjects.items():
-            child = stack.enter_context(EngineProcess(subject.runtime, subject.graph, EngineSettings(subject.device)))
+            settings = EngineSettings(subject.device, precision_hint=subject.precision_hint)
+            child = stack.enter_context(EngineProcess(subject.runtime, subject.graph, settings))
             peaks[name] = time_runs(child, inputs, 3, warmup=WARMUP).peak_memory_mb
             children[name] = child
         for turn in range(rounds):

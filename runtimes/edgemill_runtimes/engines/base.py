@@ -20,12 +20,15 @@ from typing import Any, TypeVar
 import numpy as np
 
 from edgemill_core.errors import EdgemillError, EngineError, InputError, ModelError
+from edgemill_core.precision_hint import PrecisionHint
 from edgemill_core.processes.own_memory import resident_bytes
 from edgemill_core.tensors import Array, TensorSpec, check_buffers, check_feeds, check_finite
 from edgemill_runtimes.engines import facts as engine_facts
 from edgemill_runtimes.engines.facts import Compiled, EngineFacts, Layer, NodeTime
 from edgemill_runtimes.engines.ordering import in_order
+from edgemill_runtimes.engines.precision_hints import check_machine, check_runtime
 from edgemill_runtimes.engines.settings import EngineSettings
+from edgemill_runtimes.machine import this_machine
 
 Outputs = dict[str, Array]
 Result = TypeVar("Result")
@@ -40,11 +43,12 @@ class Engine(ABC):
 
     Raises:
         ModelError: the graph cannot be read by this runtime.
-        MissingPartError: the runtime or the device is not to be had here.
+        MissingPartError: the runtime, the device or the precision that it is told is not to be had here.
         InputError: the settings do not fit the graph.
     """
 
     runtime: str
+    obeyed_hints: tuple[PrecisionHint, ...] = ()
 
     def __init__(self, graph: Path, settings: EngineSettings = EngineSettings()) -> None:  # noqa: B008 (frozen)
         if not graph.is_file():
@@ -60,6 +64,9 @@ class Engine(ABC):
         self._threads: ThreadPoolExecutor | None = None
         self._facts: EngineFacts | None = None
         self._told: Compiled | None = None
+        check_runtime(settings.precision_hint, self.runtime, self.obeyed_hints)
+        if settings.precision_hint is not None:
+            check_machine(settings.precision_hint, settings.device, this_machine())
         before, start = resident_bytes(), time.perf_counter()
         inputs, self.outputs = self._open()
         self._build_seconds = time.perf_counter() - start

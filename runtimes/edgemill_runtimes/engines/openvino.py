@@ -12,31 +12,37 @@ import numpy as np
 import openvino as ov
 
 from edgemill_core.errors import MissingPartError, ModelError
+from edgemill_core.precision_hint import PrecisionHint
 from edgemill_core.tensors import Array, TensorSpec
 from edgemill_runtimes.engines.base import Engine, check_shape
 from edgemill_runtimes.engines.facts import Compiled, Layer, NodeTime
 
 _HEAVY = ("Convolution", "Deconvolution", "FullyConnected", "MatMul")
-_PRECISIONS = {"f64": "fp64", "f32": "fp32", "f16": "fp16", "i8": "int8", "u8": "int8"}
-_OPTIONS = ("PERFORMANCE_HINT", "INFERENCE_PRECISION_HINT", "NUM_STREAMS", "INFERENCE_NUM_THREADS")
+_PRECISIONS = {"f64": "fp64", "f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8"}
+_GROUP_SIZE = "DYNAMIC_QUANTIZATION_GROUP_SIZE"
+_OPTIONS = ("PERFORMANCE_HINT", "INFERENCE_PRECISION_HINT", "NUM_STREAMS", "INFERENCE_NUM_THREADS", _GROUP_SIZE)
 
 
 class OpenVinoEngine(Engine):
     """A compiled model, with as many infer requests as there are runs at once.
 
-    The inference precision is always set to f32: precision lives in the graph, and OpenVINO's own default changes
-    results on machines with BF16.
+    The inference precision is always set, to f32 if nothing else is told: precision lives in the graph, and OpenVINO's
+    own default changes results on machines with BF16. So does the quantization of activations that it begins by itself
+    where weights are stored in INT8, which is switched off.
     """
 
     runtime = "openvino"
+    obeyed_hints: tuple[PrecisionHint, ...] = ("bf16",)
 
     def _open(self) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
         core = ov.Core()
         self._check_device(core)
         options: dict[str, Any] = {
             "PERFORMANCE_HINT": self.settings.mode.upper(),
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": self.settings.precision_hint or "f32",
         }
+        if all(_GROUP_SIZE in core.get_property(device, "SUPPORTED_PROPERTIES") for device in self._devices(core)):
+            options[_GROUP_SIZE] = 0
         if self.settings.threads is not None:
             options["INFERENCE_NUM_THREADS"] = self.settings.threads
         if self.settings.cache is not None:
@@ -46,6 +52,7 @@ class OpenVinoEngine(Engine):
             # Compiling merges tensors, and a merged output answers to several names; the graph's own is the contract.
             names = [port.any_name for port in (*model.inputs, *model.outputs)]
             self._compiled_model = core.compile_model(model, self.settings.device, options)
+        self._check_hint()
         self._options = options
         self._idle: deque[_Request] = deque()
         ports = (*self._compiled_model.inputs, *self._compiled_model.outputs)
@@ -55,14 +62,34 @@ class OpenVinoEngine(Engine):
 
     def _check_device(self, core: ov.Core) -> None:
         asked, here = self.settings.device, core.available_devices
-        chooser, _, named = asked.partition(":")
-        wanted = named.split(",") if chooser in ("AUTO", "MULTI", "HETERO") and named else [asked]
-        if asked != "AUTO" and not set(wanted) <= set(here):
+        if not set(self._devices(core)) <= set(here):
             raise MissingPartError(
                 f"OpenVINO has no device {asked!r} here",
                 expected=asked,
                 got=f"this machine offers {', '.join(here) or 'none'}",
                 fix="name one of these in the recipe, or install the device's driver",
+            )
+
+    def _devices(self, core: ov.Core) -> list[str]:
+        """Those that the engine may run on."""
+        chooser, _, named = self.settings.device.partition(":")
+        if chooser not in ("AUTO", "MULTI", "HETERO"):
+            return [self.settings.device]
+        return named.split(",") if named else list(core.available_devices)
+
+    def _check_hint(self) -> None:
+        """OpenVINO takes a precision that a device does not have, and computes in FP32 without a word."""
+        hint, model = self.settings.precision_hint, self._compiled_model
+        if hint is None:
+            return
+        told = "INFERENCE_PRECISION_HINT" in model.get_property("SUPPORTED_PROPERTIES")
+        found = _PRECISIONS.get(_text(model.get_property("INFERENCE_PRECISION_HINT")), "") if told else "nothing told"
+        if found != hint:
+            raise MissingPartError(
+                f"OpenVINO does not compute in {hint} on {self.settings.device!r}",
+                expected=f"a device that OpenVINO has {hint} for, by its own name",
+                got=found,
+                fix="use another variant of the bundle here, or name the device that it was built for",
             )
 
     @contextmanager
@@ -199,11 +226,25 @@ def _shared(array: Array) -> Any:
 
 def _told(node: ov.Node) -> dict[str, str]:
     info = node.get_rt_info()
-    return {key: str(info[key].astype(str)) for key in ("layerType", "runtimePrecision", "originalLayersNames")}
+    keys = ("layerType", "runtimePrecision", "primitiveType", "originalLayersNames")
+    return {key: str(info[key].astype(str)) if key in info else "" for key in keys}
+
+
+def _precision(told: Mapping[str, str]) -> str:
+    """What a layer computes in.
+
+    Of a product whose weights alone are INT8, OpenVINO tells these as its precision; the name of its kernel ends in
+    what it computes in ("brgemm_avx512_f32"), activations being left alone as we ask for.
+    """
+    said = told["runtimePrecision"].lower()
+    kernel = told["primitiveType"].lower().rpartition("_")[2]
+    if told["layerType"] == "FullyConnected" and kernel in ("f32", "bf16", "f16"):
+        said = kernel
+    return _PRECISIONS.get(said, said)
 
 
 def _layer(node: ov.Node, told: Mapping[str, str], quantized: set[str]) -> Layer:
-    precision = _PRECISIONS.get(told["runtimePrecision"].lower(), told["runtimePrecision"].lower())
+    precision = _precision(told)
     originals = set(told["originalLayersNames"].split(","))
     return Layer(
         node.get_friendly_name(), precision, _macs(node, told), precision != "int8" and bool(originals & quantized)

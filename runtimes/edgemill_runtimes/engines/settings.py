@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from edgemill_core.precision_hint import PrecisionHint
 from edgemill_core.tensors import Limits
+
+if TYPE_CHECKING:
+    from edgemill_core.bundle import VariantEntry
 
 Mode = Literal["latency", "throughput"]
 
@@ -23,6 +27,7 @@ class EngineSettings:
         cache: folder for compiled graphs, where the runtime can keep them; ``None`` for none.
         limits: least and most sizes of open dimensions, by input; runs outside are refused.
         non_finite: whether NaN and infinity in a feed are refused. Trees take NaN for a missing value.
+        precision_hint: what to compute in beyond what the graph says; refused where that cannot be had.
     """
 
     device: str = "CPU"
@@ -31,6 +36,12 @@ class EngineSettings:
     cache: Path | None = None
     limits: Mapping[str, Limits] = field(default_factory=dict)
     non_finite: Literal["allow", "refuse"] = "allow"
+    precision_hint: PrecisionHint | None = None
+
+    @classmethod
+    def for_variant(cls, variant: VariantEntry, threads: int | None = None, mode: Mode = "latency") -> EngineSettings:
+        """As the bundle says that ``variant`` is to run."""
+        return cls(variant.device, threads, mode, precision_hint=variant.precision_hint)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready form."""

@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from edgemill_core.errors import EngineCrashed, InputError
+from edgemill_core.precision_hint import PrecisionHint
 from edgemill_core.processes.shared_memory import TensorSlots, create_memory
 from edgemill_core.tensors import Array, TensorSpec
 from edgemill_runtimes.engines.base import Engine, check_shape
@@ -31,6 +32,8 @@ class IsolatedEngine(Engine):
 
     After ``EngineCrashed`` or ``EngineTimeout`` every run says ``EngineCrashed`` until ``restart``.
     """
+
+    obeyed_hints: tuple[PrecisionHint, ...] = get_args(PrecisionHint)  # the other process refuses what it does not obey
 
     def __init__(
         self,

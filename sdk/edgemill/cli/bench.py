@@ -59,7 +59,7 @@ def _of_bundle(settings: BenchSettings) -> dict[str, Subject]:
         f"{one.model.name}/{variant.name}" if bundle.chain else variant.name: Subject(
             variant.runtime,
             one.path(variant.graph),
-            EngineSettings(variant.device, settings.threads, settings.mode),
+            EngineSettings.for_variant(variant, settings.threads, settings.mode),
             one.path(one.model.golden.inputs),
         )
         for one in bundle.alone()

@@ -17,6 +17,7 @@ from edgemill_core.bundle.manifest import (
     Origin,
     VariantEntry,
     parse_manifest,
+    schema_version,
 )
 from edgemill_core.bundle.store import Bundle, describe_files, open_bundle, write_bundle
 
@@ -38,5 +39,6 @@ __all__ = [
     "describe_files",
     "open_bundle",
     "parse_manifest",
+    "schema_version",
     "write_bundle",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import (
@@ -18,6 +19,7 @@ from edgemill_core.chain import Stage, check_order, check_tasks
 from edgemill_core.durable import canonical_json, sha256_bytes
 from edgemill_core.engine_input import EngineInput
 from edgemill_core.errors import BundleError, RecipeError
+from edgemill_core.precision_hint import PrecisionHint
 from edgemill_core.row_input import RowInput
 from edgemill_core.tasks import task_from
 from edgemill_core.validation import Strict, first_complaint
@@ -25,6 +27,8 @@ from edgemill_core.validation import Strict, first_complaint
 SCHEMA_MAJOR, SCHEMA_MINOR = 1, 0
 CHAIN_MINOR = 1
 """Schema of a bundle with a chain; an agent that knows only 1.0 refuses the key ``chain``."""
+HINT_MINOR = 2
+"""Schema of a bundle with a precision hint; an older agent refuses that key, and so never runs the variant without."""
 MIN_AGENT = "0.1.0"
 
 
@@ -67,8 +71,9 @@ class VariantEntry(Strict):
     Attributes:
         name: e.g. ``onnxruntime-cpu-int8``.
         graph: ONNX file; its weights lie in ``weights`` as external data.
-        precision: fp64, fp32 or int8, as written into the graph.
+        precision: the recipe's word for what it computes in, e.g. ``fp32`` or ``int8``.
         cpu: instruction family that the INT8 arithmetic was measured on; ``None`` where it does not matter.
+        precision_hint: what its engine must be told, because no runtime reads it in the graph.
     """
 
     name: str
@@ -78,7 +83,16 @@ class VariantEntry(Strict):
     graph: str
     weights: str
     cpu: str | None = None
+    precision_hint: PrecisionHint | None = None
     golden: GoldenEntry
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A variant without a hint reads as it did before there were any."""
+        told: dict[str, Any] = dump(self)
+        if self.precision_hint is None:
+            told.pop("precision_hint", None)
+        return told
 
 
 class GoldenInputs(Strict):
@@ -214,6 +228,12 @@ class Manifest(Strict):
     def content_digest(self) -> str:
         """SHA-256 over everything but ``records``: equal for equal content, wherever it was built."""
         return sha256_bytes(canonical_json(self.model_dump(mode="json", exclude={"records"})))
+
+
+def schema_version(models: Iterable[ModelEntry], chain: bool = False) -> str:
+    """The oldest version of the form that can say all of this, so that older agents read what they can."""
+    hinted = any(variant.precision_hint is not None for model in models for variant in model.variants)
+    return f"{SCHEMA_MAJOR}.{HINT_MINOR if hinted else CHAIN_MINOR if chain else SCHEMA_MINOR}"
 
 
 def parse_manifest(content: bytes) -> Manifest:

@@ -1,0 +1,31 @@
+"""Static INT8: activations and weights, from calibrated ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from edgemill_converters.precisions.base import Given, Precision, Rendered
+from edgemill_converters.quantization.dialects import DIALECTS, WriteQdq
+
+
+class Int8(Precision):
+    """The plan, written as Q/DQ in the dialect that the runtime fuses best."""
+
+    name = "int8"
+    tolerance = 0.25
+    """Another version of a runtime rounds otherwise (0.035 was seen between ONNX Runtime 1.23 and 1.32), so here the
+    decisions are the sharper half of the proof."""
+    calibrated = True
+    integer = True
+
+    def runtimes(self) -> Collection[str]:
+        """Those with a dialect."""
+        return tuple(DIALECTS)
+
+    def render(self, given: Given) -> Rendered:
+        """Write the plan."""
+        if given.plan is None:
+            raise TypeError("static INT8 without a plan")
+        dialect, plan = DIALECTS[given.runtime], given.plan
+        steps = f"calibrate ({plan.method}, {plan.samples}) → write-qdq ({dialect.name})"
+        return Rendered(WriteQdq(plan, dialect)(given.graph), steps)

@@ -1,0 +1,83 @@
+"""Dynamic INT8: weights quantized beforehand, activations by the range of each run; nothing to calibrate."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import onnx
+
+from edgemill_converters.passes.base import Pass, copy_of
+from edgemill_converters.precisions.base import Given, Precision, Rendered
+from edgemill_core.errors import ModelError
+
+LAYERS = ("MatMul", "Gemm")
+"""Convolutions stay FP32: ONNX Runtime's ``ConvInteger`` took 14 to 43 times as long as FP32 (efficientnet-lite0)."""
+
+
+class QuantizeDynamically(Pass):
+    """``MatMulInteger`` behind ``DynamicQuantizeLinear``, which ONNX Runtime fuses into one kernel.
+
+    The writing is that of ONNX Runtime's ``quantize_dynamic``: one scale per output of a layer, signed weights.
+    Promises that no product with constant weights is left in FP32.
+    """
+
+    name = "quantize-dynamically"
+
+    def __init__(self, weight_bits: int) -> None:
+        self._weight_bits = weight_bits
+
+    def _apply(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        from onnxruntime.quantization import QuantizationMode, QuantType
+        from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
+
+        if not _products(model):
+            raise ModelError(
+                "the model has no layer that can be quantized dynamically",
+                expected=" or ".join(LAYERS) + " with constant weights",
+                got="none; convolutions are slower so than in FP32",
+                fix="leave int8-dynamic out of precisions: under targets: in the recipe",
+            )
+        quantizer = ONNXQuantizer(
+            copy_of(model),
+            per_channel=True,
+            reduce_range=self._weight_bits == 7,
+            mode=QuantizationMode.IntegerOps,
+            static=False,
+            weight_qType=QuantType.QInt8,
+            activation_qType=QuantType.QUInt8,
+            tensors_range=None,
+            nodes_to_quantize=[],
+            nodes_to_exclude=[],
+            op_types_to_quantize=list(LAYERS),
+            extra_options={"MatMulConstBOnly": True},
+        )
+        quantizer.quantize_model()
+        quantizer.model.topological_sort()
+        result: onnx.ModelProto = quantizer.model.model
+        return result
+
+    def _check(self, result: onnx.ModelProto) -> None:
+        if left := _products(result):
+            raise self._broken("every product with constant weights in INT8", f"not so: {', '.join(left[:5])}")
+
+
+def _products(model: onnx.ModelProto) -> list[str]:
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return [node.name for node in model.graph.node if node.op_type in LAYERS and node.input[1] in weights]
+
+
+class Int8Dynamic(Precision):
+    """ONNX Runtime alone: OpenVINO takes ``MatMulInteger`` apart and computes it in FP32."""
+
+    name = "int8-dynamic"
+    tolerance = 0.25
+    integer = True
+
+    def runtimes(self) -> Collection[str]:
+        """ONNX Runtime alone."""
+        return ("onnxruntime",)
+
+    def render(self, given: Given) -> Rendered:
+        """Quantize the weights; the activations follow at each run."""
+        step = QuantizeDynamically(8 if given.machine.int8_dot_product else 7)
+        return Rendered(step(given.graph), step.name)
