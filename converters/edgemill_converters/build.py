@@ -1,72 +1,37 @@
-"""The build: recipe in, bundle with proof out, or an error with the numbers."""
+"""The build: recipe in, bundle with proof out, or an error with the numbers.
+
+What takes time is done in steps (``building``), each cached by content under the folder ``.edgemill-cache``: a build
+that was killed goes on where it was, one of which nothing changed is read back.
+"""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from edgemill_converters import bundling, judging
-from edgemill_converters.bake import BakedModel, bake
-from edgemill_converters.candidates import Candidate, ExtraVariant, candidates
-from edgemill_converters.choosing import Choice, Entrant, choose
-from edgemill_converters.importers import ImportedModel, import_model
-from edgemill_converters.measuring import Measurement, Subject, measure
-from edgemill_converters.quantization.calibration import calibrate
-from edgemill_converters.quantization.plan import Plan
-from edgemill_converters.readers import check_disjoint, read_set
-from edgemill_converters.recipe import Objective, Recipe, read_recipe
-from edgemill_converters.report import write_report
-from edgemill_converters.result import BuildResult, VariantResult
-from edgemill_core.budget import judge
-from edgemill_core.bundle import Bundle
+from edgemill_converters.building import Entry, Planned, Runner, Step, Store, finding, steps
+from edgemill_converters.building.files import FileDigests
+from edgemill_converters.building.planning import BuildPlan
+from edgemill_converters.building.sources import Sources, read_sources
+from edgemill_converters.building.step import report_digest, versions
+from edgemill_converters.candidates import ExtraVariant
+from edgemill_converters.recipe import Recipe, read_recipe
+from edgemill_converters.result import BuildResult
 from edgemill_core.bundle.store import MANIFEST
+from edgemill_core.durable import write_bytes
 from edgemill_core.errors import BudgetError, InputError
-from edgemill_core.samples import Sample, Truth
-from edgemill_core.tasks import Task
-from edgemill_core.tensors import Array
-from edgemill_core.verdict import Verdict
-from edgemill_runtimes.engines import EngineSettings, engine_class
-from edgemill_runtimes.isolation import EngineProcess
+from edgemill_runtimes.engines import engine_class
 from edgemill_runtimes.machine import this_machine
 
 Progress = Callable[[str], None]
+CACHE = ".edgemill-cache"
 
 
 def quiet(_: str) -> None:
     """Progress that nobody reads."""
-
-
-@dataclass
-class _Clock:
-    """Seconds per step, and the word for whoever watches."""
-
-    progress: Progress
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        self.progress(name)
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = time.perf_counter() - start
-
-
-@dataclass(frozen=True)
-class _JudgeSet:
-    """The judge's samples, prepared once for all candidates."""
-
-    samples: list[Sample]
-    truths: list[Truth]
-    prepared: Array
-    file: Path
-    reference: list[Verdict]
 
 
 def build(
@@ -75,14 +40,23 @@ def build(
     *,
     progress: Progress = quiet,
     extra: Sequence[ExtraVariant] = (),
+    cache: Path | str | None = None,
+    fresh: bool = False,
 ) -> BuildResult:
     """Build the bundle of a recipe.
+
+    Steps that were done before with the same contents are read back from the cache, measurements of this very machine
+    included; a killed build goes on at the step that was cut. The same steps give the same bundle: one that lies in
+    ``out`` already and would come out the same is left alone.
 
     Args:
         recipe: the recipe, or its file.
         out: folder to make ``<name>-<version>/`` in; beside the recipe if ``None``.
         progress: told what is going on, a few words at a time.
         extra: further variants to measure and judge.
+        cache: folder of the cache; ``.edgemill-cache`` in ``out`` if ``None``. It keeps at most 5 GB beyond what the
+            latest build used, and may be removed at any time when no build is going.
+        fresh: do everything again.
 
     Returns:
         What was found; ``.bundle`` is verified and lies in ``out``, the report inside and beside it.
@@ -91,16 +65,21 @@ def build(
         RecipeError, DataError, ModelError: the input is wrong, see the message.
         MissingPartError: a runtime that the recipe names is not installed.
         InputError: the bundle cannot be written where ``out`` says.
+        CacheError: the cache cannot be written, e.g. for want of room.
+        StepCrashed: a step's process died, e.g. for want of memory.
         BudgetError: a target has no variant inside the budget; the report is written all the same.
     """
     recipe = recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe))
     folder = Path(out) if out is not None else recipe.folder
+    for runtime in recipe.targets:
+        engine_class(runtime.runtime)
     claim(folder, folder / f"{recipe.name}-{recipe.version}")
-    scratch = Path(tempfile.mkdtemp(dir=folder, prefix=".build."))
-    try:
-        return _build(recipe, folder, scratch, _Clock(progress), extra)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with Store(Path(cache) if cache is not None else folder / CACHE, fresh) as store:
+        progress("reading the sets")
+        digests = FileDigests(store.folder / "digests.json", forget=fresh)
+        sources = read_sources(recipe, recipe.make_task(), extra, this_machine(), digests)
+        digests.save()
+        return _build(sources, folder, store, progress)
 
 
 def claim(folder: Path, target: Path) -> None:
@@ -124,135 +103,51 @@ def claim(folder: Path, target: Path) -> None:
         )
 
 
-def _build(recipe: Recipe, folder: Path, scratch: Path, clock: _Clock, extra: Sequence[ExtraVariant]) -> BuildResult:
-    task = recipe.make_task()
-    for target in recipe.targets:
-        engine_class(target.runtime)
-    with clock.step("read"):
-        source = recipe.data.calibration
-        calibration = read_set(recipe, "calibration", source) if source is not None else []
-        search = read_set(recipe, "search", recipe.data.search) if recipe.data.search is not None else []
-        samples = read_set(recipe, "judge", recipe.data.judge)
-        truths = judging.truths_of(samples)
-        check_disjoint({"calibration": calibration, "search": search, "judge": samples})
-    with clock.step("import and bake"):
-        model = import_model(recipe)
-        baked = bake(model, recipe.input, task)
-    with clock.step("calibrate and quantize"):
-        plan = _plan(recipe, baked, calibration)
-        entrants = list(candidates(recipe, baked, plan, extra))
-        graphs = {c.name: bundling.save_graph(c.graph, scratch / "all", c.name) for c in entrants}
-    with clock.step("prepare and run the reference"):
-        prepared = judging.prepare_set(samples, recipe.input)
-        file = scratch / "judge.npy"
-        np.save(file, prepared, allow_pickle=False)
-        reference = judging.reference_verdicts(baked, recipe.input, task, prepared, samples, clock.progress)
-        judged = _JudgeSet(samples, truths, prepared, file, reference)
-    with clock.step("measure"):
-        measured = measure(_subjects(scratch, entrants, graphs), file, progress=clock.progress)
-    with clock.step("judge"):
-        outputs = _outputs(scratch, task, entrants, graphs, judged, clock.progress)
-        results = [_result(recipe, task, c, measured[c.name], outputs[c.name], judged) for c in entrants]
-    choice = _choice(recipe, results)
-    report = folder / f"{recipe.name}-{recipe.version}.report.html"
-    result = _found(recipe, model, judged, results, choice, plan, clock, report)
-    with clock.step("report and bundle"):
-        write_report(result, report)
-        if choice.without:
-            raise _nothing_ships(result)
-        bundle = _bundle(recipe, folder, scratch, task, result, entrants, graphs, outputs, judged)
-    return _found(recipe, model, judged, results, choice, plan, clock, report, bundle)
+@dataclass(frozen=True)
+class _Report:
+    """The last step: its result is drawn from all others."""
+
+    sources: Sources
+    plan: BuildPlan
+    file: Path
+
+    def planned(self) -> Planned:
+        return Planned("report", tuple(one.name for one in self.plan.planned()), self._step)
+
+    def _step(self, done: Mapping[str, Entry]) -> Step:
+        result = finding.result_of(self.sources, self.plan, done, self.file)
+        depends = {
+            "result": result,
+            "pictures": self.sources.judge.contents,
+            "code": report_digest(),
+            "parts": versions("matplotlib", "numpy", "opencv-python-headless"),
+        }
+        return Step(steps.draw_report, {"result": result}, depends)
 
 
-def _plan(recipe: Recipe, baked: BakedModel, calibration: Sequence[Sample]) -> Plan | None:
-    if not any("int8" in target.precisions for target in recipe.targets):
-        return None
-    weight_bits = 8 if this_machine().int8_dot_product else 7
-    pictures = (judging.prepare_set([sample], recipe.input) for sample in calibration)
-    return calibrate(baked.graph, pictures, weight_bits)
+def _build(sources: Sources, folder: Path, store: Store, progress: Progress) -> BuildResult:
+    recipe = sources.recipe
+    name = f"{recipe.name}-{recipe.version}"
+    report = folder / f"{name}.report.html"
+    plan = BuildPlan(sources)
+    done = Runner(store, name, progress).run([*plan.planned(), _Report(sources, plan, report).planned()])
+    result = finding.result_of(sources, plan, done, report)
+    _keep(report, done["report"].path(steps.REPORT).read_bytes())
+    if result.choice.without:
+        raise _nothing_ships(result)
+    progress("writing the bundle")
+    scratch = Path(tempfile.mkdtemp(dir=folder, prefix=".build."))
+    try:
+        bundle = finding.write_bundle(sources, plan, done, result, scratch / "bundle", folder / name)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return replace(result, bundle=bundle)
 
 
-def _subjects(scratch: Path, entrants: Sequence[Candidate], graphs: dict[str, tuple[str, str]]) -> dict[str, Subject]:
-    subjects = {}
-    for candidate in entrants:
-        files = [scratch / "all" / name for name in graphs[candidate.name]]
-        size = sum(file.stat().st_size for file in files)
-        subjects[candidate.name] = Subject(candidate.target.runtime, candidate.target.device, files[0], size)
-    return subjects
-
-
-def _outputs(
-    scratch: Path,
-    task: Task,
-    entrants: Sequence[Candidate],
-    graphs: dict[str, tuple[str, str]],
-    judged: _JudgeSet,
-    progress: Progress,
-) -> dict[str, Array]:
-    """Each candidate's output for every sample of the judge, one candidate after the other."""
-    outputs = {}
-    for candidate in entrants:
-        progress(f"judging {candidate.name} on {len(judged.samples)} samples")
-        graph = scratch / "all" / graphs[candidate.name][0]
-        with EngineProcess(candidate.target.runtime, graph, EngineSettings(candidate.target.device)) as child:
-            into = scratch / f"{candidate.name}.npy"
-            outputs[candidate.name] = judging.outputs_of(child, task, judged.file, into)
-    return outputs
-
-
-def _result(
-    recipe: Recipe, task: Task, candidate: Candidate, measured: Measurement, outputs: Array, judged: _JudgeSet
-) -> VariantResult:
-    verdicts = judging.verdicts_of(outputs, task, judged.samples)
-    return VariantResult(
-        name=candidate.name,
-        runtime=candidate.target.runtime,
-        device=candidate.target.device,
-        precision=candidate.precision,
-        steps=candidate.steps,
-        measurement=measured,
-        ruling=judge(recipe.budget, judged.truths, judged.reference, verdicts),
-        verdicts=tuple(verdicts),
-    )
-
-
-def _choice(recipe: Recipe, results: Sequence[VariantResult]) -> Choice:
-    def cost(measurement: Measurement) -> float:
-        return measurement.p99_ms if recipe.objective is Objective.LATENCY_P99 else measurement.p50_ms
-
-    unit = "ms p99" if recipe.objective is Objective.LATENCY_P99 else "ms p50"
-    return choose(
-        [
-            Entrant(r.name, f"{r.runtime}-{r.device}", cost(r.measurement), r.ruling.outcome, r.ruling.why, unit)
-            for r in results
-        ]
-    )
-
-
-def _found(
-    recipe: Recipe,
-    model: ImportedModel,
-    judged: _JudgeSet,
-    results: Sequence[VariantResult],
-    choice: Choice,
-    plan: Plan | None,
-    clock: _Clock,
-    report: Path,
-    bundle: Bundle | None = None,
-) -> BuildResult:
-    return BuildResult(
-        recipe=recipe,
-        model={"file": model.source.name, "sha256": model.digest},
-        environment=this_machine().as_dict(),
-        samples=tuple(judged.samples),
-        reference=tuple(judged.reference),
-        variants=tuple(results),
-        choice=choice,
-        plan=plan,
-        seconds=dict(clock.seconds),
-        bundle=bundle,
-        report=report,
-    )
+def _keep(file: Path, content: bytes) -> None:
+    """Write ``file``, unless that is what it says."""
+    if not file.is_file() or file.read_bytes() != content:
+        write_bytes(file, content)
 
 
 def _nothing_ships(result: BuildResult) -> BudgetError:
@@ -265,33 +160,3 @@ def _nothing_ships(result: BuildResult) -> BudgetError:
         got=refusals,
         fix=f"look at {result.report}; add samples where it says undecided, or widen the budget",
     )
-
-
-def _bundle(
-    recipe: Recipe,
-    folder: Path,
-    scratch: Path,
-    task: Task,
-    result: BuildResult,
-    entrants: Sequence[Candidate],
-    graphs: dict[str, tuple[str, str]],
-    outputs: dict[str, Array],
-    judged: _JudgeSet,
-) -> Bundle:
-    indices = bundling.golden_indices(len(judged.samples))
-    place = scratch / "bundle"
-    golden = bundling.write_golden_inputs(place, judged.prepared, judged.samples, judged.reference, indices)
-    by_name = {candidate.name: candidate for candidate in entrants}
-    shipped = []
-    for name in result.choice.shipped:
-        (place / "models").mkdir(exist_ok=True)
-        shutil.move(scratch / "all" / "models" / name, place / "models" / name)
-        verdicts = [result.variant(name).verdicts[index] for index in indices]
-        shipped.append(bundling.Shipped(by_name[name], *graphs[name], outputs[name][indices], verdicts))
-    measurements = {
-        "environment": result.environment,
-        "variants": {v.name: v.measurement.as_dict() for v in result.variants},
-        "rulings": {v.name: [j.as_dict() for j in v.ruling.judgements] for v in result.variants},
-    }
-    target = folder / f"{recipe.name}-{recipe.version}"
-    return bundling.write(place, target, recipe, task, golden, shipped, this_machine(), measurements, result.report)

@@ -62,31 +62,25 @@ def truths_of(samples: Sequence[Sample]) -> list[Truth]:
     return truths
 
 
-def reference_verdicts(
-    baked: BakedModel,
-    declared: PictureInput | RowInput,
-    task: Task,
-    prepared: Array,
-    samples: Sequence[Sample],
-    progress: Callable[[str], None],
-) -> list[Verdict]:
-    """Verdicts of the untouched model: by its own library, or normalised on the host."""
+def reference_outputs(
+    baked: BakedModel, declared: PictureInput | RowInput, prepared: Array, progress: Callable[[str], None]
+) -> Array:
+    """Outputs of the untouched model, ``[samples, …]``: by its own library, or normalised on the host."""
     if baked.native is not None:
-        return verdicts_of(baked.native(prepared), task, samples)
+        return baked.native(prepared)
     if isinstance(declared, RowInput):
         raise TypeError("a model that takes rows is judged by its own library")
-    verdicts = []
+    found = []
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder, "reference.onnx")
         onnx.save(baked.reference, graph)
         with load("onnxruntime", graph) as engine:
-            for index, sample in enumerate(samples):
+            for index in range(len(prepared)):
                 if index % 50 == 0:
-                    progress(f"reference verdicts, {index} of {len(samples)}")
+                    progress(f"reference verdicts, {index} of {len(prepared)}")
                 feeds = reference_feeds(baked, prepared[index : index + 1], declared)
-                output = reference_output(baked, list(engine.run(feeds).values()))
-                verdicts.append(task.verdict({task.output: output}, sample.context))
-    return verdicts
+                found.append(np.array(reference_output(baked, list(engine.run(feeds).values()))))
+    return np.concatenate(found)
 
 
 def outputs_of(child: EngineProcess, task: Task, inputs: Path, into: Path) -> Array:

@@ -1,0 +1,162 @@
+"""What each step of a build does: top-level functions of files and plain values, which write what they found.
+
+Each is called as ``step(into, tell, **given)``, see ``Step``; the names that others read are the constants here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from edgemill_converters import bundling, judging
+from edgemill_converters.bake import BakedModel, bake
+from edgemill_converters.building.plain import read_plain, write_plain
+from edgemill_converters.building.step import Tell
+from edgemill_converters.candidates import Candidate, ExtraVariant, candidates
+from edgemill_converters.importers import import_model
+from edgemill_converters.measuring import Subject, measure
+from edgemill_converters.quantization.calibration import calibrate
+from edgemill_converters.quantization.plan import Plan
+from edgemill_converters.recipe import Recipe
+from edgemill_converters.result import BuildResult
+from edgemill_core.budget import judge
+from edgemill_core.samples import Sample
+from edgemill_core.verdict import Verdict
+from edgemill_runtimes.engines import EngineSettings
+from edgemill_runtimes.isolation import EngineProcess
+
+GRAPH, STEPS = "graph.onnx", "steps.json"
+PREPARED = "prepared.npy"
+PLAN = "plan.json"
+CANDIDATE = "candidate.json"
+OUTPUTS = "outputs.npy"
+VERDICTS, RULING = "verdicts.json", "ruling.json"
+MEASUREMENTS = "measurements.json"
+GOLDEN = "golden.json"
+REPORT = "report.html"
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A candidate whose graph lies in the cache.
+
+    Attributes:
+        graph: relative to its entry, as is ``weights``.
+    """
+
+    name: str
+    precision: str
+    steps: str
+    graph: str
+    weights: str
+
+
+def bake_model(into: Path, tell: Tell, recipe: Recipe) -> None:
+    """The FP32 graph with everything baked in: ``GRAPH``, and the names of its passes: ``STEPS``."""
+    baked = bake(import_model(recipe), recipe.input, recipe.make_task())
+    (into / GRAPH).write_bytes(baked.graph.SerializeToString(deterministic=True))
+    write_plain(into / STEPS, baked.steps)
+
+
+def prepare_samples(into: Path, tell: Tell, recipe: Recipe, samples: Sequence[Sample]) -> None:
+    """All samples as engine inputs: ``PREPARED``."""
+    np.save(into / PREPARED, judging.prepare_set(samples, recipe.input), allow_pickle=False)
+
+
+def calibrate_ranges(
+    into: Path, tell: Tell, recipe: Recipe, graph: Path, samples: Sequence[Sample], weight_bits: int
+) -> None:
+    """The quantization plan: ``PLAN``."""
+
+    def pictures() -> object:
+        for index, sample in enumerate(samples):
+            if index % 20 == 0:
+                tell(f"picture {index} of {len(samples)}")
+            yield judging.prepare_set([sample], recipe.input)
+
+    write_plain(into / PLAN, calibrate(onnx.load(graph), pictures(), weight_bits))
+
+
+def render(into: Path, tell: Tell, recipe: Recipe, baked: Path, plan: Plan | None, extra: str | None) -> None:
+    """One candidate's graph in its runtime's dialect: ``CANDIDATE``, and the graph and weights that it names.
+
+    Args:
+        recipe: with one target, and of that one precision.
+        baked: folder of ``bake_model``.
+        extra: label of an extra variant of this target, made from ``plan`` as it is; ``None`` for the target's own.
+    """
+    graph = onnx.load(baked / GRAPH)
+    model = BakedModel(graph, graph, None, read_plain(baked / STEPS, str))
+    if extra is not None:
+        found = list(candidates(recipe, model, plan, [ExtraVariant(extra, 0, lambda unchanged: unchanged)]))[-1]
+    else:
+        (found,) = candidates(recipe, model, plan)
+    paths = bundling.save_graph(found.graph, into, found.name)
+    write_plain(into / CANDIDATE, Rendered(found.name, found.precision, found.steps, *paths))
+
+
+def run_reference(into: Path, tell: Tell, recipe: Recipe, prepared: Path) -> None:
+    """The untouched model's output for every sample: ``OUTPUTS``."""
+    task = recipe.make_task()
+    baked = bake(import_model(recipe), recipe.input, task)
+    outputs = judging.reference_outputs(baked, recipe.input, np.load(prepared, mmap_mode="r"), tell)
+    np.save(into / OUTPUTS, outputs, allow_pickle=False)
+
+
+def run_candidate(
+    into: Path, tell: Tell, recipe: Recipe, runtime: str, graph: Path, settings: EngineSettings, prepared: Path
+) -> None:
+    """A candidate's output for every sample: ``OUTPUTS``."""
+    with EngineProcess(runtime, graph, settings) as child:
+        judging.outputs_of(child, recipe.make_task(), prepared, into / OUTPUTS)
+
+
+def decide(into: Path, tell: Tell, recipe: Recipe, samples: Sequence[Sample], outputs: Path) -> None:
+    """The task's verdict on each output: ``VERDICTS``."""
+    found = judging.verdicts_of(np.load(outputs, allow_pickle=False), recipe.make_task(), samples)
+    write_plain(into / VERDICTS, found)
+
+
+def judge_candidate(
+    into: Path, tell: Tell, recipe: Recipe, samples: Sequence[Sample], outputs: Path, before: Path, answers: Path
+) -> None:
+    """A candidate's ``VERDICTS``, and what the budget says of them beside the reference's: ``RULING``.
+
+    Args:
+        outputs: of the candidate.
+        before: verdicts of the reference.
+        answers: outputs of the reference.
+    """
+    decide(into, tell, recipe, samples, outputs)
+    reference, verdicts = (read_plain(path, tuple[Verdict, ...]) for path in (before, into / VERDICTS))
+    write_plain(into / RULING, judge(recipe.budget, judging.truths_of(samples), reference, verdicts))
+
+
+def measure_all(into: Path, tell: Tell, subjects: Mapping[str, Subject], prepared: Path) -> None:
+    """Latency, size and memory of every candidate, in turns: ``MEASUREMENTS``."""
+    write_plain(into / MEASUREMENTS, measure(subjects, prepared, progress=tell))
+
+
+def choose_golden(into: Path, tell: Tell, samples: Sequence[Sample], prepared: Path, reference: Path) -> None:
+    """The golden inputs as the bundle has them, and their entry for its manifest: ``GOLDEN``."""
+    inputs = np.load(prepared, mmap_mode="r")
+    verdicts = read_plain(reference, tuple[Verdict, ...])
+    indices = bundling.golden_indices(len(samples))
+    golden = bundling.write_golden_inputs(into, inputs, samples, verdicts, indices)
+    (into / GOLDEN).write_text(golden.model_dump_json(), encoding="utf-8")
+
+
+def draw_report(into: Path, tell: Tell, result: BuildResult) -> None:
+    """The picture report: ``REPORT``."""
+    from edgemill_converters.report import write_report  # draws with Matplotlib, which takes a second to import
+
+    write_report(result, into / REPORT)
+
+
+def candidate_of(rendered: Rendered, recipe: Recipe, target: int) -> Candidate:
+    """The candidate again, without its graph."""
+    return Candidate(rendered.name, recipe.targets[target], rendered.precision, onnx.ModelProto(), rendered.steps)
