@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import copyreg
+import errno
 import json
 import os
 import pickle
@@ -31,13 +32,12 @@ _MESSAGE_BYTES = 60_000
 _LAST_WORDS = 600
 
 
-
 def view_of(table: dict[Any, Any]) -> MappingProxyType[Any, Any]:
     """Pickle knows no read-only views, which samples and verdicts are made of."""
     return MappingProxyType(table)
 
 
-copyreg.pickle(MappingProxyType, lambda view: (view_of, (dict(view),)))  # type: ignore[arg-type]
+copyreg.pickle(MappingProxyType, lambda view: (view_of, (dict(view),)))
 
 
 def run_in_child(
@@ -114,6 +114,8 @@ def _hear(channel: socket.socket, pid: int, tell: Tell, stopped: Callable[[], bo
 
 def _failed(name: str, told: list[Any], work: Path) -> Exception:
     number, said, file = told
+    if number is None:  # NumPy's word for a write that came to an end too early
+        return OSError(errno.ENOSPC, said)
     if number in FULL or is_full(work) or file.startswith(str(work.absolute())):
         return OSError(number, said)
     return StepCrashed(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,10 +34,10 @@ class FileDigests:
         Raises:
             OSError: it cannot be read.
         """
-        name = os.path.abspath(path)
+        name = str(path.absolute())
         if name in self._asked:
             return str(self._asked[name][0])
-        found = os.stat(name)
+        found = path.stat()
         stamp = [found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns]
         known = self._known.get(name)
         if known is None or known[1:] != stamp:
@@ -54,7 +53,7 @@ class FileDigests:
         """Keep what was asked for, durably; what nobody asked for any more is kept only while its file is there."""
         young = time.time_ns() - _SETTLED_NS
         settled = {name: row for name, row in self._asked.items() if all(int(str(t)) < young for t in row[3:])}
-        others = {n: row for n, row in self._known.items() if n not in self._asked and os.path.exists(n)}
+        others = {n: row for n, row in self._known.items() if n not in self._asked and Path(n).exists()}
         if {**others, **settled} != self._known:
             write_bytes(self._file, json.dumps({**others, **settled}).encode())
 

@@ -67,14 +67,15 @@ class BuildPlan:
             Planned("reference", ("bake", "prepare"), self._reference, judged),
         ]
         for name, (_, precision, _) in self.wanted.items():
-            needs = ("bake", "calibrate") if precision == "int8" else ("bake",)
+            needs: tuple[str, ...] = ("bake", "calibrate") if precision == "int8" else ("bake",)
             found.append(Planned(f"render {name}", needs, partial(self._render, name)))
         found.append(Planned("decide", ("reference",), self._decide, judged))
         for name in self.wanted:
             found.append(Planned(f"run {name}", (f"render {name}", "prepare"), partial(self._run, name), judged))
         for name in self.wanted:
-            needs = (f"run {name}", "reference", "decide")
-            found.append(Planned(f"judge {name}", needs, partial(self._judge, name), judged))
+            found.append(
+                Planned(f"judge {name}", (f"run {name}", "reference", "decide"), partial(self._judge, name), judged)
+            )
         found.append(Planned("golden", ("prepare", "decide"), self._golden))
         renders = tuple(f"render {name}" for name in self.wanted)
         found.append(Planned("measure", ("prepare", *renders), self._measure, len(self.wanted), alone=True))
@@ -131,8 +132,8 @@ class BuildPlan:
         target = self._from.recipe.targets[number]
         only = target.model_copy(update={"precisions": ("int8" if label else precision,)})
         narrow: Recipe = self._from.recipe.model_copy(update={"targets": (only,)})
-        plan = read_plain(done["calibrate"].path(steps.PLAN), Plan) if precision == "int8" else None
-        if label is not None:
+        plan: Plan | None = read_plain(done["calibrate"].path(steps.PLAN), Plan) if precision == "int8" else None
+        if label is not None and plan is not None:
             plan = next(e.change(plan) for e in self._from.extra if (e.target, e.label) == (number, label))
         depends = {
             "baked": done["bake"].files,
@@ -211,7 +212,6 @@ class BuildPlan:
         run = done[f"run {name}"]
         depends = {
             **self._decided(run),
-            "answers": done["reference"].files[steps.OUTPUTS],
             "before": done["decide"].files[steps.VERDICTS],
             "budget": self._from.recipe.budget,
         }
@@ -219,7 +219,6 @@ class BuildPlan:
             **self._judged,
             "outputs": run.path(steps.OUTPUTS),
             "before": done["decide"].path(steps.VERDICTS),
-            "answers": done["reference"].path(steps.OUTPUTS),
         }
         return Step(steps.judge_candidate, given, depends)
 

@@ -45,9 +45,7 @@ def remaining(ahead: Sequence[Ahead], workers: int) -> float | None:
     return now
 
 
-def to_start(
-    waiting: Sequence[Ahead], going: Iterable[str], workers: int, undone: Mapping[str, Ahead]
-) -> list[Ahead]:
+def to_start(waiting: Sequence[Ahead], going: Iterable[str], workers: int, undone: Mapping[str, Ahead]) -> list[Ahead]:
     """Which of ``waiting`` may start now, while ``going`` run.
 
     Args:
@@ -72,7 +70,9 @@ class History:
         self._alike: dict[str, float] = {}
         for line in journal:
             if line.get("did") == "made":
-                self.add(str(line.get("recipe")), str(line.get("step")), _number(line, "seconds"), _number(line, "size"))
+                self.add(
+                    str(line.get("recipe")), str(line.get("step")), _number(line, "seconds"), _number(line, "size")
+                )
 
     def add(self, recipe: str, step: str, seconds: float, size: float) -> None:
         """Remember that ``step`` took so long."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -58,7 +60,7 @@ class Runner:
         self._executor = executor
         self._history = History(store.journal())
         self._stop = threading.Event()
-        self._says = ""
+        self._heard: deque[str] = deque()
         self._begun: set[str] = set()
         self._told: tuple[object, float] = (None, time.monotonic())
 
@@ -101,7 +103,6 @@ class Runner:
             for future in sorted(finished, key=lambda f: list(by_name).index(going[f][0].name)):
                 plan, _ = going.pop(future)
                 done[plan.name] = future.result()
-                self._says = ""
         return {plan.name: done[plan.name] for plan in plans}
 
     def _ahead(
@@ -128,14 +129,16 @@ class Runner:
     ) -> None:
         # Until a step has really begun there is nothing to say: it may all be there already.
         names = ", ".join(plan.name for plan, _ in going.values() if plan.name in self._begun)
-        if not names and time.monotonic() - self._told[1] < _SILENCE_S:
-            return
-        news = (len(done), names, self._says)
-        if news == self._told[0] and time.monotonic() - self._told[1] < _SILENCE_S:
+        heard = [self._heard.popleft() for _ in range(len(self._heard))]
+        silent = time.monotonic() - self._told[1] > _SILENCE_S
+        news = (len(done), names)
+        if not heard and not silent and (not names or news == self._told[0]):
             return
         self._told = (news, time.monotonic())
         left = in_words(remaining(self._ahead(plans, done, going), self._workers))
-        self._progress(" · ".join(filter(None, [f"[{len(done) + 1}/{len(plans)}] {names or 'reading back'}", self._says, left])))
+        start = f"[{len(done) + 1}/{len(plans)}] {names or 'reading back'}"
+        for says in heard or [""]:
+            self._progress(" · ".join(filter(None, [start, says, left])))
 
     def _perform(self, plan: Planned, given: Mapping[str, Entry]) -> Entry:
         step = plan.make(given)
@@ -158,8 +161,12 @@ class Runner:
             into = Path(tempfile.mkdtemp(dir=self._store.work))
         extra = {"notes": self._store.notes(key)} if step.notes else {}
         log = self._store.folder / "logs" / self._recipe / f"{plan.name.replace(' ', '-')}.txt"
-        self._in_child(plan.name, step, {**step.given, **extra}, into, log)
-        entry = self._store.put(key, into, plan.name, time.monotonic() - start)
+        try:
+            self._in_child(plan.name, step, {**step.given, **extra}, into, log)
+            entry = self._store.put(key, into, plan.name, time.monotonic() - start)
+        except BaseException:
+            shutil.rmtree(into, ignore_errors=True)
+            raise
         seconds = entry.seconds
         self._store.note("made", key, step=plan.name, recipe=self._recipe, seconds=seconds, size=plan.size)
         self._history.add(self._recipe, plan.name, seconds, plan.size)
@@ -167,14 +174,10 @@ class Runner:
 
     def _in_child(self, name: str, step: Step, given: Mapping[str, object], into: Path, log: Path) -> None:
         try:
-            run_in_child(name, step.work, given, into, log, self._hear, self._stop.is_set)
+            run_in_child(name, step.work, given, into, log, self._heard.append, self._stop.is_set)
         except OSError as error:
             raise cannot_write(self._store.folder, error) from error
         except EdgemillError as error:
             if is_full(self._store.folder):
                 raise cannot_write(self._store.folder, OSError(str(error.got or error.what))) from error
             raise
-
-    def _hear(self, text: str) -> None:
-        self._says = text
-

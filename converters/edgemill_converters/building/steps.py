@@ -5,7 +5,7 @@ Each is called as ``step(into, tell, **given)``, see ``Step``; the names that ot
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from edgemill_converters.recipe import Recipe
 from edgemill_converters.result import BuildResult
 from edgemill_core.budget import judge
 from edgemill_core.samples import Sample
+from edgemill_core.tensors import Array
 from edgemill_core.verdict import Verdict
 from edgemill_runtimes.engines import EngineSettings
 from edgemill_runtimes.isolation import EngineProcess
@@ -55,14 +56,14 @@ class Rendered:
     weights: str
 
 
-def bake_model(into: Path, tell: Tell, recipe: Recipe) -> None:
+def bake_model(into: Path, _: Tell, recipe: Recipe) -> None:
     """The FP32 graph with everything baked in: ``GRAPH``, and the names of its passes: ``STEPS``."""
     baked = bake(import_model(recipe), recipe.input, recipe.make_task())
     (into / GRAPH).write_bytes(baked.graph.SerializeToString(deterministic=True))
     write_plain(into / STEPS, baked.steps)
 
 
-def prepare_samples(into: Path, tell: Tell, recipe: Recipe, samples: Sequence[Sample]) -> None:
+def prepare_samples(into: Path, _: Tell, recipe: Recipe, samples: Sequence[Sample]) -> None:
     """All samples as engine inputs: ``PREPARED``."""
     np.save(into / PREPARED, judging.prepare_set(samples, recipe.input), allow_pickle=False)
 
@@ -72,7 +73,7 @@ def calibrate_ranges(
 ) -> None:
     """The quantization plan: ``PLAN``."""
 
-    def pictures() -> object:
+    def pictures() -> Iterator[Array]:
         for index, sample in enumerate(samples):
             if index % 20 == 0:
                 tell(f"picture {index} of {len(samples)}")
@@ -81,7 +82,7 @@ def calibrate_ranges(
     write_plain(into / PLAN, calibrate(onnx.load(graph), pictures(), weight_bits))
 
 
-def render(into: Path, tell: Tell, recipe: Recipe, baked: Path, plan: Plan | None, extra: str | None) -> None:
+def render(into: Path, _: Tell, recipe: Recipe, baked: Path, plan: Plan | None, extra: str | None) -> None:
     """One candidate's graph in its runtime's dialect: ``CANDIDATE``, and the graph and weights that it names.
 
     Args:
@@ -108,28 +109,27 @@ def run_reference(into: Path, tell: Tell, recipe: Recipe, prepared: Path) -> Non
 
 
 def run_candidate(
-    into: Path, tell: Tell, recipe: Recipe, runtime: str, graph: Path, settings: EngineSettings, prepared: Path
+    into: Path, _: Tell, recipe: Recipe, runtime: str, graph: Path, settings: EngineSettings, prepared: Path
 ) -> None:
     """A candidate's output for every sample: ``OUTPUTS``."""
     with EngineProcess(runtime, graph, settings) as child:
         judging.outputs_of(child, recipe.make_task(), prepared, into / OUTPUTS)
 
 
-def decide(into: Path, tell: Tell, recipe: Recipe, samples: Sequence[Sample], outputs: Path) -> None:
+def decide(into: Path, _: Tell, recipe: Recipe, samples: Sequence[Sample], outputs: Path) -> None:
     """The task's verdict on each output: ``VERDICTS``."""
     found = judging.verdicts_of(np.load(outputs, allow_pickle=False), recipe.make_task(), samples)
     write_plain(into / VERDICTS, found)
 
 
 def judge_candidate(
-    into: Path, tell: Tell, recipe: Recipe, samples: Sequence[Sample], outputs: Path, before: Path, answers: Path
+    into: Path, tell: Tell, recipe: Recipe, samples: Sequence[Sample], outputs: Path, before: Path
 ) -> None:
     """A candidate's ``VERDICTS``, and what the budget says of them beside the reference's: ``RULING``.
 
     Args:
         outputs: of the candidate.
         before: verdicts of the reference.
-        answers: outputs of the reference.
     """
     decide(into, tell, recipe, samples, outputs)
     reference, verdicts = (read_plain(path, tuple[Verdict, ...]) for path in (before, into / VERDICTS))
@@ -141,7 +141,7 @@ def measure_all(into: Path, tell: Tell, subjects: Mapping[str, Subject], prepare
     write_plain(into / MEASUREMENTS, measure(subjects, prepared, progress=tell))
 
 
-def choose_golden(into: Path, tell: Tell, samples: Sequence[Sample], prepared: Path, reference: Path) -> None:
+def choose_golden(into: Path, _: Tell, samples: Sequence[Sample], prepared: Path, reference: Path) -> None:
     """The golden inputs as the bundle has them, and their entry for its manifest: ``GOLDEN``."""
     inputs = np.load(prepared, mmap_mode="r")
     verdicts = read_plain(reference, tuple[Verdict, ...])
@@ -150,7 +150,7 @@ def choose_golden(into: Path, tell: Tell, samples: Sequence[Sample], prepared: P
     (into / GOLDEN).write_text(golden.model_dump_json(), encoding="utf-8")
 
 
-def draw_report(into: Path, tell: Tell, result: BuildResult) -> None:
+def draw_report(into: Path, _: Tell, result: BuildResult) -> None:
     """The picture report: ``REPORT``."""
     from edgemill_converters.report import write_report  # draws with Matplotlib, which takes a second to import
 

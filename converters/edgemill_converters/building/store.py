@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgemill_converters.building.plain import digest_of
 from edgemill_core.durable import sha256_file, sync_folder, sync_tree
@@ -124,7 +125,8 @@ class Store:
         target = self.folder / "entries" / key
         paths = sorted(path for path in made.rglob("*") if path.is_file())
         files = {path.relative_to(made).as_posix(): sha256_file(path) for path in paths}
-        told = {"files": files, "seconds": round(seconds, 3), "step": step}
+        seconds = round(seconds, 3)
+        told = {"files": files, "seconds": seconds, "step": step}
         with writing(self.folder):
             (made / "entry.json").write_text(json.dumps({**told, "seal": digest_of(told)}))
             sync_tree(made)
@@ -134,7 +136,7 @@ class Store:
             sync_folder(target.parent)
         self._used.add(key)
         shutil.rmtree(self.folder / "notes" / key, ignore_errors=True)
-        return Entry(target, files, float(told["seconds"]), made=True)
+        return Entry(target, files, seconds, made=True)
 
     def notes(self, key: str) -> Path:
         """A folder for ``key`` that outlives a kill, and is gone once its entry is there."""
@@ -177,6 +179,12 @@ class Store:
         """
         if not _try_lock(self._in_use, fcntl.LOCK_EX):
             return
+        try:
+            self._trim(most)
+        finally:
+            fcntl.flock(self._in_use, fcntl.LOCK_EX if self._fresh else fcntl.LOCK_SH)
+
+    def _trim(self, most: int) -> None:
         entries = [path for path in (self.folder / "entries").iterdir() if path.is_dir()]
         sizes = {path: sum(f.stat().st_size for f in path.rglob("*") if f.is_file()) for path in entries}
         spare = sum(sizes.values()) - most
@@ -261,9 +269,9 @@ def is_full(folder: Path) -> bool:
     return False
 
 
-def _read_entry(folder: Path) -> dict[str, dict[str, str]] | None:
+def _read_entry(folder: Path) -> dict[str, Any] | None:
     try:
-        told = json.loads((folder / "entry.json").read_text(encoding="utf-8"))
+        told: dict[str, Any] = json.loads((folder / "entry.json").read_text(encoding="utf-8"))
         seal = told.pop("seal")
         return told if seal == digest_of(told) else None
     except (OSError, ValueError, KeyError, AttributeError):
