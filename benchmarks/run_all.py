@@ -28,6 +28,7 @@ ALL = (
         "quantization",
         "runtimes",
         "leaks",
+        "rebuild",
     ),
     *("install", "demo", "clone"),
 )
