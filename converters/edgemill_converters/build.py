@@ -6,22 +6,24 @@ that was killed goes on where it was, one of which nothing changed is read back.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgemill_converters.building import Entry, Planned, Runner, Step, Store, finding, steps
 from edgemill_converters.building.files import FileDigests
 from edgemill_converters.building.planning import BuildPlan
+from edgemill_converters.building.scratch import scratch_in
 from edgemill_converters.building.sources import Sources, read_sources
 from edgemill_converters.building.step import report_digest, versions
+from edgemill_converters.building.store import writing
 from edgemill_converters.candidates import ExtraVariant
 from edgemill_converters.recipe import Recipe, read_recipe
 from edgemill_converters.result import BuildResult
 from edgemill_core.bundle.store import MANIFEST
-from edgemill_core.durable import write_bytes
+from edgemill_core.durable import sync_folder, write_bytes
 from edgemill_core.errors import BudgetError, InputError
 from edgemill_runtimes.engines import engine_class
 from edgemill_runtimes.machine import this_machine
@@ -78,7 +80,8 @@ def build(
         progress("reading the sets")
         digests = FileDigests(store.folder / "digests.json", forget=fresh)
         sources = read_sources(recipe, recipe.make_task(), extra, this_machine(), digests)
-        digests.save()
+        with writing(store.folder):
+            digests.save(store.work)
         return _build(sources, folder, store, progress)
 
 
@@ -132,22 +135,35 @@ def _build(sources: Sources, folder: Path, store: Store, progress: Progress) -> 
     plan = BuildPlan(sources)
     done = Runner(store, name, progress).run([*plan.planned(), _Report(sources, plan, report).planned()])
     result = finding.result_of(sources, plan, done, report)
-    _keep(report, done["report"].path(steps.REPORT).read_bytes())
-    if result.choice.without:
-        raise _nothing_ships(result)
-    progress("writing the bundle")
-    scratch = Path(tempfile.mkdtemp(dir=folder, prefix=".build."))
-    try:
+    with _writing(folder), scratch_in(folder, ".build.") as scratch:
+        _keep(report, done["report"].path(steps.REPORT), scratch)
+        if result.choice.without:
+            raise _nothing_ships(result)
+        progress("writing the bundle")
         bundle = finding.write_bundle(sources, plan, done, result, scratch / "bundle", folder / name)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return replace(result, bundle=bundle)
 
 
-def _keep(file: Path, content: bytes) -> None:
-    """Write ``file``, unless that is what it says."""
+def _keep(file: Path, source: Path, scratch: Path) -> None:
+    """Make ``file`` a copy of ``source``, in one move, unless it is one."""
+    content = source.read_bytes()
     if not file.is_file() or file.read_bytes() != content:
-        write_bytes(file, content)
+        write_bytes(scratch / file.name, content)
+        os.replace(scratch / file.name, file)
+        sync_folder(file.parent)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"the bundle cannot be written to {folder}",
+            expected="a folder that may be written, and room for bundle and report",
+            got=str(error),
+            fix="make room and run again: nothing is done again but the writing; or name another folder with --out",
+        ) from error
 
 
 def _nothing_ships(result: BuildResult) -> BudgetError:

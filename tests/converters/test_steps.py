@@ -43,7 +43,7 @@ def run(store: Store, *plans: Planned) -> dict[str, Entry]:
 def left_in(store: Store) -> list[str]:
     """What lies in the cache beside the journal, the logs and the locks."""
     found = [p for name in ("entries", "notes", "work") for p in (store.folder / name).rglob("*")]
-    return [str(p.relative_to(store.folder)) for p in found if p not in (store.work, store.work / "held")]
+    return [str(p.relative_to(store.folder)) for p in found if p != store.work]
 
 
 def diary(tmp_path: Path) -> list[tuple[str, float, float]]:
@@ -217,8 +217,8 @@ def test_what_was_not_used_for_longest_goes_first_and_this_builds_own_stay(tmp_p
 
 def test_what_a_killed_build_left_is_swept(tmp_path: Path) -> None:
     with Store(tmp_path / "cache") as store:
-        (store.folder / "work" / "gone").mkdir()
-        (store.folder / "work" / "gone" / "half").touch()
+        (store.folder / "work" / "build.gone").mkdir()
+        (store.folder / "work" / "build.gone" / "half").touch()
         (store.folder / "journal.jsonl").write_text('{"did": "made"}\n{"did": "ma')
         with Store(tmp_path / "cache") as other:
             assert sorted((store.folder / "work").iterdir()) == sorted([store.work, other.work])
@@ -233,7 +233,7 @@ def test_a_digest_is_remembered_while_nothing_of_the_file_changed(tmp_path: Path
     picture.write_bytes(b"one")
     young = FileDigests(kept)
     assert young.of(picture) == sha256_bytes(b"one")
-    young.save()
+    young.save(tmp_path)
     assert not kept.exists()  # a second change might carry the same time
     _remember(kept, picture, "believed")
     assert FileDigests(kept).of(picture) == "believed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,13 +50,18 @@ class FileDigests:
         """The digests of several."""
         return [self.of(path) for path in paths]
 
-    def save(self) -> None:
-        """Keep what was asked for, durably; what nobody asked for any more is kept only while its file is there."""
+    def save(self, work: Path) -> None:
+        """Keep what was asked for, and of the rest what is still there; written in ``work``, and moved.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         young = time.time_ns() - _SETTLED_NS
         settled = {name: row for name, row in self._asked.items() if all(int(str(t)) < young for t in row[3:])}
         others = {n: row for n, row in self._known.items() if n not in self._asked and Path(n).exists()}
         if {**others, **settled} != self._known:
-            write_bytes(self._file, json.dumps({**others, **settled}).encode())
+            write_bytes(work / self._file.name, json.dumps({**others, **settled}).encode())
+            os.replace(work / self._file.name, self._file)
 
 
 def _read(file: Path) -> dict[str, list[object]]:

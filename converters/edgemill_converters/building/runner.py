@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,6 +141,8 @@ class Runner:
             self._progress(" · ".join(filter(None, [start, says, left])))
 
     def _perform(self, plan: Planned, given: Mapping[str, Entry]) -> Entry:
+        if self._stop.is_set():
+            raise CancelledError
         step = plan.make(given)
         key = step.key
         found = self._store.find(key)

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from edgemill_converters.building.plain import digest_of
+from edgemill_converters.building.scratch import scratch_in
 from edgemill_core.durable import sha256_file, sync_folder, sync_tree
 from edgemill_core.errors import CacheError
 
@@ -84,12 +85,13 @@ class Store:
                 (folder / name).mkdir(parents=True, exist_ok=True)
             (folder / ".gitignore").write_text("*\n")
             self._in_use = _open_lock(folder / "in-use")
-            self._take()
-            with self.lock("sweep", lambda: False):
-                self._sweep()
-                self.work = Path(tempfile.mkdtemp(dir=folder / "work"))
-                self._held = _open_lock(self.work / "held")
-                fcntl.flock(self._held, fcntl.LOCK_EX)
+            try:
+                self._take()
+            except CacheError:
+                os.close(self._in_use)
+                raise
+            self._scratch = scratch_in(folder / "work", "build.")
+            self.work = self._scratch.__enter__()
 
     def __enter__(self) -> Store:
         return self
@@ -97,8 +99,7 @@ class Store:
     def __exit__(self, *_: object) -> None:
         with suppress(OSError):
             self.trim()
-        shutil.rmtree(self.work, ignore_errors=True)
-        os.close(self._held)
+        self._scratch.__exit__(None, None, None)
         os.close(self._in_use)
 
     def find(self, key: str) -> Entry | None:
@@ -213,15 +214,6 @@ class Store:
                 got="a build that is going",
                 fix="wait for it, or name another folder with --cache",
             )
-
-    def _sweep(self) -> None:
-        """Remove what killed builds left behind."""
-        for folder in (self.folder / "work").iterdir():
-            with suppress(OSError):
-                descriptor = _open_lock(folder / "held")
-                if _try_lock(descriptor, fcntl.LOCK_EX):
-                    shutil.rmtree(folder, ignore_errors=True)
-                os.close(descriptor)
 
     def _bury(self, folder: Path) -> None:
         # Out of sight in one move: an entry is there or not, and never half there.

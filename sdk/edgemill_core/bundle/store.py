@@ -97,9 +97,10 @@ def write_bundle(source: Path, manifest: Manifest, target: Path) -> Bundle:
         grave = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
         os.replace(target, grave / "bundle")
         os.replace(source, target)
-        shutil.rmtree(grave)
     else:
         os.replace(source, target)
+    for grave in target.parent.glob(f".{target.name}.old.*"):  # of writers before that were killed, too
+        shutil.rmtree(grave, ignore_errors=True)
     sync_folder(target.parent)
     return Bundle(target, manifest)
 
