@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgemill_converters.building import Entry, Planned, Runner, Step, Store, finding, steps
+from edgemill_converters.building.disk import writing
 from edgemill_converters.building.files import FileDigests
 from edgemill_converters.building.planning import BuildPlan
 from edgemill_converters.building.scratch import scratch_in
 from edgemill_converters.building.sources import Sources, read_sources
 from edgemill_converters.building.step import report_digest, versions
-from edgemill_converters.building.store import writing
 from edgemill_converters.candidates import ExtraVariant
 from edgemill_converters.recipe import Recipe, read_recipe
 from edgemill_converters.result import BuildResult

@@ -22,8 +22,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from edgemill_converters.building.disk import FULL, is_full
 from edgemill_converters.building.step import Tell
-from edgemill_converters.building.store import FULL, is_full
 from edgemill_core.errors import StepCrashed
 from edgemill_runtimes.isolation.process import answered
 

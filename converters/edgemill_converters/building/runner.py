@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgemill_converters.building.child import run_in_child
+from edgemill_converters.building.disk import cannot_write, is_full, writing
 from edgemill_converters.building.progress import Ahead, History, in_words, remaining, to_start
 from edgemill_converters.building.step import Step, Tell
-from edgemill_converters.building.store import Entry, Store, cannot_write, is_full, writing
+from edgemill_converters.building.store import Entry, Store
 from edgemill_core.errors import EdgemillError
 
 _SILENCE_S = 5.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from edgemill_converters import judging
@@ -26,7 +27,7 @@ class Inputs:
     samples: list[Sample]
     contents: list[str]
 
-    @property
+    @cached_property
     def labels(self) -> object:
         """What is known of each sample beside its input, ``plain``; where the picture lies is no part of it."""
         return [{name: value for name, value in plain(one).items() if name != "picture"} for one in self.samples]

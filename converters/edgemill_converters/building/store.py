@@ -15,7 +15,6 @@ the cache. Locks are the kernel's (flock(2)): they go with the process that hold
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
@@ -28,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgemill_converters.building.disk import writing
 from edgemill_converters.building.plain import digest_of
 from edgemill_converters.building.scratch import scratch_in
 from edgemill_core.durable import sha256_file, sync_folder, sync_tree
@@ -35,8 +35,6 @@ from edgemill_core.errors import CacheError
 
 MOST_BYTES = 5_000_000_000
 JOURNAL_LINES = 5_000
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_LEAST_FREE = 4 << 20
 _POLL_S = 0.05
 
 
@@ -221,44 +219,6 @@ class Store:
         with suppress(FileNotFoundError):
             os.replace(folder, grave / "entry")
         shutil.rmtree(grave, ignore_errors=True)
-
-
-@contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Say plainly what keeps the cache from being written.
-
-    Raises:
-        CacheError: the disk is full, or the folder cannot be written.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-
-
-def cannot_write(folder: Path, error: OSError) -> CacheError:
-    """The error for ``error``, met while writing below ``folder``."""
-    if error.errno in FULL or is_full(folder):
-        return CacheError(
-            f"the disk is full, so the build's cache cannot be written: {folder}",
-            expected="room for the graphs, the prepared pictures and the outputs",
-            got=str(error),
-            fix="make room and run again: what is done already is kept; or name another folder with --cache",
-        )
-    return CacheError(
-        f"the build's cache cannot be written: {folder}",
-        expected="a folder that may be written",
-        got=str(error),
-        fix="name another folder with --cache",
-    )
-
-
-def is_full(folder: Path) -> bool:
-    """Whether next to nothing can be written below ``folder``."""
-    with suppress(OSError):
-        found = os.statvfs(folder)
-        return found.f_bavail * found.f_frsize < _LEAST_FREE
-    return False
 
 
 def _read_entry(folder: Path) -> dict[str, Any] | None:
