@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from edgemill_converters.building import Entry, Planned, Runner, Step, Store, finding, steps
@@ -106,34 +107,12 @@ def claim(folder: Path, target: Path) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Report:
-    """The last step: its result is drawn from all others."""
-
-    sources: Sources
-    plan: BuildPlan
-    file: Path
-
-    def planned(self) -> Planned:
-        return Planned("report", tuple(one.name for one in self.plan.planned()), self._step)
-
-    def _step(self, done: Mapping[str, Entry]) -> Step:
-        result = finding.result_of(self.sources, self.plan, done, self.file)
-        depends = {
-            "result": result,
-            "pictures": self.sources.judge.contents,
-            "code": report_digest(),
-            "parts": versions("matplotlib", "numpy", "opencv-python-headless"),
-        }
-        return Step(steps.draw_report, {"result": result}, depends)
-
-
 def _build(sources: Sources, folder: Path, store: Store, progress: Progress) -> BuildResult:
     recipe = sources.recipe
     name = f"{recipe.name}-{recipe.version}"
     report = folder / f"{name}.report.html"
-    plan = BuildPlan(sources)
-    done = Runner(store, name, progress).run([*plan.planned(), _Report(sources, plan, report).planned()])
+    plan = BuildPlan(sources, partial(_report, sources, report))
+    done = Runner(store, name, progress).run(plan.planned())
     result = finding.result_of(sources, plan, done, report)
     with _writing(folder), scratch_in(folder, ".build.") as scratch:
         _keep(report, done["report"].path(steps.REPORT), scratch)
@@ -142,6 +121,22 @@ def _build(sources: Sources, folder: Path, store: Store, progress: Progress) -> 
         progress("writing the bundle")
         bundle = finding.write_bundle(sources, plan, done, result, scratch / "bundle", folder / name)
     return replace(result, bundle=bundle)
+
+
+def _report(sources: Sources, file: Path, plan: BuildPlan, needs: tuple[str, ...]) -> Planned:
+    """The last step: its result is drawn from all others."""
+
+    def step(done: Mapping[str, Entry]) -> Step:
+        result = finding.result_of(sources, plan, done, file)
+        depends = {
+            "result": result,
+            "pictures": sources.judge.contents,
+            "code": report_digest(),
+            "parts": versions("matplotlib", "numpy", "opencv-python-headless"),
+        }
+        return Step(steps.draw_report, {"result": result}, depends)
+
+    return Planned("report", needs, step)
 
 
 def _keep(file: Path, source: Path, scratch: Path) -> None:

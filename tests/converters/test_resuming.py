@@ -19,10 +19,11 @@ import pytest
 from tiny_text import picture, write_workshop
 
 from edgemill_converters.build import build
-from edgemill_converters.building import Entry
+from edgemill_converters.building import Entry, Planned, Step
 from edgemill_converters.building.files import FileDigests
 from edgemill_converters.building.planning import BuildPlan
 from edgemill_converters.building.sources import read_sources
+from edgemill_converters.building.steps import rendered_in
 from edgemill_converters.recipe import read_recipe
 from edgemill_converters.result import BuildResult
 from edgemill_core.bundle import Bundle
@@ -31,7 +32,7 @@ from edgemill_runtimes.machine import this_machine
 
 pytestmark = pytest.mark.slow
 ONE = [{"runtime": "onnxruntime", "precisions": ["int8"]}]
-RUN, JUDGE, RENDER = (f"{what} onnxruntime-cpu-int8" for what in ("run", "judge", "render"))
+RUN, JUDGE, RENDER = "run onnxruntime-cpu-int8", "judge onnxruntime-cpu-int8", "render"
 ALL = ("bake", "prepare", "calibrate", "reference", RENDER, "decide", RUN, JUDGE, "golden", "measure", "report")
 
 
@@ -149,7 +150,9 @@ def keys(recipe: Path, done: Mapping[str, Entry], **changes: object) -> dict[str
     declared = read_recipe(recipe)
     digests = FileDigests(recipe.parent / "none.json")
     sources = replace(read_sources(declared, declared.make_task(), (), this_machine(), digests), **changes)  # type: ignore[arg-type]
-    return {one.name: one.make(done).key for one in BuildPlan(sources).planned()}
+    plan = BuildPlan(sources, lambda _, needs: Planned("report", needs, lambda _: Step(print, {})))
+    plan.rendered = {found.candidate.name: found for found in rendered_in(done["render"].folder)}
+    return {one.name: one.make(done).key for one in plan.planned()}
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ Entries = Mapping[str, Entry]
 def result_of(sources: Sources, plan: BuildPlan, done: Entries, report: Path) -> BuildResult:
     """What the build found out, without a bundle."""
     measured = read_plain(done["measure"].path(steps.MEASUREMENTS), dict[str, Measurement])
-    variants = tuple(_variant(sources, plan, done, name, measured[name]) for name in plan.wanted)
+    variants = tuple(_variant(plan, done, name, measured[name]) for name in plan.rendered)
     return BuildResult(
         recipe=sources.recipe,
         model={"file": sources.model_file, "sha256": sources.model_sha256},
@@ -39,22 +39,21 @@ def result_of(sources: Sources, plan: BuildPlan, done: Entries, report: Path) ->
         variants=variants,
         choice=_choice(sources.recipe.objective, variants),
         plan=read_plain(done["calibrate"].path(steps.PLAN), Plan) if plan.calibrates else None,
-        seconds={name: done[name].seconds for name in (one.name for one in plan.planned())},
+        seconds={name: entry.seconds for name, entry in done.items() if name != "report"},
         bundle=None,
         report=report,
     )
 
 
-def _variant(sources: Sources, plan: BuildPlan, done: Entries, name: str, measured: Measurement) -> VariantResult:
-    target = sources.recipe.targets[plan.wanted[name][0]]
-    rendered = read_plain(done[f"render {name}"].path(steps.CANDIDATE), steps.Rendered)
+def _variant(plan: BuildPlan, done: Entries, name: str, measured: Measurement) -> VariantResult:
+    candidate = plan.rendered[name].candidate
     judged = done[f"judge {name}"]
     return VariantResult(
         name=name,
-        runtime=target.runtime,
-        device=target.device,
-        precision=rendered.precision,
-        steps=rendered.steps,
+        runtime=candidate.target.runtime,
+        device=candidate.target.device,
+        precision=candidate.precision,
+        steps=candidate.steps,
         measurement=measured,
         ruling=read_plain(judged.path(steps.RULING), Ruling),
         verdicts=read_plain(judged.path(steps.VERDICTS), tuple[Verdict, ...]),
@@ -85,14 +84,13 @@ def write_bundle(
     indices = bundling.golden_indices(len(sources.judge.samples))
     shipped = []
     for name in result.choice.shipped:
-        entry = done[f"render {name}"]
-        rendered = read_plain(entry.path(steps.CANDIDATE), steps.Rendered)
+        rendered = plan.rendered[name]
         for file in (rendered.graph, rendered.weights):
-            _copy(entry.path(file), place / file)
+            _copy(done["render"].path(file), place / file)
         outputs = np.load(done[f"run {name}"].path(steps.OUTPUTS), mmap_mode="r", allow_pickle=False)
         verdicts = [result.variant(name).verdicts[index] for index in indices]
-        candidate = steps.candidate_of(rendered, recipe, plan.wanted[name][0])
-        shipped.append(bundling.Shipped(candidate, rendered.graph, rendered.weights, outputs[indices], verdicts))
+        graph = (rendered.graph, rendered.weights)
+        shipped.append(bundling.Shipped(rendered.candidate, *graph, outputs[indices], verdicts))
     measurements = {
         "environment": result.environment,
         "variants": {v.name: v.measurement.as_dict() for v in result.variants},

@@ -2,18 +2,19 @@
 
 ::
 
-    bake ──┬─ calibrate ── render (each INT8) ──┬─ run (each) ──── judge (each) ──┬─ report
-           ├─ render (each other) ──────────────┼─ measure (all, alone) ──────────┘
-           └─ reference ─ decide ───────────────┴─ golden
+    bake ──┬─ calibrate ─── render ──┬─ run (each candidate) ── judge (each) ──┬─ report
+           │                         ├─ measure (all of them, alone) ──────────┤
+           └─ reference ─── decide ──┴─ golden ────────────────────────────────┘
     prepare ─┘
 
 A step's key holds what its result is a function of and no more: contents and not names, of the recipe only what it
-reads. A result that comes out the same as before lets everything behind it be read back.
+reads. A result that comes out the same as before lets everything behind it be read back. Which candidates there are is
+known when they are rendered; until then the recipe's targets are taken for them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from edgemill_converters.building import steps
@@ -21,11 +22,12 @@ from edgemill_converters.building.plain import plain, read_plain
 from edgemill_converters.building.runner import Planned
 from edgemill_converters.building.sources import Inputs, Sources
 from edgemill_converters.building.step import Step, versions
+from edgemill_converters.building.steps import Rendered
 from edgemill_converters.building.store import Entry
+from edgemill_converters.candidates import ExtraVariant
 from edgemill_converters.measuring import Subject
 from edgemill_converters.measuring.bench import ROUNDS, RUNS, WARMUP
 from edgemill_converters.quantization.plan import Plan
-from edgemill_converters.recipe import Recipe
 from edgemill_runtimes.engines import EngineSettings
 
 Entries = Mapping[str, Entry]
@@ -38,19 +40,14 @@ class BuildPlan:
     """The steps of one build.
 
     Attributes:
-        wanted: every candidate by name: which target of the recipe, the precision, and the label if it is extra.
+        rendered: the candidates by name, once they are known.
     """
 
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, sources: Sources, last: Callable[[BuildPlan, tuple[str, ...]], Planned]) -> None:
+        """``last`` makes, of this plan and the names of all its steps, the one behind them."""
         self._from = sources
-        self.wanted: dict[str, tuple[int, str, str | None]] = {}
-        for number, target in enumerate(sources.recipe.targets):
-            for precision in target.precisions:
-                self.wanted[f"{target.name}-{precision}"] = (number, precision, None)
-        if self.calibrates:
-            for one in sources.extra:
-                name = f"{sources.recipe.targets[one.target].name}-int8-{one.label}"
-                self.wanted[name] = (one.target, "int8", one.label)
+        self._last = last
+        self.rendered: dict[str, Rendered] = {}
 
     @property
     def calibrates(self) -> bool:
@@ -58,28 +55,29 @@ class BuildPlan:
         return any("int8" in target.precisions for target in self._from.recipe.targets)
 
     def planned(self) -> list[Planned]:
-        """All steps but the report, in the order in which they are best begun."""
+        """All steps, in the order in which they are best begun."""
         judged, calibration = len(self._from.judge.samples), len(self._from.calibration.samples)
+        before = ("bake", "calibrate") if self.calibrates else ("bake",)
         found = [
             Planned("bake", (), self._bake),
             Planned("prepare", (), self._prepare, judged),
             *([Planned("calibrate", ("bake",), self._calibrate, calibration)] if self.calibrates else []),
+            Planned("render", before, self._render, settles=self._settled),
             Planned("reference", ("bake", "prepare"), self._reference, judged),
+            Planned("decide", ("reference",), self._decide, judged),
         ]
-        for name, (_, precision, _) in self.wanted.items():
-            needs: tuple[str, ...] = ("bake", "calibrate") if precision == "int8" else ("bake",)
-            found.append(Planned(f"render {name}", needs, partial(self._render, name)))
-        found.append(Planned("decide", ("reference",), self._decide, judged))
-        for name in self.wanted:
-            found.append(Planned(f"run {name}", (f"render {name}", "prepare"), partial(self._run, name), judged))
-        for name in self.wanted:
-            found.append(
-                Planned(f"judge {name}", (f"run {name}", "reference", "decide"), partial(self._judge, name), judged)
-            )
+        names = list(self.rendered) or [f"{t.name}-{p}" for t in self._from.recipe.targets for p in t.precisions]
+        for name in names:
+            found.append(Planned(f"run {name}", ("render", "prepare"), partial(self._run, name), judged))
+        for name in names:
+            found.append(Planned(f"judge {name}", (f"run {name}", "decide"), partial(self._judge, name), judged))
         found.append(Planned("golden", ("prepare", "decide"), self._golden))
-        renders = tuple(f"render {name}" for name in self.wanted)
-        found.append(Planned("measure", ("prepare", *renders), self._measure, len(self.wanted), alone=True))
-        return found
+        found.append(Planned("measure", ("prepare", "render"), self._measure, len(names), alone=True))
+        return [*found, self._last(self, tuple(one.name for one in found))]
+
+    def _settled(self, rendered: Entry) -> list[Planned]:
+        self.rendered = {found.candidate.name: found for found in steps.rendered_in(rendered.folder)}
+        return self.planned()
 
     def _bake(self, _: Entries) -> Step:
         recipe = self._from.recipe
@@ -127,23 +125,21 @@ class BuildPlan:
         }
         return Step(steps.calibrate_ranges, given, depends)
 
-    def _render(self, name: str, done: Entries) -> Step:
-        number, precision, label = self.wanted[name]
-        target = self._from.recipe.targets[number]
-        only = target.model_copy(update={"precisions": ("int8" if label else precision,)})
-        narrow: Recipe = self._from.recipe.model_copy(update={"targets": (only,)})
-        plan: Plan | None = read_plain(done["calibrate"].path(steps.PLAN), Plan) if precision == "int8" else None
-        if label is not None and plan is not None:
-            plan = next(e.change(plan) for e in self._from.extra if (e.target, e.label) == (number, label))
+    def _render(self, done: Entries) -> Step:
+        recipe = self._from.recipe
+        plan: Plan | None = read_plain(done["calibrate"].path(steps.PLAN), Plan) if self.calibrates else None
+        changed = [(e.label, e.target, e.change(plan)) for e in self._from.extra] if plan is not None else []
         depends = {
             "baked": done["bake"].files,
             "plan": plan,
-            "candidate": [name, only, label],
-            "quantization": self._from.recipe.quantization,
-            "cpu": self._from.machine.features,
+            "targets": recipe.targets,
+            "quantization": recipe.quantization,
+            "extra": changed,
+            "features": self._from.machine.features,
             "parts": versions(*_GRAPH_PARTS),
         }
-        given = {"recipe": narrow, "baked": done["bake"].folder, "plan": plan, "extra": label}
+        extra = [ExtraVariant(label, target, partial(steps.just, own)) for label, target, own in changed]
+        given = {"recipe": recipe, "baked": done["bake"].folder, "plan": plan, "extra": extra}
         return Step(steps.render, given, depends)
 
     def _reference(self, done: Entries) -> Step:
@@ -178,11 +174,11 @@ class BuildPlan:
         }
 
     def _run(self, name: str, done: Entries) -> Step:
-        subject = self.subject(name, done[f"render {name}"])
+        subject = self._subject(name, done)
         settings = EngineSettings(subject.device)
         depends = {
             "graph": self._graph(name, done),
-            "runtime": [subject.runtime, plain(settings)],
+            "runtime": [subject.runtime, settings],
             "output": self._from.task.output,
             "prepared": done["prepare"].files[steps.PREPARED],
             "arithmetic": self._arithmetic,
@@ -196,17 +192,14 @@ class BuildPlan:
         }
         return Step(steps.run_candidate, given, depends)
 
-    def subject(self, name: str, rendered: Entry) -> Subject:
-        """A rendered candidate as it is measured."""
-        found = read_plain(rendered.path(steps.CANDIDATE), steps.Rendered)
-        target = self._from.recipe.targets[self.wanted[name][0]]
-        files = [rendered.path(found.graph), rendered.path(found.weights)]
+    def _subject(self, name: str, done: Entries) -> Subject:
+        found = self.rendered[name]
+        files = [done["render"].path(file) for file in (found.graph, found.weights)]
+        target = found.candidate.target
         return Subject(target.runtime, target.device, files[0], sum(file.stat().st_size for file in files))
 
     def _graph(self, name: str, done: Entries) -> list[str]:
-        rendered = done[f"render {name}"]
-        found = read_plain(rendered.path(steps.CANDIDATE), steps.Rendered)
-        return [rendered.files[found.graph], rendered.files[found.weights]]
+        return [done["render"].files[file] for file in (self.rendered[name].graph, self.rendered[name].weights)]
 
     def _judge(self, name: str, done: Entries) -> Step:
         run = done[f"run {name}"]
@@ -239,9 +232,10 @@ class BuildPlan:
         return Step(steps.choose_golden, given, depends)
 
     def _measure(self, done: Entries) -> Step:
-        subjects = {name: self.subject(name, done[f"render {name}"]) for name in self.wanted}
+        subjects = {name: self._subject(name, done) for name in self.rendered}
+        told = {name: {**plain(subject), "graph": self._graph(name, done)} for name, subject in subjects.items()}
         depends = {
-            "subjects": {n: [s.runtime, s.device, self._graph(n, done)] for n, s in subjects.items()},
+            "subjects": told,
             "turns": [ROUNDS, RUNS, WARMUP],
             "prepared": done["prepare"].files[steps.PREPARED],
             "machine": self._from.machine,

@@ -35,6 +35,7 @@ class Planned:
         make: from these results to the step itself.
         size: how much there is to do, e.g. samples; its time is taken to grow with it.
         alone: nothing else may run beside it, in any build that uses the same cache.
+        settles: once it is done, the plans of the whole build anew, where those before were a guess.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Planned:
     make: Callable[[Mapping[str, Entry]], Step]
     size: float = 1.0
     alone: bool = False
+    settles: Callable[[Entry], Sequence[Planned]] | None = None
 
 
 class Runner:
@@ -90,8 +92,8 @@ class Runner:
         self, plans: Sequence[Planned], executor: Executor, going: dict[Future[Entry], tuple[Planned, float]]
     ) -> dict[str, Entry]:
         done: dict[str, Entry] = {}
-        by_name = {plan.name: plan for plan in plans}
         while len(done) < len(plans):
+            by_name = {plan.name: plan for plan in plans}
             ahead = self._ahead(plans, done, going)
             running = [plan.name for plan, _ in going.values()]
             waiting = [step for step in ahead if not step.going]
@@ -104,6 +106,7 @@ class Runner:
             for future in sorted(finished, key=lambda f: list(by_name).index(going[f][0].name)):
                 plan, _ = going.pop(future)
                 done[plan.name] = future.result()
+                plans = plan.settles(done[plan.name]) if plan.settles is not None else plans
         return {plan.name: done[plan.name] for plan in plans}
 
     def _ahead(

@@ -6,11 +6,13 @@ Each is called as ``step(into, tell, **given)``, see ``Step``; the names that ot
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import numpy as np
 import onnx
+from pydantic import TypeAdapter
 
 from edgemill_converters import bundling, judging
 from edgemill_converters.bake import BakedModel, bake
@@ -33,7 +35,7 @@ from edgemill_runtimes.isolation import EngineProcess
 GRAPH, STEPS = "graph.onnx", "steps.json"
 PREPARED = "prepared.npy"
 PLAN = "plan.json"
-CANDIDATE = "candidate.json"
+CANDIDATES = "candidates.json"
 OUTPUTS = "outputs.npy"
 VERDICTS, RULING = "verdicts.json", "ruling.json"
 MEASUREMENTS = "measurements.json"
@@ -43,15 +45,13 @@ REPORT = "report.html"
 
 @dataclass(frozen=True)
 class Rendered:
-    """A candidate whose graph lies in the cache.
+    """A candidate whose graph lies in the cache, and not in ``candidate``.
 
     Attributes:
-        graph: relative to its entry, as is ``weights``.
+        graph: relative to the entry of the step, as is ``weights``.
     """
 
-    name: str
-    precision: str
-    steps: str
+    candidate: Candidate
     graph: str
     weights: str
 
@@ -82,22 +82,35 @@ def calibrate_ranges(
     write_plain(into / PLAN, calibrate(onnx.load(graph), pictures(), weight_bits))
 
 
-def render(into: Path, _: Tell, recipe: Recipe, baked: Path, plan: Plan | None, extra: str | None) -> None:
-    """One candidate's graph in its runtime's dialect: ``CANDIDATE``, and the graph and weights that it names.
+def render(into: Path, _: Tell, recipe: Recipe, baked: Path, plan: Plan | None, extra: Sequence[ExtraVariant]) -> None:
+    """Every candidate's graph in its runtime's dialect: ``CANDIDATES``, and the graphs and weights that it names.
 
     Args:
-        recipe: with one target, and of that one precision.
         baked: folder of ``bake_model``.
-        extra: label of an extra variant of this target, made from ``plan`` as it is; ``None`` for the target's own.
     """
     graph = onnx.load(baked / GRAPH)
     model = BakedModel(graph, graph, None, read_plain(baked / STEPS, str))
-    if extra is not None:
-        found = list(candidates(recipe, model, plan, [ExtraVariant(extra, 0, lambda unchanged: unchanged)]))[-1]
-    else:
-        (found,) = candidates(recipe, model, plan)
-    paths = bundling.save_graph(found.graph, into, found.name)
-    write_plain(into / CANDIDATE, Rendered(found.name, found.precision, found.steps, *paths))
+    told = []
+    for found in candidates(recipe, model, plan, extra):
+        paths = bundling.save_graph(found.graph, into, found.name)
+        shown = {field.name: getattr(found, field.name) for field in fields(found) if field.name != "graph"}
+        told.append({"candidate": shown, "graph": paths[0], "weights": paths[1]})
+    write_plain(into / CANDIDATES, told)
+
+
+def rendered_in(folder: Path) -> list[Rendered]:
+    """What ``render`` wrote into ``folder``."""
+    kinds = get_type_hints(Candidate)
+    found = []
+    for told in read_plain(folder / CANDIDATES, list[dict[str, Any]]):
+        known = {name: TypeAdapter(kinds[name]).validate_python(value) for name, value in told["candidate"].items()}
+        found.append(Rendered(Candidate(graph=onnx.ModelProto(), **known), told["graph"], told["weights"]))
+    return found
+
+
+def just(plan: Plan, _: Plan) -> Plan:
+    """The change of an extra variant whose plan is known: ``partial(just, plan)`` can be pickled."""
+    return plan
 
 
 def run_reference(into: Path, tell: Tell, recipe: Recipe, prepared: Path) -> None:
@@ -155,8 +168,3 @@ def draw_report(into: Path, _: Tell, result: BuildResult) -> None:
     from edgemill_converters.report import write_report  # draws with Matplotlib, which takes a second to import
 
     write_report(result, into / REPORT)
-
-
-def candidate_of(rendered: Rendered, recipe: Recipe, target: int) -> Candidate:
-    """The candidate again, without its graph."""
-    return Candidate(rendered.name, recipe.targets[target], rendered.precision, onnx.ModelProto(), rendered.steps)
