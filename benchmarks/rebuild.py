@@ -120,6 +120,11 @@ def journal(out: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
+def digest_in(out: Path) -> str:
+    (manifest,) = out.glob("*/manifest.json")
+    return open_bundle(manifest.parent).manifest.content_digest
+
+
 def killed(recipe: Path, out: Path, seconds: float, chance: random.Random) -> tuple[str, list[str], int]:
     """Kill a build ten times, each at a random moment of what is left, then let it through.
 
@@ -138,7 +143,7 @@ def killed(recipe: Path, out: Path, seconds: float, chance: random.Random) -> tu
     made = [line["key"] for line in lines if line["did"] == "made"]
     twice = [line["step"] for line in lines if line["did"] == "made" and made.count(line["key"]) > 1]
     begun = sum(line["did"] == "begun" for line in lines)
-    return open_bundle(out / "efficientnet-lite0-1.0.0").manifest.content_digest, twice, begun - len(made)
+    return digest_in(out), twice, begun - len(made)
 
 
 def measure() -> list[Row]:
@@ -157,7 +162,7 @@ def measure() -> list[Row]:
         one = recipe.with_name("one.yaml")
         one.write_text(yaml.safe_dump({**told, "targets": [{"runtime": "onnxruntime", "precisions": ["int8"]}]}))
         seconds = build(one, Path(folder, "whole"))
-        digest = open_bundle(Path(folder, "whole", "efficientnet-lite0-1.0.0")).manifest.content_digest
+        digest = digest_in(Path(folder, "whole"))
         found, twice, cut = killed(one, Path(folder, "killed"), seconds, random.Random(SEED))
     case = f"killed at {KILLS} random moments"
     return [

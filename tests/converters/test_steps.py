@@ -308,6 +308,15 @@ def test_nothing_starts_beside_one_that_wants_to_be_alone() -> None:
     assert to_start([Ahead("m", (), 1, alone=True), Ahead("c", (), 1)], [], 4, table) == [Ahead("c", (), 1)]
 
 
+def test_only_one_that_takes_every_processor_runs_at_once() -> None:
+    steps = [Ahead("a", (), 1, threaded=True), Ahead("b", (), 1, threaded=True), Ahead("c", (), 1)]
+    table = {step.name: step for step in steps}
+    assert to_start(steps, [], 4, table) == [steps[0], steps[2]]
+    assert to_start(steps[1:], ["a"], 4, table) == [steps[2]]
+    assert to_start(steps[1:2], ["c"], 4, table) == [steps[1]]
+    assert remaining(steps, 4) == 2
+
+
 def test_times_of_earlier_builds_grow_with_the_samples() -> None:
     made = {"did": "made", "recipe": "a", "step": "run", "seconds": 10.0, "size": 100}
     history = History([made, {**made, "recipe": "b", "seconds": 30.0}, {"did": "read", "step": "other"}])

@@ -58,17 +58,23 @@ class BuildPlan:
         """All steps, in the order in which they are best begun."""
         judged, calibration = len(self._from.judge.samples), len(self._from.calibration.samples)
         before = ("bake", "calibrate") if self.calibrates else ("bake",)
+        calibrate = Planned("calibrate", ("bake",), self._calibrate, calibration, threaded=True)
         found = [
             Planned("bake", (), self._bake),
             Planned("prepare", (), self._prepare, judged),
-            *([Planned("calibrate", ("bake",), self._calibrate, calibration)] if self.calibrates else []),
+            *(
+                [Planned("calibrate", ("bake",), self._calibrate, calibration, threaded=True)]
+                if self.calibrates
+                else []
+            ),
             Planned("render", before, self._render, settles=self._settled),
-            Planned("reference", ("bake", "prepare"), self._reference, judged),
+            Planned("reference", ("bake", "prepare"), self._reference, judged, threaded=True),
             Planned("decide", ("reference",), self._decide, judged),
         ]
         names = list(self.rendered) or [f"{t.name}-{p}" for t in self._from.recipe.targets for p in t.precisions]
         for name in names:
-            found.append(Planned(f"run {name}", ("render", "prepare"), partial(self._run, name), judged))
+            run = partial(self._run, name)
+            found.append(Planned(f"run {name}", ("render", "prepare"), run, judged, threaded=True))
         for name in names:
             found.append(Planned(f"judge {name}", (f"run {name}", "decide"), partial(self._judge, name), judged))
         found.append(Planned("golden", ("prepare", "decide"), self._golden))

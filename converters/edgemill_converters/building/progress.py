@@ -14,6 +14,7 @@ class Ahead:
         needs: names of steps that must be done before; those that are done already may be named.
         seconds: that it will take, or still take if it is ``going``; ``None`` if nobody knows.
         alone: nothing else runs beside it.
+        threaded: it uses every processor by itself, so no other such step runs beside it.
     """
 
     name: str
@@ -21,6 +22,7 @@ class Ahead:
     seconds: float | None
     alone: bool = False
     going: bool = False
+    threaded: bool = False
 
 
 def remaining(ahead: Sequence[Ahead], workers: int) -> float | None:
@@ -49,17 +51,20 @@ def to_start(waiting: Sequence[Ahead], going: Iterable[str], workers: int, undon
     """Which of ``waiting`` may start now, while ``going`` run.
 
     Args:
-        undone: every step that is not done and was not when it is asked, by name; only its ``alone`` is looked at.
+        undone: every step that is not done, by name.
     """
     running = list(going)
     blocked = {step.name for step in waiting} | set(running)
     if any(undone[name].alone for name in running if name in undone):
         return []
     ready = [step for step in waiting if not blocked & set(step.needs)]
-    beside = [step for step in ready if not step.alone][: max(workers - len(running), 0)]
-    if beside or running:
-        return beside
-    return ready[:1]
+    beside: list[Ahead] = []
+    threaded = any(undone[name].threaded for name in running if name in undone)
+    for step in ready:
+        if not step.alone and not (step.threaded and threaded) and len(running) + len(beside) < workers:
+            beside.append(step)
+            threaded = threaded or step.threaded
+    return beside if beside or running else ready[:1]
 
 
 class History:

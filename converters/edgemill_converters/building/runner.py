@@ -35,6 +35,7 @@ class Planned:
         make: from these results to the step itself.
         size: how much there is to do, e.g. samples; its time is taken to grow with it.
         alone: nothing else may run beside it, in any build that uses the same cache.
+        threaded: it uses every processor by itself; no other such step beside it, they would only take each other's.
         settles: once it is done, the plans of the whole build anew, where those before were a guess.
     """
 
@@ -43,6 +44,7 @@ class Planned:
     make: Callable[[Mapping[str, Entry]], Step]
     size: float = 1.0
     alone: bool = False
+    threaded: bool = False
     settles: Callable[[Entry], Sequence[Planned]] | None = None
 
 
@@ -122,7 +124,8 @@ class Runner:
                 seconds = self._history.expected(self._recipe, plan.name, plan.size)
                 if seconds is not None and plan.name in since:
                     seconds = max(seconds - (time.monotonic() - since[plan.name]), 0.0)
-                found.append(Ahead(plan.name, plan.needs, seconds, plan.alone, plan.name in since))
+                going_on = plan.name in since
+                found.append(Ahead(plan.name, plan.needs, seconds, plan.alone, going_on, plan.threaded))
         return found
 
     def _tell(
