@@ -62,11 +62,7 @@ class BuildPlan:
         found = [
             Planned("bake", (), self._bake),
             Planned("prepare", (), self._prepare, judged),
-            *(
-                [Planned("calibrate", ("bake",), self._calibrate, calibration, threaded=True)]
-                if self.calibrates
-                else []
-            ),
+            *([calibrate] if self.calibrates else []),
             Planned("render", before, self._render, settles=self._settled),
             Planned("reference", ("bake", "prepare"), self._reference, judged, threaded=True),
             Planned("decide", ("reference",), self._decide, judged),
