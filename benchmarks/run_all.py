@@ -29,6 +29,7 @@ ALL = (
         "precisions",
         "runtimes",
         "leaks",
+        "rebuild",
     ),
     *("install", "demo", "clone"),
 )

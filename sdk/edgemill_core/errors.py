@@ -128,3 +128,15 @@ class MissingPartError(EdgemillError):
     """An optional part is not installed, or the machine lacks what was asked for by name."""
 
     exit_code = 3
+
+
+class CacheError(EdgemillError):
+    """The build's cache cannot be written, or is in use by another build. What is in it stays as it was."""
+
+    exit_code = 3
+
+
+class StepCrashed(EdgemillError):  # noqa: N818 (as the field says it)
+    """The process of a step of the build ended without an answer. What was done before is kept; run again."""
+
+    exit_code = 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 from tiny_trees import FEATURES, make_rows, train, write_table, write_tree_recipe
 
 from edgemill_converters.build import build
+from edgemill_converters.building import Step
+from edgemill_converters.building.planning import BuildPlan
 from edgemill_converters.importers import ImportedModel, import_model
 from edgemill_converters.recipe import read_recipe
 from edgemill_converters.result import BuildResult
@@ -220,12 +223,13 @@ def test_the_report_speaks_of_losses_and_numbers(built_trees: BuildResult) -> No
 
 
 def test_a_worse_engine_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgemill_converters import build as building
+    def spoiled(plan: BuildPlan, name: str, done: Any) -> Step:
+        step = judged(plan, name, done)
+        file = tmp_path / "spoiled.npy"
+        np.save(file, 3 * np.load(str(step.given["outputs"])))
+        return replace(step, given={**step.given, "outputs": file})
 
-    def spoiled(*told: Any) -> Any:
-        return {name: 3 * values for name, values in outputs(*told).items()}
-
-    outputs = building._outputs
-    monkeypatch.setattr(building, "_outputs", spoiled)
+    judged = BuildPlan._judge
+    monkeypatch.setattr(BuildPlan, "_judge", spoiled)
     with pytest.raises(BudgetError, match="no variant inside the budget"):
         build(write_tree_recipe(tmp_path), tmp_path)

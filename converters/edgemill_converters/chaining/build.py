@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from edgemill_converters.build import claim, quiet
+from edgemill_converters.building.scratch import scratch_in
 from edgemill_converters.chaining import bundling
 from edgemill_converters.chaining.judging import judge_runtime
 from edgemill_converters.chaining.recipe import ChainRecipe, read_chain_recipe
@@ -58,13 +57,10 @@ def build_chain(
     if not all(result.holds for result in results):
         raise _nothing_ships(found)
     measured: dict[str, object] = {"environment": environment, "chain": {r.runtime: r.as_dict() for r in results}}
-    scratch = Path(tempfile.mkdtemp(dir=folder, prefix=".build."))
-    try:
+    with scratch_in(folder, ".build.") as scratch:
         place = scratch / "bundle"
         place.mkdir()
         bundle = bundling.write(place, target, recipe, bundles, samples, results, measured, report)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return ChainResult(recipe, tuple(samples), results, environment, bundle, report)
 
 

@@ -48,7 +48,7 @@ def import_model(recipe: Recipe) -> ImportedModel:
         MissingPartError: the package that ships it, or the library that reads it, is not installed.
         ModelError: no such file, a kind nobody imports, or not what it says it is.
     """
-    paths = [_locate(recipe, name) for name in recipe.model.files]
+    paths = locate_model(recipe)
     suffixes = {path.suffix.lower() for path in paths}
     importer = IMPORTERS.get(suffixes.pop()) if len(suffixes) == 1 else None
     if importer is None:
@@ -59,9 +59,35 @@ def import_model(recipe: Recipe) -> ImportedModel:
             fix="export the model to ONNX",
         )
     found = importer(paths, recipe)
-    digests = [sha256_file(path) for path in paths]
-    digest = digests[0] if len(digests) == 1 else sha256_bytes("".join(digests).encode())
+    digest = model_digest([sha256_file(path) for path in paths])
     return ImportedModel(paths[0], digest, found.proto, _classes(recipe, found.proto), found.native)
+
+
+def locate_model(recipe: Recipe) -> list[Path]:
+    """The files that the recipe's model is made of, in its order.
+
+    Raises:
+        MissingPartError: the package that ships them is not installed.
+        ModelError: no such file.
+    """
+    return [_locate(recipe, name) for name in recipe.model.files]
+
+
+def model_digest(digests: Sequence[str]) -> str:
+    """A model's digest from its files'."""
+    return digests[0] if len(digests) == 1 else sha256_bytes("".join(digests).encode())
+
+
+def side_files(path: Path) -> list[Path]:
+    """Files that an ONNX file keeps its weights in, if it keeps them apart; those that are there."""
+    if path.suffix.lower() != ".onnx":
+        return []
+    try:
+        graph = onnx.load(path, load_external_data=False).graph
+    except Exception:  # whatever it is, importing it says so
+        return []
+    places = {entry.value for tensor in graph.initializer for entry in tensor.external_data if entry.key == "location"}
+    return [path.parent / place for place in sorted(places) if (path.parent / place).is_file()]
 
 
 def _locate(recipe: Recipe, name: str) -> Path:

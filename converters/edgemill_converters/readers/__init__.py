@@ -48,8 +48,8 @@ def read_set(recipe: Folder, role: str, source: DataSource) -> list[Sample]:
     return samples
 
 
-def check_disjoint(sets: Mapping[str, list[Sample]]) -> None:
-    """Refuse sets that share a picture or a row, by content.
+def check_disjoint(sets: Mapping[str, list[Sample]], digest: Callable[[Path], str] = sha256_file) -> None:
+    """Refuse sets that share a picture or a row, by content; ``digest`` gives a picture's.
 
     Raises:
         DataError: naming both sets and both files.
@@ -57,8 +57,7 @@ def check_disjoint(sets: Mapping[str, list[Sample]]) -> None:
     seen: dict[str, tuple[str, Path]] = {}
     for role, samples in sets.items():
         for sample in samples:
-            digest = _content(sample)
-            other = seen.setdefault(digest, (role, sample.picture))
+            other = seen.setdefault(_content(sample, digest), (role, sample.picture))
             if other[0] != role:
                 raise DataError(
                     f"the {other[0]} and {role} sets share a sample",
@@ -68,7 +67,7 @@ def check_disjoint(sets: Mapping[str, list[Sample]]) -> None:
                 )
 
 
-def _content(sample: Sample) -> str:
+def _content(sample: Sample, digest: Callable[[Path], str]) -> str:
     if sample.fields:
         return sha256_bytes(canonical_json([dict(sample.fields), sample.truth.outcome if sample.truth else None]))
-    return sha256_file(sample.picture)
+    return digest(sample.picture)

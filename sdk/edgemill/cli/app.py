@@ -44,12 +44,16 @@ BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder tha
 def build(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe's YAML file.")],
     out: Annotated[Path | None, typer.Option("--out", help="Folder for bundle and report; else beside it.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Folder for results of steps; .edgemill-cache in --out if not said.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do every step again, whatever the cache holds.")] = False,
     json: Json = False,
 ) -> None:
-    """Build a bundle with proof from a trained model."""
-    from edgemill.cli.build import run
+    """Build a bundle with proof from a trained model. One that was killed goes on where it was."""
+    from edgemill.cli.build import BuildOptions, run
 
-    run(recipe, out, json)
+    run(recipe, out, BuildOptions(cache, fresh), json)
 
 
 @app.command()

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import edgemill
 from edgemill.cli.output import print_json, print_line, progress
 from edgemill.summary import bundle_summary
 from edgemill_converters.chaining import is_chain
+from edgemill_core.errors import InputError
 
 
-def run(recipe: Path, out: Path | None, json: bool) -> None:
+@dataclass(frozen=True)
+class BuildOptions:
+    """How steps are cached; see ``edgemill.build``."""
+
+    cache: Path | None
+    fresh: bool
+
+
+def run(recipe: Path, out: Path | None, options: BuildOptions, json: bool) -> None:
     """Build, and print what was found."""
     if is_chain(recipe):
+        if options.fresh or options.cache is not None:
+            raise InputError(
+                "a chain is built without a cache",
+                expected="neither --fresh nor --cache",
+                got="--fresh" if options.fresh else "--cache",
+                fix="leave it out; its models were built before, each with a cache of its own",
+            )
         _run_chain(recipe, out, json)
         return
     with progress() as tell:
-        result = edgemill.build(recipe, out, progress=tell)
+        result = edgemill.build(recipe, out, progress=tell, cache=options.cache, fresh=options.fresh)
     if json:
         print_json(bundle_summary(result))
         return

@@ -82,9 +82,13 @@ def write_bundle(source: Path, manifest: Manifest, target: Path) -> Bundle:
     """Seal ``source`` (already holding every file of ``manifest``) and move it to ``target``.
 
     Everything is on the disk before the rename, so ``target`` is never a mixture: it is the old bundle, the new
-    one, or (for the instant between two renames where an old one is set aside) not there.
+    one, or (for the instant between two renames where an old one is set aside) not there. A bundle that lies there
+    whole and is the same to the last byte stays as it is, whoever reads it meanwhile; ``source`` is removed.
     """
     content = canonical_json(manifest.model_dump(mode="json"))
+    if _lies_there(target, content):
+        shutil.rmtree(source)
+        return Bundle(target, manifest)
     write_bytes(source / MANIFEST, content)
     write_bytes(source / SEAL, (sha256_bytes(content) + "\n").encode())
     sync_tree(source)
@@ -93,11 +97,23 @@ def write_bundle(source: Path, manifest: Manifest, target: Path) -> Bundle:
         grave = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
         os.replace(target, grave / "bundle")
         os.replace(source, target)
-        shutil.rmtree(grave)
     else:
         os.replace(source, target)
+    for grave in target.parent.glob(f".{target.name}.old.*"):  # of writers before that were killed, too
+        shutil.rmtree(grave, ignore_errors=True)
     sync_folder(target.parent)
     return Bundle(target, manifest)
+
+
+def _lies_there(folder: Path, manifest: bytes) -> bool:
+    path = folder / MANIFEST
+    if not path.is_file() or path.read_bytes() != manifest:
+        return False
+    try:
+        open_bundle(folder)
+    except BundleError:
+        return False
+    return True
 
 
 def open_bundle(folder: Path | str) -> Bundle:

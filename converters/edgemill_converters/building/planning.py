@@ -1,0 +1,289 @@
+"""The steps of a build of one model, and what each depends on.
+
+::
+
+    bake ──┬─ calibrate (─ search) ─ render ──┬─ run (each candidate) ── judge (each) ──┬─ report
+           │                         ├─ measure (all of them, alone) ──────────┤
+           └─ reference ─── decide ──┴─ golden ────────────────────────────────┘
+    prepare ─┘
+
+A step's key holds what its result is a function of and no more: contents and not names, of the recipe only what it
+reads. A result that comes out the same as before lets everything behind it be read back. Which candidates there are is
+known when they are rendered; until then the recipe's targets are taken for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from edgemill_converters.building import steps
+from edgemill_converters.building.plain import plain, read_plain
+from edgemill_converters.building.runner import Planned
+from edgemill_converters.building.sources import Inputs, Sources
+from edgemill_converters.building.step import Step, versions
+from edgemill_converters.building.steps import Rendered
+from edgemill_converters.building.store import Entry
+from edgemill_converters.candidates import Candidate, ExtraVariant, rivals
+from edgemill_converters.measuring import Subject
+from edgemill_converters.measuring.bench import ROUNDS, RUNS, WARMUP
+from edgemill_converters.mixing_targets import mixed_variants
+from edgemill_converters.quantization.fallback_found import FallbackFound
+from edgemill_converters.quantization.plan import Plan
+
+Entries = Mapping[str, Entry]
+_GRAPH_PARTS = ("onnx", "onnxruntime", "onnxruntime-gpu", "numpy", "lightgbm")
+_PICTURE_PARTS = ("numpy", "opencv-python-headless")
+_RUN_PARTS = ("onnxruntime", "onnxruntime-gpu", "openvino", "numpy")
+
+
+class BuildPlan:
+    """The steps of one build.
+
+    Attributes:
+        rendered: the candidates by name, once they are known.
+    """
+
+    def __init__(self, sources: Sources, last: Callable[[BuildPlan, tuple[str, ...]], Planned]) -> None:
+        """``last`` makes, of this plan and the names of all its steps, the one behind them."""
+        self._from = sources
+        self._last = last
+        self.rendered: dict[str, Rendered] = {}
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether any target asks for a precision that is planned."""
+        return self._from.recipe.needs_calibration
+
+    @property
+    def searches(self) -> bool:
+        """Whether layers to leave in float are looked for."""
+        return self.calibrates and self._from.recipe.quantization.fallback is not None
+
+    def planned(self) -> list[Planned]:
+        """All steps, in the order in which they are best begun."""
+        judged, calibration = len(self._from.judge.samples), len(self._from.calibration.samples)
+        calibrate = Planned("calibrate", ("bake",), self._calibrate, calibration, threaded=True)
+        search = Planned("search", ("bake", "calibrate"), self._search, len(self._from.search.samples), alone=True)
+        plans = [*([calibrate] if self.calibrates else []), *([search] if self.searches else [])]
+        before = ("bake", *(one.name for one in plans))
+        found = [
+            Planned("bake", (), self._bake),
+            Planned("prepare", (), self._prepare, judged),
+            *plans,
+            Planned("render", before, self._render, settles=self._settled),
+            Planned("reference", ("bake", "prepare"), self._reference, judged, threaded=True),
+            Planned("decide", ("reference",), self._decide, judged),
+        ]
+        names = list(self.rendered) or [f"{t.name}-{p}" for t in self._from.recipe.targets for p in t.precisions]
+        for name in names:
+            run = partial(self._run, name)
+            found.append(Planned(f"run {name}", ("render", "prepare"), run, judged, threaded=True))
+        for name in names:
+            found.append(Planned(f"judge {name}", (f"run {name}", "decide"), partial(self._judge, name), judged))
+        found.append(Planned("golden", ("prepare", "decide"), self._golden))
+        found.append(Planned("measure", ("prepare", "render"), self._measure, len(names), alone=True))
+        return [*found, self._last(self, tuple(one.name for one in found))]
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """All that were rendered."""
+        return [found.candidate for found in self.rendered.values()]
+
+    def _settled(self, rendered: Entry) -> list[Planned]:
+        self.rendered = {found.candidate.name: found for found in steps.rendered_in(rendered.folder)}
+        return self.planned()
+
+    def _bake(self, _: Entries) -> Step:
+        recipe = self._from.recipe
+        depends = {
+            "model": self._from.model_contents,
+            "read as": [recipe.model.classes, recipe.model.scaled_by],
+            "input": recipe.input,
+            "task": recipe.make_task(),
+            "parts": versions(*_GRAPH_PARTS),
+        }
+        return Step(steps.bake_model, {"recipe": recipe}, depends)
+
+    def _prepare(self, _: Entries) -> Step:
+        given = {"recipe": self._from.recipe, "samples": self._from.judge.samples}
+        return Step(steps.prepare_samples, given, self._inputs(self._from.judge))
+
+    def _inputs(self, inputs: Inputs) -> dict[str, object]:
+        return {"input": self._from.recipe.input, "samples": inputs.contents, "parts": versions(*_PICTURE_PARTS)}
+
+    @property
+    def _arithmetic(self) -> dict[str, object]:
+        """What an engine's numbers may depend on, beside its graph: sums are split by cores and by instructions."""
+        machine = self._from.machine
+        return {
+            "cpu": [machine.architecture, machine.cpu, list(machine.features)],
+            "cores": len(self._from.cores),
+            "parts": versions(*_RUN_PARTS),
+        }
+
+    def _calibrate(self, done: Entries) -> Step:
+        sources = self._from
+        bits = 8 if sources.machine.int8_dot_product else 7
+        depends = {
+            "graph": done["bake"].files[steps.GRAPH],
+            "quantization": sources.recipe.quantization,
+            "weight bits": bits,
+            "inputs": self._inputs(sources.calibration),
+            "arithmetic": self._arithmetic,
+        }
+        given = {
+            "recipe": sources.recipe,
+            "graph": done["bake"].path(steps.GRAPH),
+            "samples": sources.calibration.samples,
+            "weight_bits": bits,
+        }
+        return Step(steps.calibrate_ranges, given, depends)
+
+    def _render(self, done: Entries) -> Step:
+        recipe = self._from.recipe
+        plan: Plan | None = read_plain(done["calibrate"].path(steps.PLAN), Plan) if self.calibrates else None
+        mixes = read_plain(done["search"].path(steps.MIXES), tuple[FallbackFound, ...]) if self.searches else ()
+        asked = [*self._from.extra, *mixed_variants(recipe, mixes)]
+        changed = [(e.label, e.target, e.change(plan), e.why) for e in asked] if plan is not None else []
+        depends = {
+            "baked": done["bake"].files,
+            "plan": plan,
+            "targets": recipe.targets,
+            "quantization": recipe.quantization,
+            "extra": changed,
+            "features": self._from.machine.features,
+            "parts": versions(*_GRAPH_PARTS),
+        }
+        extra = [ExtraVariant(label, target, partial(steps.just, own), why) for label, target, own, why in changed]
+        given = {"recipe": recipe, "baked": done["bake"].folder, "plan": plan, "extra": extra}
+        return Step(steps.render, given, depends)
+
+    def _search(self, done: Entries) -> Step:
+        sources = self._from
+        depends = {
+            "model": sources.model_contents,
+            "baked": done["bake"].files,
+            "plan": done["calibrate"].files[steps.PLAN],
+            "targets": sources.recipe.targets,
+            "quantization": sources.recipe.quantization,
+            "budget": sources.recipe.budget,
+            "task": sources.task,
+            "inputs": self._inputs(sources.search),
+            "labels": sources.search.labels,
+            "machine": sources.machine,
+            "cores": sources.cores,
+        }
+        given = {
+            "recipe": sources.recipe,
+            "plan": done["calibrate"].path(steps.PLAN),
+            "samples": sources.search.samples,
+        }
+        return Step(steps.search_mixes, given, depends, notes=True)
+
+    def _reference(self, done: Entries) -> Step:
+        # Its output is made by hand from what the graph's is made from, so the graph's digest stands for the task.
+        depends = {
+            "model": self._from.model_contents,
+            "graph": done["bake"].files[steps.GRAPH],
+            "input": self._from.recipe.input,
+            "prepared": done["prepare"].files[steps.PREPARED],
+            "arithmetic": self._arithmetic,
+            "parts": versions(*_GRAPH_PARTS),
+        }
+        given = {"recipe": self._from.recipe, "prepared": done["prepare"].path(steps.PREPARED)}
+        return Step(steps.run_reference, given, depends)
+
+    def _decide(self, done: Entries) -> Step:
+        depends = self._decided(done["reference"])
+        given = {"outputs": done["reference"].path(steps.OUTPUTS), **self._judged}
+        return Step(steps.decide, given, depends)
+
+    @property
+    def _judged(self) -> dict[str, object]:
+        return {"recipe": self._from.recipe, "samples": self._from.judge.samples}
+
+    def _decided(self, run: Entry) -> dict[str, object]:
+        return {
+            "outputs": run.files[steps.OUTPUTS],
+            "task": self._from.task,
+            "input": self._from.recipe.input,
+            "labels": self._from.judge.labels,
+            "parts": versions("numpy"),
+        }
+
+    def _run(self, name: str, done: Entries) -> Step:
+        subject = self._subject(name, done)
+        settings = self.rendered[name].candidate.settings
+        depends = {
+            "graph": self._graph(name, done),
+            "runtime": [subject.runtime, settings],
+            "output": self._from.task.output,
+            "prepared": done["prepare"].files[steps.PREPARED],
+            "arithmetic": self._arithmetic,
+        }
+        given = {
+            "recipe": self._from.recipe,
+            "runtime": subject.runtime,
+            "graph": subject.graph,
+            "settings": settings,
+            "prepared": done["prepare"].path(steps.PREPARED),
+        }
+        return Step(steps.run_candidate, given, depends)
+
+    def _subject(self, name: str, done: Entries) -> Subject:
+        found = self.rendered[name]
+        files = [done["render"].path(file) for file in (found.graph, found.weights)]
+        target, size = found.candidate.target, sum(file.stat().st_size for file in files)
+        return Subject(target.runtime, target.device, files[0], size, found.candidate.precision_hint)
+
+    def _graph(self, name: str, done: Entries) -> list[str]:
+        return [done["render"].files[file] for file in (self.rendered[name].graph, self.rendered[name].weights)]
+
+    def _judge(self, name: str, done: Entries) -> Step:
+        run = done[f"run {name}"]
+        many = rivals(self.rendered[name].candidate, self.candidates)
+        depends = {
+            **self._decided(run),
+            "before": done["decide"].files[steps.VERDICTS],
+            "boxes before": done["reference"].files[steps.OUTPUTS],
+            "budget": self._from.recipe.budget,
+            "rivals": many,
+        }
+        given = {
+            **self._judged,
+            "outputs": run.path(steps.OUTPUTS),
+            "before": done["decide"].path(steps.VERDICTS),
+            "outputs_before": done["reference"].path(steps.OUTPUTS),
+            "candidates": many,
+        }
+        return Step(steps.judge_candidate, given, depends)
+
+    def _golden(self, done: Entries) -> Step:
+        judge = self._from.judge
+        depends = {
+            "prepared": done["prepare"].files[steps.PREPARED],
+            "frames": judge.contents,
+            "contexts": [sample.context for sample in judge.samples],
+            "reference": done["decide"].files[steps.VERDICTS],
+            "parts": versions(*_PICTURE_PARTS),
+        }
+        given = {
+            "samples": judge.samples,
+            "prepared": done["prepare"].path(steps.PREPARED),
+            "reference": done["decide"].path(steps.VERDICTS),
+        }
+        return Step(steps.choose_golden, given, depends)
+
+    def _measure(self, done: Entries) -> Step:
+        subjects = {name: self._subject(name, done) for name in self.rendered}
+        told = {name: {**plain(subject), "graph": self._graph(name, done)} for name, subject in subjects.items()}
+        depends = {
+            "subjects": told,
+            "turns": [ROUNDS, RUNS, WARMUP],
+            "prepared": done["prepare"].files[steps.PREPARED],
+            "machine": self._from.machine,
+            "cores": self._from.cores,
+        }
+        given = {"subjects": subjects, "prepared": done["prepare"].path(steps.PREPARED)}
+        return Step(steps.measure_all, given, depends)

@@ -1,0 +1,106 @@
+"""What a build starts from: the recipe, its sets and its model, with digests of their contents."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from edgemill_converters import judging
+from edgemill_converters.building.files import FileDigests
+from edgemill_converters.building.plain import digest_of, plain
+from edgemill_converters.candidates import ExtraVariant
+from edgemill_converters.importers import locate_model, model_digest, side_files
+from edgemill_converters.labelling import check_labels, settled
+from edgemill_converters.readers import check_disjoint, read_set
+from edgemill_converters.recipe import Recipe
+from edgemill_converters.set_digests import digests_of
+from edgemill_core.samples import Sample
+from edgemill_core.tasks import Task
+from edgemill_runtimes.machine import Machine
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Samples, and what their engine inputs are made from: a digest each, of the picture or the row."""
+
+    samples: list[Sample]
+    contents: list[str]
+
+    @cached_property
+    def labels(self) -> object:
+        """What is known of each sample beside its input, ``plain``; where the picture lies is no part of it."""
+        return [{name: value for name, value in plain(one).items() if name != "picture"} for one in self.samples]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a build starts from.
+
+    Attributes:
+        judge, calibration, search: the sets, those that the recipe names.
+        model_file: name of the model's file, or of the first of several.
+        model_sha256: of the model, as ``ImportedModel.digest``.
+        model_contents: digests of all its files, weights that lie apart included, and what kind each is of.
+        digests: of recipe and sets, by name.
+        extra: further variants to render.
+        machine: this one.
+        cores: processors that this process may use.
+    """
+
+    recipe: Recipe
+    task: Task
+    judge: Inputs
+    calibration: Inputs
+    search: Inputs
+    model_file: str
+    model_sha256: str
+    model_contents: list[list[str]]
+    digests: dict[str, str]
+    extra: Sequence[ExtraVariant]
+    machine: Machine
+    cores: list[int] = field(default_factory=lambda: sorted(os.sched_getaffinity(0)))
+
+
+def read_sources(
+    recipe: Recipe, task: Task, extra: Sequence[ExtraVariant], machine: Machine, digests: FileDigests
+) -> Sources:
+    """Read the sets and find the model.
+
+    Raises:
+        DataError: a set is empty, not labelled, or shares a sample with another one.
+        ModelError, MissingPartError: the model's file is not there.
+    """
+    given = {"calibration": recipe.data.calibration, "search": recipe.data.search, "judge": recipe.data.judge}
+    sets = {role: read_set(recipe, role, source) if source is not None else [] for role, source in given.items()}
+    for role in ("search", "judge"):
+        sets[role] = settled(sets[role], task, recipe.input, role)
+    check_labels([budget.metric for budget in recipe.budget], sets["judge"], "judge")
+    judging.truths_of(sets["judge"])
+    check_disjoint(sets, digests.of)
+    found = {role: Inputs(samples, [_content(one, digests) for one in samples]) for role, samples in sets.items()}
+    files = locate_model(recipe)
+    whole = [path for file in files for path in (file, *side_files(file))]
+    return Sources(
+        recipe,
+        task,
+        found["judge"],
+        found["calibration"],
+        found["search"],
+        files[0].name,
+        model_digest(digests.of_all(files)),
+        [[_kind(path), digests.of(path)] for path in whole],
+        digests_of(recipe, sets, digests.of),
+        extra,
+        machine,
+    )
+
+
+def _content(sample: Sample, digests: FileDigests) -> str:
+    return digest_of(sample.fields) if sample.fields else digests.of(sample.picture)
+
+
+def _kind(path: Path) -> str:
+    return path.suffix.lower()

@@ -1,0 +1,191 @@
+"""What each step of a build does: top-level functions of files and plain values, which write what they found.
+
+Each is called as ``step(into, tell, **given)``, see ``Step``; the names that others read are the constants here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import numpy as np
+import onnx
+from pydantic import TypeAdapter
+
+from edgemill_converters import bundling, judging
+from edgemill_converters.bake import BakedModel, bake
+from edgemill_converters.building.plain import read_plain, write_plain
+from edgemill_converters.building.step import Tell
+from edgemill_converters.candidates import Candidate, ExtraVariant, candidates
+from edgemill_converters.importers import import_model
+from edgemill_converters.measuring import Subject, measure
+from edgemill_converters.mixing_targets import fallbacks
+from edgemill_converters.quantization.calibration import calibrate
+from edgemill_converters.quantization.plan import Plan
+from edgemill_converters.recipe import Recipe
+from edgemill_converters.result import BuildResult
+from edgemill_core.budget import judge
+from edgemill_core.samples import Sample
+from edgemill_core.tensors import Array
+from edgemill_core.verdict import Verdict
+from edgemill_runtimes.engines import EngineSettings
+from edgemill_runtimes.isolation import EngineProcess
+
+GRAPH, STEPS = "graph.onnx", "steps.json"
+PREPARED = "prepared.npy"
+PLAN = "plan.json"
+MIXES = "mixes.json"
+CANDIDATES = "candidates.json"
+OUTPUTS = "outputs.npy"
+VERDICTS, RULING = "verdicts.json", "ruling.json"
+MEASUREMENTS = "measurements.json"
+GOLDEN = "golden.json"
+REPORT = "report.html"
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A candidate whose graph lies in the cache, and not in ``candidate``.
+
+    Attributes:
+        graph: relative to the entry of the step, as is ``weights``.
+    """
+
+    candidate: Candidate
+    graph: str
+    weights: str
+
+
+def bake_model(into: Path, _: Tell, recipe: Recipe) -> None:
+    """The FP32 graph with everything baked in: ``GRAPH``, and the names of its passes: ``STEPS``."""
+    baked = bake(import_model(recipe), recipe.input, recipe.make_task())
+    (into / GRAPH).write_bytes(baked.graph.SerializeToString(deterministic=True))
+    write_plain(into / STEPS, baked.steps)
+
+
+def prepare_samples(into: Path, _: Tell, recipe: Recipe, samples: Sequence[Sample]) -> None:
+    """All samples as engine inputs: ``PREPARED``."""
+    np.save(into / PREPARED, judging.prepare_set(samples, recipe.input), allow_pickle=False)
+
+
+def calibrate_ranges(
+    into: Path, tell: Tell, recipe: Recipe, graph: Path, samples: Sequence[Sample], weight_bits: int
+) -> None:
+    """The quantization plan: ``PLAN``."""
+
+    def pictures() -> Iterator[Array]:
+        for index, sample in enumerate(samples):
+            if index % 20 == 0:
+                tell(f"picture {index} of {len(samples)}")
+            yield judging.prepare_set([sample], recipe.input)
+
+    write_plain(into / PLAN, calibrate(onnx.load(graph), pictures(), weight_bits))
+
+
+def render(into: Path, _: Tell, recipe: Recipe, baked: Path, plan: Plan | None, extra: Sequence[ExtraVariant]) -> None:
+    """Every candidate's graph in its runtime's dialect: ``CANDIDATES``, and the graphs and weights that it names.
+
+    Args:
+        baked: folder of ``bake_model``.
+    """
+    graph = onnx.load(baked / GRAPH)
+    model = BakedModel(graph, graph, None, read_plain(baked / STEPS, str))
+    told = []
+    for found in candidates(recipe, model, plan, extra):
+        paths = bundling.save_graph(found.graph, into, found.name)
+        shown = {field.name: getattr(found, field.name) for field in fields(found) if field.name != "graph"}
+        told.append({"candidate": shown, "graph": paths[0], "weights": paths[1]})
+    write_plain(into / CANDIDATES, told)
+
+
+def rendered_in(folder: Path) -> list[Rendered]:
+    """What ``render`` wrote into ``folder``."""
+    kinds = get_type_hints(Candidate)
+    found = []
+    for told in read_plain(folder / CANDIDATES, list[dict[str, Any]]):
+        known = {name: TypeAdapter(kinds[name]).validate_python(value) for name, value in told["candidate"].items()}
+        found.append(Rendered(Candidate(graph=onnx.ModelProto(), **known), told["graph"], told["weights"]))
+    return found
+
+
+def just(plan: Plan, _: Plan) -> Plan:
+    """The change of an extra variant whose plan is known: ``partial(just, plan)`` can be pickled."""
+    return plan
+
+
+def search_mixes(into: Path, tell: Tell, recipe: Recipe, plan: Path, samples: Sequence[Sample], notes: Path) -> None:
+    """For each INT8 target, the layers to leave in float: ``MIXES``."""
+    baked = bake(import_model(recipe), recipe.input, recipe.make_task())
+    write_plain(into / MIXES, fallbacks(recipe, baked, read_plain(plan, Plan), samples, notes, tell))
+
+
+def run_reference(into: Path, tell: Tell, recipe: Recipe, prepared: Path) -> None:
+    """The untouched model's output for every sample: ``OUTPUTS``."""
+    task = recipe.make_task()
+    baked = bake(import_model(recipe), recipe.input, task)
+    outputs = judging.reference_outputs(baked, recipe.input, np.load(prepared, mmap_mode="r"), tell)
+    np.save(into / OUTPUTS, outputs, allow_pickle=False)
+
+
+def run_candidate(
+    into: Path, _: Tell, recipe: Recipe, runtime: str, graph: Path, settings: EngineSettings, prepared: Path
+) -> None:
+    """A candidate's output for every sample: ``OUTPUTS``."""
+    with EngineProcess(runtime, graph, settings) as child:
+        judging.outputs_of(child, recipe.make_task(), prepared, into / OUTPUTS)
+
+
+def decide(into: Path, _: Tell, recipe: Recipe, samples: Sequence[Sample], outputs: Path) -> None:
+    """The task's verdict on each output: ``VERDICTS``."""
+    found = judging.verdicts_of(np.load(outputs, allow_pickle=False), recipe.make_task(), samples)
+    write_plain(into / VERDICTS, found)
+
+
+def judge_candidate(
+    into: Path,
+    tell: Tell,
+    recipe: Recipe,
+    samples: Sequence[Sample],
+    outputs: Path,
+    before: Path,
+    outputs_before: Path,
+    candidates: int,
+) -> None:
+    """A candidate's ``VERDICTS``, and what the budget says of them beside the reference's: ``RULING``.
+
+    Args:
+        outputs: of the candidate.
+        before: verdicts of the reference.
+        outputs_before: outputs of the reference.
+        candidates: how many compete for its target.
+    """
+    decide(into, tell, recipe, samples, outputs)
+    truths = judging.truths_of(samples)
+    sight = judging.Sight.of(recipe.make_task(), recipe.input, truths, np.load(outputs_before, allow_pickle=False))
+    boxes = sight.beside(np.load(outputs, allow_pickle=False)) if sight is not None else None
+    reference, verdicts = (read_plain(path, tuple[Verdict, ...]) for path in (before, into / VERDICTS))
+    ruling = judge(recipe.budget, truths, reference, verdicts, candidates=candidates, boxes=boxes)
+    write_plain(into / RULING, ruling)
+
+
+def measure_all(into: Path, tell: Tell, subjects: Mapping[str, Subject], prepared: Path) -> None:
+    """Latency, size and memory of every candidate, in turns: ``MEASUREMENTS``."""
+    write_plain(into / MEASUREMENTS, measure(subjects, prepared, progress=tell))
+
+
+def choose_golden(into: Path, _: Tell, samples: Sequence[Sample], prepared: Path, reference: Path) -> None:
+    """The golden inputs as the bundle has them, and their entry for its manifest: ``GOLDEN``."""
+    inputs = np.load(prepared, mmap_mode="r")
+    verdicts = read_plain(reference, tuple[Verdict, ...])
+    indices = bundling.golden_indices(len(samples))
+    golden = bundling.write_golden_inputs(into, inputs, samples, verdicts, indices)
+    (into / GOLDEN).write_text(golden.model_dump_json(), encoding="utf-8")
+
+
+def draw_report(into: Path, _: Tell, result: BuildResult) -> None:
+    """The picture report: ``REPORT``."""
+    from edgemill_converters.report import write_report  # draws with Matplotlib, which takes a second to import
+
+    write_report(result, into / REPORT)
