@@ -219,7 +219,7 @@ def bundle(everything: BuildResult) -> Bundle:
 
 def test_all_of_them_are_measured_and_judged_without_calibration(everything: BuildResult) -> None:
     assert everything.plan is None
-    names = {"openvino-cpu-bf16", *(f"onnxruntime-cpu-{word}" for word in WORDS)}
+    names = {"openvino-cpu-bf16", "openvino-cpu-fp32", *(f"onnxruntime-cpu-{word}" for word in WORDS)}
     assert {variant.name for variant in everything.variants} == names
     for variant in everything.variants:
         assert variant.ruling.outcome.value == "pass", variant.name

@@ -80,7 +80,8 @@ class BuildPlan:
             run = partial(self._run, name)
             found.append(Planned(f"run {name}", ("render", "prepare"), run, judged, threaded=True))
         for name in names:
-            found.append(Planned(f"judge {name}", (f"run {name}", "decide"), partial(self._judge, name), judged))
+            needs = (f"run {name}", "reference", "decide")
+            found.append(Planned(f"judge {name}", needs, partial(self._judge, name), judged))
         found.append(Planned("golden", ("prepare", "decide"), self._golden))
         found.append(Planned("measure", ("prepare", "render"), self._measure, len(names), alone=True))
         return [*found, self._last(self, tuple(one.name for one in found))]

@@ -83,7 +83,8 @@ def quantized(weights: NDArray[np.float32], axis: int) -> tuple[Array, Array]:
     """
     others = tuple(index for index in range(weights.ndim) if index != axis)
     largest = np.abs(weights).max(axis=others, keepdims=True)
-    scales: NDArray[np.float32] = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+    scales: NDArray[np.float32] = np.asarray(largest / 127, np.float32)
+    scales = np.where(scales > 0, scales, np.float32(1))  # what is too small for a scale becomes 0
     return np.clip(np.rint(weights / scales), -127, 127).astype(np.int8), scales
 
 
