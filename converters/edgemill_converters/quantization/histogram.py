@@ -56,21 +56,24 @@ class StreamingHistogram:
         self._counts = np.zeros(BINS, np.int64)
 
     def add(self, values: Array) -> None:
-        """Count ``values``, of any shape; all must be finite."""
+        """Count ``values``, floats of any shape; all must be finite."""
         if not values.size:
             return
         most = max(-float(values.min()), float(values.max()))
         if most > self._limit:
             self._widen(2.0 ** ceil(log2(most)))
-        # Through float64, whose product with a power of two is exact: a float32 sum would move values across edges.
-        places = np.floor(values.ravel().astype(np.float64) * (BINS / 2 / self._limit)).astype(np.int64) + BINS // 2
+        # A product with a power of two is exact, so no value crosses an edge by rounding.
+        places = np.floor(values.ravel() * values.dtype.type(BINS / 2 / self._limit)).astype(np.int64)
+        places += BINS // 2
         self._counts += np.bincount(np.minimum(places, BINS - 1, out=places), minlength=BINS)
 
     def _widen(self, limit: float) -> None:
-        quarter = BINS // 4
+        if not self._counts.any():
+            self._limit = limit
         while self._limit < limit:
             merged = self._counts.reshape(-1, 2).sum(axis=1)
-            self._counts = np.pad(merged, quarter)
+            self._counts[:] = 0
+            self._counts[BINS // 4 : -BINS // 4] = merged
             self._limit *= 2
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 
@@ -30,28 +31,46 @@ class Statistics:
     channel_means: Array
 
 
+_HELD = 16_384
+"""Values that wait to be counted together: many small counts cost more than one large one."""
+
+
 class RunningStatistics:
     """The same while pictures still come."""
 
     def __init__(self) -> None:
         self._pictures = 0
-        self._sums = np.zeros(2)
-        self._ends = np.zeros(2)
+        self._sum_low = self._sum_high = 0.0
+        self._low, self._high = inf, -inf
         self._channels: Array = np.zeros(1)
         self._histogram = StreamingHistogram()
+        self._waiting: list[Array] = []
 
     def add(self, low: float, high: float, channel_means: Array, values: Array) -> None:
         """Take one picture's extremes, means and values in; all must be finite."""
-        first = self._pictures == 0
         self._pictures += 1
-        self._sums += low, high
-        self._ends = np.array([low, high] if first else [min(self._ends[0], low), max(self._ends[1], high)])
-        self._channels = self._channels + channel_means.ravel()
-        self._histogram.add(values)
+        self._sum_low += low
+        self._sum_high += high
+        self._low, self._high = min(self._low, low), max(self._high, high)
+        self._channels = self._channels + channel_means
+        self._waiting.append(values.ravel())
+        if len(self._waiting) * values.size >= _HELD:
+            self._count()
+
+    def _count(self) -> None:
+        if self._waiting:
+            self._histogram.add(np.concatenate(self._waiting))
+            self._waiting.clear()
 
     @property
     def found(self) -> Statistics:
         """What was seen so far; at least one picture."""
-        mean_low, mean_high = (float(end) for end in self._sums / self._pictures)
-        low, high = (float(end) for end in self._ends)
-        return Statistics(mean_low, mean_high, low, high, self._histogram.found, self._channels / self._pictures)
+        self._count()
+        return Statistics(
+            self._sum_low / self._pictures,
+            self._sum_high / self._pictures,
+            self._low,
+            self._high,
+            self._histogram.found,
+            self._channels / self._pictures,
+        )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import gcd, prod
 
 import numpy as np
 import onnx
@@ -19,6 +19,8 @@ from edgemill_core.tensors import Array
 
 SAMPLE = 2048
 """Values that a histogram takes of one picture's tensor; smaller tensors are taken whole."""
+_RUN = 8
+"""Neighbours that are sampled together: most of a sample's time is the memory's, which fetches them together anyway."""
 PHASE = "edgemill_phase"
 """Input that shifts the places of the samples: ``int64[1]``, another one for each picture."""
 _AXES_AS_INPUT = 18
@@ -28,7 +30,7 @@ _REDUCTIONS = {"low": "ReduceMin", "high": "ReduceMax", "means": "ReduceMean"}
 
 @dataclass(frozen=True)
 class Seen:
-    """One tensor of one picture: ``low``, ``high`` and ``means`` per channel, and a flat sample of its values."""
+    """One tensor of one picture: ``low``, ``high`` and ``means`` per channel, and a sample of its values."""
 
     low: Array
     high: Array
@@ -38,7 +40,7 @@ class Seen:
     @property
     def finite(self) -> bool:
         """No NaN, no infinity: a mean takes up every value of its channel."""
-        return bool(np.isfinite(self.means).all())
+        return bool(np.isfinite(self.means.sum()))
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,7 @@ class _Eyes:
         axes = [] if shape is None else [i for i in range(len(shape)) if i != axis % len(shape)]
         for name, kind in _REDUCTIONS.items():
             self._reduce(kind, tensor, axes, f"{tensor}/{name}")
-        size = 0 if shape is None else prod(shape)
-        flat = f"{tensor}/flat" if size > SAMPLE else f"{tensor}/values"
-        self._node("Reshape", [tensor, self._constant("edgemill_flat", [-1])], flat)
-        if size > SAMPLE:
-            self._node("Gather", [flat, self._places(size)], f"{tensor}/values")
+        self._sample(tensor, 0 if shape is None else prod(shape))
         for name in (*_REDUCTIONS, "values"):
             told = helper.make_tensor_value_info(f"{tensor}/{name}", TensorProto.FLOAT, None)
             self.model.graph.output.append(told)
@@ -99,20 +97,27 @@ class _Eyes:
         else:
             self._node(kind, [tensor], output, keepdims=0, axes=list(axes))
 
-    def _places(self, size: int) -> str:
-        """Where to sample a tensor of ``size`` values: one place, by chance, in each of equal stretches."""
-        name = f"edgemill_places_{size}"
+    def _sample(self, tensor: str, size: int) -> None:
+        if size <= SAMPLE:
+            self._node("Reshape", [tensor, self._constant("edgemill_flat", [-1])], f"{tensor}/values")
+            return
+        run = gcd(size, _RUN)
+        self._node("Reshape", [tensor, self._constant(f"edgemill_runs_{run}", [-1, run])], f"{tensor}/runs")
+        self._node("Gather", [f"{tensor}/runs", self._places(size // run, SAMPLE // run)], f"{tensor}/values")
+
+    def _places(self, runs: int, taken: int) -> str:
+        """Which of a tensor's runs to take: one, by chance, of each of ``taken`` equal stretches."""
+        name = f"edgemill_places_{runs}_{taken}"
         if name in self._constants:
             return name
         if not self.phased:
             self.phased = True
             self.model.graph.input.append(helper.make_tensor_value_info(PHASE, TensorProto.INT64, [1]))
-        stretch = size / SAMPLE
-        chance = np.random.default_rng(size).random(SAMPLE)
-        places = ((np.arange(SAMPLE) + chance) * stretch).astype(np.int64)
+        chance = np.random.default_rng(runs).random(taken)
+        places = ((np.arange(taken) + chance) * runs / taken).astype(np.int64)
         self._constants.add(name)
         self._node("Add", [self._constant(f"{name}_before", places), PHASE], f"{name}_after")
-        self._node("Mod", [f"{name}_after", self._constant(f"{name}_end", [size])], name)
+        self._node("Mod", [f"{name}_after", self._constant(f"{name}_end", [runs])], name)
         return name
 
     def _constant(self, name: str, values: Sequence[int] | Array) -> str:
