@@ -170,7 +170,8 @@ def _plan(recipe: Recipe, baked: BakedModel, calibration: Sequence[Sample], prog
     weight_bits = 8 if this_machine().int8_dot_product else 7
     pictures = (judging.prepare_set([sample], recipe.input) for sample in calibration)
     names = [str(sample.picture) for sample in calibration]
-    return calibrate(baked.graph, pictures, weight_bits, recipe.quantization, names=names, progress=progress)
+    settings = recipe.quantization.for_task(recipe.task["name"])
+    return calibrate(baked.graph, pictures, weight_bits, settings, names=names, progress=progress)
 
 
 def _subjects(scratch: Path, entrants: Sequence[Candidate], graphs: dict[str, tuple[str, str]]) -> dict[str, Subject]:

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from edgemill_converters.quantization.bias import bias_shifts
-from edgemill_converters.quantization.final import final_range, final_tensors
+from edgemill_converters.quantization.final import final_range, final_tensors, stand_ins
 from edgemill_converters.quantization.methods import method_of
 from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.quantization.settings import Quantization
@@ -123,19 +123,24 @@ def plan_from(
         model: the graph that was calibrated.
         weight_bits: see ``Plan``.
     """
-    method, final = method_of(settings), final_tensors(model.graph)
-    layers = quantizable_layers(model.graph)
+    method, layers = method_of(settings), quantizable_layers(model.graph)
+    cut = stand_ins(model.graph)
+    final = {cut.get(name, name): domain for name, domain in final_tensors(model.graph).items()}
     ranges = {
         name: final_range(seen, final[name]) if name in final else method.range_of(seen)
         for name, seen in calibration.tensors.items()
     }
+    ranges |= {name: ranges[left] for name, left in cut.items() if left in ranges}
     shifts = bias_shifts(model.graph, layers, calibration.tensors, weight_bits) if settings.bias_correction else {}
     label = f"{method.label}, biases corrected" if settings.bias_correction else method.label
     return Plan(ranges, tuple(node.name for node in layers), weight_bits, label, calibration.samples, shifts)
 
 
 def _channels(graph: onnx.GraphProto) -> dict[str, int]:
-    """What to watch: inputs and outputs of the layers, in the order of the graph, with their axes of channels."""
+    """What to watch: what layers read and write, in the order of the graph, with the axes of channels.
+
+    Where a cut stands behind a layer, what it leaves is watched in the output's stead.
+    """
     layers = quantizable_layers(graph)
     if not layers:
         kinds = Counter(node.op_type for node in graph.node)
@@ -145,11 +150,13 @@ def _channels(graph: onnx.GraphProto) -> dict[str, int]:
             got=", ".join(f"{number} {kind}" for kind, number in kinds.most_common(12)) or "no layer at all",
             fix="write precisions: [fp32] under targets: in the recipe",
         )
-    weights = {tensor.name for tensor in graph.initializer}
+    weights, cut = {tensor.name for tensor in graph.initializer}, stand_ins(graph)
     found: dict[str, int] = {}
     for node in layers:
-        axis = 1 if node.op_type == "Conv" else -1
-        found |= {name: axis for name in (node.input[0], *node.output) if name not in weights | found.keys()}
+        axis, output = 1 if node.op_type == "Conv" else -1, node.output[0]
+        for name in (node.input[0], cut.get(output, output)):
+            if name not in weights:
+                found.setdefault(name, axis)
     place = {name: index for index, node in enumerate(graph.node) for name in node.output}
     return dict(sorted(found.items(), key=lambda item: place.get(item[0], -1)))
 

@@ -47,6 +47,26 @@ SIGMOID = Domain(Range(-_STEP, _STEP), Range(-_FLAT, _FLAT))
 """At ± ln 254 a sigmoid is one 255th from its limit, the step of an 8-bit score; at ± 8 one 3,000th."""
 
 
+def stand_ins(graph: onnx.GraphProto) -> dict[str, str]:
+    """Outputs of layers that a ReLU or Clip alone reads, with its output.
+
+    What it cuts off is in no other layer's input, so the range of the layer's output is that of what is left of it;
+    then runtimes fuse the cut into the layer.
+    """
+    readers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+    for node in graph.node:
+        for name in node.input:
+            readers[name].append(node)
+    given = {value.name for value in graph.output}
+    return {
+        name: readers[name][0].output[0]
+        for node in graph.node
+        if node.op_type in LAYERS
+        for name in node.output
+        if name not in given and len(readers[name]) == 1 and readers[name][0].op_type in ("Relu", "Clip")
+    }
+
+
 def final_tensors(graph: onnx.GraphProto) -> dict[str, Domain | None]:
     """Outputs of layers behind which no layer comes, with the domain of the activation that alone reads them."""
     readers: dict[str, list[onnx.NodeProto]] = defaultdict(list)

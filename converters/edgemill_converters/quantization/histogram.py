@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, log2
+from math import frexp, ldexp
 
 import numpy as np
 
@@ -61,7 +61,7 @@ class StreamingHistogram:
             return
         most = max(-float(values.min()), float(values.max()))
         if most > self._limit:
-            self._widen(2.0 ** ceil(log2(most)))
+            self._widen(_power_from(most))
         # A product with a power of two is exact, so no value crosses an edge by rounding.
         places = np.floor(values.ravel() * values.dtype.type(BINS / 2 / self._limit)).astype(np.int64)
         places += BINS // 2
@@ -80,3 +80,9 @@ class StreamingHistogram:
     def found(self) -> Histogram:
         """What was counted so far."""
         return Histogram(self._limit, self._counts.copy())
+
+
+def _power_from(value: float) -> float:
+    """The least power of two that is not below ``value``."""
+    share, exponent = frexp(value)
+    return ldexp(1.0, exponent - (share == 0.5))

@@ -10,9 +10,9 @@ from edgemill_converters.quantization.methods.entropy import Entropy
 from edgemill_converters.quantization.methods.min_max import MinMax
 from edgemill_converters.quantization.methods.mse import MeanSquaredError
 from edgemill_converters.quantization.methods.percentile import DEFAULT, Percentile
-from edgemill_converters.quantization.settings import Quantization
+from edgemill_converters.quantization.settings import MethodName, Quantization
 
-METHODS: dict[str, Callable[[Quantization], Method]] = {
+METHODS: dict[MethodName, Callable[[Quantization], Method]] = {
     "averaged": lambda _: Averaged(),
     "min_max": lambda _: MinMax(),
     "percentile": lambda settings: Percentile(DEFAULT if settings.percentile is None else settings.percentile),
@@ -22,5 +22,5 @@ METHODS: dict[str, Callable[[Quantization], Method]] = {
 
 
 def method_of(settings: Quantization) -> Method:
-    """The method that a recipe names."""
-    return METHODS[settings.method](settings)
+    """The method that a recipe names, or ``averaged``."""
+    return METHODS[settings.method or "averaged"](settings)
