@@ -10,7 +10,7 @@ import numpy as np
 from edgemill_core.tensors import Array
 
 BINS = 4096
-"""Even, so that zero is an edge. The outermost value lies in the outer half of its side: 1,024 bins or more reach it."""
+"""Even: zero is an edge. The outermost value lies in the outer half of its side: 1,024 bins at least reach it."""
 _LEAST = 2.0**-60
 """Half-width to begin with; smaller values count as zero."""
 

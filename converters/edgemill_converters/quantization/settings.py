@@ -30,7 +30,8 @@ class Quantization(Strict):
     @model_validator(mode="after")
     def _belong_together(self) -> Quantization:
         if self.percentile is not None and self.method != "percentile":
-            raise ValueError(f"percentile: goes with method: percentile, not with {self.method or 'another one'}; leave one of them out")
+            got = self.method or "another one"
+            raise ValueError(f"percentile: goes with method: percentile, not with {got}; leave one of them out")
         return self
 
     def for_task(self, task: str) -> Quantization:
