@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from edgemill_converters.passes.base import Pass, copy_of
@@ -20,7 +21,7 @@ from edgemill_core.tensors import Array
 Shifts = Mapping[str, tuple[float, ...]]
 
 
-def rounding_errors(weights: Array, bits: int) -> Array:
+def rounding_errors(weights: Array, bits: int) -> NDArray[np.float64]:
     """``weights`` less what symmetric quantization makes of them.
 
     Args:
@@ -52,7 +53,7 @@ def bias_shifts(
     return found
 
 
-def _errors(node: onnx.NodeProto, weights: Array, bits: int) -> Array | None:
+def _errors(node: onnx.NodeProto, weights: Array, bits: int) -> NDArray[np.float64] | None:
     """Summed over the kernel, ``[outputs, inputs of the group]``; ``None`` for forms that are left alone."""
     if node.op_type == "Conv":
         return np.asarray(rounding_errors(weights, bits).reshape(*weights.shape[:2], -1).sum(axis=2))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import frexp, ldexp
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgemill_core.tensors import Array
 
@@ -25,7 +26,7 @@ class Histogram:
     """
 
     limit: float
-    counts: Array
+    counts: NDArray[np.int64]
 
     @property
     def width(self) -> float:
@@ -33,12 +34,12 @@ class Histogram:
         return 2 * self.limit / self.counts.size
 
     @property
-    def edges(self) -> Array:
+    def edges(self) -> NDArray[np.float64]:
         """``float64[bins + 1]``."""
         return np.linspace(-self.limit, self.limit, self.counts.size + 1)
 
     @property
-    def magnitudes(self) -> Array:
+    def magnitudes(self) -> NDArray[np.int64]:
         """Counts by absolute value, from zero up, ``int64[bins / 2]``."""
         half = self.counts.size // 2
         return np.asarray(self.counts[half:] + self.counts[:half][::-1])
@@ -63,7 +64,8 @@ class StreamingHistogram:
         if most > self._limit:
             self._widen(_power_from(most))
         # A product with a power of two is exact, so no value crosses an edge by rounding.
-        places = np.floor(values.ravel() * values.dtype.type(BINS / 2 / self._limit)).astype(np.int64)
+        scaled = np.multiply(values.ravel(), BINS / 2 / self._limit)
+        places = np.floor(scaled, out=scaled).astype(np.int64)
         places += BINS // 2
         self._counts += np.bincount(np.minimum(places, BINS - 1, out=places), minlength=BINS)
 

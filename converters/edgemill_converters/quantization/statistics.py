@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import inf
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgemill_converters.quantization.histogram import Histogram, StreamingHistogram
 from edgemill_core.tensors import Array
@@ -28,7 +29,7 @@ class Statistics:
     low: float
     high: float
     histogram: Histogram
-    channel_means: Array
+    channel_means: NDArray[np.float64]
 
 
 _HELD = 16_384
@@ -42,7 +43,7 @@ class RunningStatistics:
         self._pictures = 0
         self._sum_low = self._sum_high = 0.0
         self._low, self._high = inf, -inf
-        self._channels: Array = np.zeros(1)
+        self._channels: NDArray[np.float64] = np.zeros(1)
         self._histogram = StreamingHistogram()
         self._waiting: list[Array] = []
 
@@ -52,7 +53,7 @@ class RunningStatistics:
         self._sum_low += low
         self._sum_high += high
         self._low, self._high = min(self._low, low), max(self._high, high)
-        self._channels = self._channels + channel_means
+        self._channels = self._channels + np.asarray(channel_means, np.float64)
         self._waiting.append(values.ravel())
         if len(self._waiting) * values.size >= _HELD:
             self._count()

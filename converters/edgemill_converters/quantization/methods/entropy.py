@@ -7,10 +7,10 @@ quantized distribution has the least Kullback-Leibler divergence from the clippe
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgemill_converters.quantization.methods.base import Method
 from edgemill_converters.quantization.statistics import Statistics
-from edgemill_core.tensors import Array
 
 LEVELS = 128
 """Of the absolute value, in 8 bits."""
@@ -29,7 +29,7 @@ class Entropy(Method):
         return -threshold, threshold
 
 
-def best_bins(magnitudes: Array, levels: int = LEVELS) -> int:
+def best_bins(magnitudes: NDArray[np.int64], levels: int = LEVELS) -> int:
     """How many bins of absolute values, from zero, to keep.
 
     Args:
@@ -46,7 +46,7 @@ def best_bins(magnitudes: Array, levels: int = LEVELS) -> int:
     return int(candidates[np.argmin([divergence(counts, int(bins), levels) for bins in candidates])])
 
 
-def divergence(counts: Array, bins: int, levels: int) -> float:
+def divergence(counts: NDArray[np.float64], bins: int, levels: int) -> float:
     """Kullback-Leibler divergence of the first ``bins`` bins, all beyond clipped into the last, when quantized.
 
     Args:
@@ -64,7 +64,7 @@ def divergence(counts: Array, bins: int, levels: int) -> float:
     return float((p * np.log(p / q)).sum())
 
 
-def _smooth(counts: Array) -> Array:
+def _smooth(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """As shares of 1; empty bins get a little of what the others have."""
     total = counts.sum()
     if not total:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgemill_converters.quantization.methods.base import Method
 from edgemill_converters.quantization.statistics import Statistics
-from edgemill_core.tensors import Array
 
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
 LEVELS = 255
 _SHARES = np.linspace(1.0, 0.02, 99)
 _ROUNDS = 2
@@ -33,12 +35,12 @@ class MeanSquaredError(Method):
         return below, above
 
 
-def _best(values: Array, weights: Array, lows: Array, highs: Array) -> tuple[float, float]:
+def _best(values: Floats, weights: Counts, lows: Floats, highs: Floats) -> tuple[float, float]:
     index = int(np.argmin(squared_errors(values, weights, lows, highs)))
     return float(lows[index]), float(highs[index])
 
 
-def squared_errors(values: Array, weights: Array, lows: Array, highs: Array) -> Array:
+def squared_errors(values: Floats, weights: Counts, lows: Floats, highs: Floats) -> Floats:
     """Weighted mean squared error of ``values`` in 8 bits, per range.
 
     Args:
