@@ -55,7 +55,7 @@ def measure() -> list[Row]:
         passed = _passes(recipe, baked.graph, prepared, samples)
         rows = [stated("fp32", "good labels passed", "labels", float(sum(passed)), len(passed))]
         for name, one in plans.items():
-            graph = WriteQdq(one, DIALECTS["onnxruntime"])(ShiftBias(one.bias_shifts)(baked.graph))
+            graph = WriteQdq(one, DIALECTS["onnxruntime"])(ShiftBias(one)(baked.graph))
             kept = _passes(recipe, graph, prepared, samples)
             lost = sum(before and not after for before, after in zip(passed, kept, strict=True))
             rows.append(stated(name, "good labels lost", "labels", float(lost), len(passed)))

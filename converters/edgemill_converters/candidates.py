@@ -81,6 +81,6 @@ def _int8(target: Target, label: str, baked: BakedModel, plan: Plan) -> Candidat
             got=target.runtime,
             fix="write precisions: [fp32] for this target",
         )
-    graph = WriteQdq(plan, dialect)(ShiftBias(plan.bias_shifts)(baked.graph))
+    graph = WriteQdq(plan, dialect)(ShiftBias(plan)(baked.graph))
     steps = f"{baked.steps} → calibrate ({plan.method}, {plan.samples}) → write-qdq ({dialect.name})"
     return Candidate(f"{target.name}-{label}", target, "int8", graph, steps)

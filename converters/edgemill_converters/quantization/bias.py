@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from edgemill_converters.passes.base import Pass, copy_of
+from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.quantization.statistics import Statistics
 from edgemill_core.tensors import Array
-
-Shifts = Mapping[str, tuple[float, ...]]
 
 
 def rounding_errors(weights: Array, bits: int) -> NDArray[np.float64]:
@@ -77,12 +76,15 @@ def _place(graph: onnx.GraphProto, node: onnx.NodeProto) -> tuple[onnx.NodeProto
 
 
 class ShiftBias(Pass):
-    """Add ``shifts`` to the layers' biases. Promises a bias of its own for each of them."""
+    """Add the plan's shifts to the biases of the layers that it quantizes; those that stay FP32 need none.
+
+    Promises a bias of its own for each of them.
+    """
 
     name = "shift-bias"
 
-    def __init__(self, shifts: Shifts) -> None:
-        self._shifts = shifts
+    def __init__(self, plan: Plan) -> None:
+        self._shifts = {name: shift for name, shift in plan.bias_shifts.items() if name in plan.layers}
 
     def _apply(self, model: onnx.ModelProto) -> onnx.ModelProto:
         result = copy_of(model)
