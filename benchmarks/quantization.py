@@ -17,7 +17,6 @@ from edgemill.demo.lot_code import write_recipe
 from edgemill_converters.bake import bake
 from edgemill_converters.importers import import_model
 from edgemill_converters.judging import prepare_set
-from edgemill_converters.quantization.bias import ShiftBias
 from edgemill_converters.quantization.calibration import collect, plan_from
 from edgemill_converters.quantization.dialects import DIALECTS, WriteQdq
 from edgemill_converters.quantization.methods import METHODS
@@ -55,7 +54,7 @@ def measure() -> list[Row]:
         passed = _passes(recipe, baked.graph, prepared, samples)
         rows = [stated("fp32", "good labels passed", "labels", float(sum(passed)), len(passed))]
         for name, one in plans.items():
-            graph = WriteQdq(one, DIALECTS["onnxruntime"])(ShiftBias(one)(baked.graph))
+            graph = WriteQdq(one, DIALECTS["onnxruntime"])(baked.graph)
             kept = _passes(recipe, graph, prepared, samples)
             lost = sum(before and not after for before, after in zip(passed, kept, strict=True))
             rows.append(stated(name, "good labels lost", "labels", float(lost), len(passed)))

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import onnx
 
 from edgemill_converters.bake import BakedModel
-from edgemill_converters.quantization.bias import ShiftBias
 from edgemill_converters.quantization.dialects import DIALECTS, WriteQdq
 from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.recipe import Recipe, Target
@@ -81,6 +80,6 @@ def _int8(target: Target, label: str, baked: BakedModel, plan: Plan) -> Candidat
             got=target.runtime,
             fix="write precisions: [fp32] for this target",
         )
-    graph = WriteQdq(plan, dialect)(ShiftBias(plan)(baked.graph))
+    graph = WriteQdq(plan, dialect)(baked.graph)
     steps = f"{baked.steps} → calibrate ({plan.method}, {plan.samples}) → write-qdq ({dialect.name})"
     return Candidate(f"{target.name}-{label}", target, "int8", graph, steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -404,6 +405,7 @@ def test_a_layer_whose_output_is_cut_has_the_range_of_what_is_left(seen: Calibra
     assert stand_ins(graph_of(*both_read)) == {}
     assert stand_ins(graph_of(*both_read[:2], outputs="r a")) == {}
     assert stand_ins(graph_of(*both_read[:2], outputs="r")) == {"a": "r"}
+    assert stand_ins(graph_of(*both_read[:2], node("Clip", "r", "y"))) == {"a": "y"}
 
 
 @pytest.mark.parametrize(("task", "method"), [("object-detection", "min_max"), ("text-recognition", "averaged")])
@@ -474,16 +476,18 @@ def test_a_build_names_the_file_that_breaks_the_model(tmp_path: Path) -> None:
 # --- bias correction
 
 
-def test_rounding_errors_are_those_that_the_writer_makes() -> None:
+@pytest.mark.parametrize("bits", [8, 7])
+def test_rounding_errors_are_those_that_the_writer_makes(bits: int) -> None:
     model = layered()
-    for bits in (8, 7):
-        plan = calibrate(model, pictures(2), bits)
-        written = {
-            t.name: numpy_helper.to_array(t) for t in WriteQdq(plan, DIALECTS["onnxruntime"])(model).graph.initializer
-        }
-        plain = numpy_helper.to_array(next(t for t in model.graph.initializer if t.name == "w1"))
-        scale = written["w1_scale"].reshape(-1, 1, 1, 1)
-        assert rounding_errors(plain, bits) == pytest.approx(plain - written["w1_quantized"] * scale, abs=1e-6)
+    written = WriteQdq(calibrate(model, pictures(2), bits), DIALECTS["onnxruntime"])(model)
+    held = {tensor.name: numpy_helper.to_array(tensor) for tensor in written.graph.initializer}
+    plain = next(numpy_helper.to_array(tensor) for tensor in model.graph.initializer if tensor.name == "w1")
+    stored, scale = next(
+        (held[reading.input[0]], held[reading.input[1]])
+        for reading in written.graph.node
+        if reading.op_type == "DequantizeLinear" and held.get(reading.input[0], np.zeros(0)).shape == plain.shape
+    )
+    assert rounding_errors(plain, bits) == pytest.approx(plain - stored * scale.reshape(-1, 1, 1, 1), abs=1e-6)
 
 
 FORMS: dict[str, tuple[list[onnx.NodeProto], dict[str, tuple[int, ...]], list[int]]] = {
@@ -541,6 +545,17 @@ def test_a_layer_that_stays_in_float_keeps_its_bias() -> None:
     before = next(numpy_helper.to_array(t) for t in layered().graph.initializer if t.name == "b1")
     assert held[shifted.graph.node[0].input[2]] == pytest.approx(before + 1)
     assert list(shifted.graph.node[2].input) == ["r1", "w2"]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_writer_shifts_before_it_quantizes(dialect: str, tmp_path: Path) -> None:
+    plan = calibrate(layered(), pictures(2), 8, Quantization(bias_correction=False))
+    means = []
+    for shifts in ({}, {"second": (1.5, -0.5)}):
+        onnx.save(WriteQdq(replace(plan, bias_shifts=shifts), DIALECTS[dialect])(layered()), tmp_path / "m.onnx")
+        with load("onnxruntime", tmp_path / "m.onnx") as engine:
+            means.append(engine.run({"x": next(pictures(1))})["y"].mean(axis=(0, 2, 3)))
+    assert means[1] - means[0] == pytest.approx([1.5, -0.5], abs=0.02)
 
 
 def test_a_plan_with_shifts_is_another_plan() -> None:

@@ -99,6 +99,8 @@ class ShiftBias(Pass):
             shifted = shift if old is None else numpy_helper.to_array(old) + shift
             result.graph.initializer.append(numpy_helper.from_array(shifted, _own(node.name)))
             holder.input[:] = [*holder.input[:index], _own(node.name), *holder.input[index + 1 :]]
+            if old is not None and not any(old.name in reader.input for reader in result.graph.node):
+                result.graph.initializer.remove(held.pop(old.name))
         return result
 
     def _check(self, result: onnx.ModelProto) -> None:

@@ -22,6 +22,7 @@ _MOVES = frozenset(
     {"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Slice", "Split", "Concat", "Gather"}
 )
 """Operators that change no value."""
+_CUTS = ("Relu", "Clip")
 
 
 @dataclass(frozen=True)
@@ -48,31 +49,34 @@ SIGMOID = Domain(Range(-_STEP, _STEP), Range(-_FLAT, _FLAT))
 
 
 def stand_ins(graph: onnx.GraphProto) -> dict[str, str]:
-    """Outputs of layers that a ReLU or Clip alone reads, with its output.
+    """Outputs of layers that a ReLU or Clip alone reads, with what is left behind it (or behind several in a row).
 
-    What it cuts off is in no other layer's input, so the range of the layer's output is that of what is left of it;
+    What is cut off is in no other layer's input, so the range of the layer's output is that of what is left of it;
     then runtimes fuse the cut into the layer.
     """
+    readers = _readers(graph)
+    given = {value.name for value in graph.output}
+    found = {}
+    for name in (name for node in graph.node if node.op_type in LAYERS for name in node.output):
+        left = name
+        while left not in given and len(readers[left]) == 1 and readers[left][0].op_type in _CUTS:
+            left = readers[left][0].output[0]
+        if left != name:
+            found[name] = left
+    return found
+
+
+def _readers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
     readers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
     for node in graph.node:
         for name in node.input:
             readers[name].append(node)
-    given = {value.name for value in graph.output}
-    return {
-        name: readers[name][0].output[0]
-        for node in graph.node
-        if node.op_type in LAYERS
-        for name in node.output
-        if name not in given and len(readers[name]) == 1 and readers[name][0].op_type in ("Relu", "Clip")
-    }
+    return readers
 
 
 def final_tensors(graph: onnx.GraphProto) -> dict[str, Domain | None]:
     """Outputs of layers behind which no layer comes, with the domain of the activation that alone reads them."""
-    readers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
-    for node in graph.node:
-        for name in node.input:
-            readers[name].append(node)
+    readers = _readers(graph)
     # Backwards, so that whoever reads a tensor was seen before it.
     followed: dict[str, bool] = {}
     domains: dict[str, Domain | None] = {}

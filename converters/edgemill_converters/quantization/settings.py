@@ -25,7 +25,7 @@ class Quantization(Strict):
 
     method: MethodName | None = None
     percentile: Annotated[float, Field(gt=50, lt=100)] | None = None
-    bias_correction: bool = False
+    bias_correction: bool = True
 
     @model_validator(mode="after")
     def _belong_together(self) -> Quantization:
