@@ -260,6 +260,13 @@ def test_a_large_tensor_is_sampled_evenly_and_a_small_one_is_taken_whole(seen: C
     assert collect(small, feeds).tensors["logits"].histogram.counts.sum() == 3 * 2 * 64
 
 
+def test_even_one_picture_s_sample_is_even() -> None:
+    ramp = np.arange(1, 4801, dtype=np.float32).reshape(1, 3, 40, 40)
+    found = collect(layered(), [ramp]).tensors["x"].histogram
+    filled = np.repeat((found.edges[:-1] + found.edges[1:]) / 2, found.counts)
+    assert np.histogram(filled, 8, range=(0, 4800))[0] / SAMPLE == pytest.approx(np.full(8, 1 / 8), abs=0.01)
+
+
 def test_the_same_pictures_give_the_same_plan_and_progress_is_told() -> None:
     told: list[str] = []
     names = [f"{index}.png" for index in range(1, 42)]
