@@ -126,9 +126,10 @@ class BuildPlan:
     def _calibrate(self, done: Entries) -> Step:
         sources = self._from
         bits = 8 if sources.machine.int8_dot_product else 7
+        quantization = sources.recipe.quantization.for_task(sources.task.name).model_copy(update={"fallback": None})
         depends = {
             "graph": done["bake"].files[steps.GRAPH],
-            "quantization": sources.recipe.quantization,
+            "quantization": quantization,
             "weight bits": bits,
             "inputs": self._inputs(sources.calibration),
             "arithmetic": self._arithmetic,

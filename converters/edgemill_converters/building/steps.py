@@ -5,7 +5,7 @@ Each is called as ``step(into, tell, **given)``, see ``Step``; the names that ot
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -28,7 +28,6 @@ from edgemill_converters.recipe import Recipe
 from edgemill_converters.result import BuildResult
 from edgemill_core.budget import judge
 from edgemill_core.samples import Sample
-from edgemill_core.tensors import Array
 from edgemill_core.verdict import Verdict
 from edgemill_runtimes.engines import EngineSettings
 from edgemill_runtimes.isolation import EngineProcess
@@ -74,14 +73,11 @@ def calibrate_ranges(
     into: Path, tell: Tell, recipe: Recipe, graph: Path, samples: Sequence[Sample], weight_bits: int
 ) -> None:
     """The quantization plan: ``PLAN``."""
-
-    def pictures() -> Iterator[Array]:
-        for index, sample in enumerate(samples):
-            if index % 20 == 0:
-                tell(f"picture {index} of {len(samples)}")
-            yield judging.prepare_set([sample], recipe.input)
-
-    write_plain(into / PLAN, calibrate(onnx.load(graph), pictures(), weight_bits))
+    pictures = (judging.prepare_set([sample], recipe.input) for sample in samples)
+    names = [str(sample.picture) for sample in samples]
+    settings = recipe.quantization.for_task(recipe.make_task().name)
+    plan = calibrate(onnx.load(graph), pictures, weight_bits, settings, names=names, progress=tell)
+    write_plain(into / PLAN, plan)
 
 
 def render(into: Path, _: Tell, recipe: Recipe, baked: Path, plan: Plan | None, extra: Sequence[ExtraVariant]) -> None:
