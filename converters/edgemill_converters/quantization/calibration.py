@@ -11,12 +11,13 @@ import onnx
 from onnx import helper
 
 from edgemill_converters.passes.base import copy_of
+from edgemill_converters.quantization.dialects.base import QUANTIZABLE
+from edgemill_converters.quantization.dialects.places import further_tensors
 from edgemill_converters.quantization.plan import Plan, Range
 from edgemill_core.errors import DataError
 from edgemill_core.tensors import Array
 from edgemill_runtimes.engines import load
 
-QUANTIZABLE = ("Conv", "MatMul", "Gemm")
 METHOD = "averaged min-max"
 
 
@@ -44,9 +45,9 @@ def calibrate(model: onnx.ModelProto, pictures: Iterable[Array], weight_bits: in
     """
     layers = quantizable_layers(model.graph)
     weights = {tensor.name for tensor in model.graph.initializer}
-    tensors = dict.fromkeys(
-        name for node in layers for name in (*node.input[:1], *node.output) if name and name not in weights
-    )
+    read_or_written = [name for node in layers for name in (*node.input[:1], *node.output)]
+    further = further_tensors(model.graph, layers)
+    tensors = dict.fromkeys(name for name in (*read_or_written, *further) if name and name not in weights)
     given = {value.name for value in model.graph.input}
     low = dict.fromkeys(tensors, 0.0)
     high = dict.fromkeys(tensors, 0.0)
