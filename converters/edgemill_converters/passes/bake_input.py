@@ -43,17 +43,16 @@ class BakeInput(Pass):
         return result
 
     def _nodes(self, target: str) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-        """Bytes are turned and reordered rather than floats; what is left is done plane by plane."""
+        """The picture is turned first and the rest done plane by plane, but it is cast before: TensorRT turns no bytes."""
         declared = self._declared
         last = declared.layout is Layout.NHWC
         weights: dict[str, Array] = {}
-        steps: list[tuple[str, list[str], dict[str, object]]] = []
+        steps: list[tuple[str, list[str], dict[str, object]]] = [("Cast", [], {"to": TensorProto.FLOAT})]
         if not last:
             steps.append(("Transpose", [], {"perm": [0, 3, 1, 2]}))
         if declared.colour is Colour.RGB:
             weights["edgemill_rgb"] = np.array([2, 1, 0], np.int64)
             steps.append(("Gather", ["edgemill_rgb"], {"axis": 3 if last else 1}))
-        steps.append(("Cast", [], {"to": TensorProto.FLOAT}))
         steps += self._normalise_last(weights) if last else self._normalise_planes(weights)
         nodes, current = [], PICTURE
         for index, (kind, more, attributes) in enumerate(steps):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from edgemill_converters.quantization.dialects.base import Dialect
 from edgemill_converters.quantization.dialects.onnxruntime import ONNX_RUNTIME
 from edgemill_converters.quantization.dialects.openvino import OPENVINO
+from edgemill_converters.quantization.dialects.reading_back import unfused_of
 from edgemill_converters.quantization.dialects.tensorrt import TENSORRT
 from edgemill_converters.quantization.dialects.writing import WriteQdq
 
@@ -18,4 +19,4 @@ DIALECTS: dict[str, Dialect] = {
     "tensorrt": TENSORRT,
 }
 
-__all__ = ["DIALECTS", "Dialect", "WriteQdq"]
+__all__ = ["DIALECTS", "Dialect", "WriteQdq", "unfused_of"]
