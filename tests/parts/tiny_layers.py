@@ -83,7 +83,7 @@ def attention(net: Net) -> str:
     rows = net.op("Reshape", "x", net.const([1, 8, 256], np.int64))
     rows = net.op("Transpose", rows, perm=[0, 2, 1])
     q, k, v = (net.op("MatMul", rows, net.normal(8, 8)) for _ in range(3))
-    scores = net.op("MatMul", q, net.op("Transpose", k, perm=[0, 2, 1]))
+    scores = net.op("Mul", net.op("MatMul", q, net.op("Transpose", k, perm=[0, 2, 1])), net.const(0.05))
     return net.op("MatMul", net.op("MatMul", net.op("Softmax", scores, axis=-1), v), net.normal(8, 8))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import onnx
+from onnx import numpy_helper
 
 from edgemill_converters.quantization.dialects.base import QUANTIZABLE, Dialect
 from edgemill_converters.quantization.dialects.wiring import Wiring
@@ -42,7 +43,20 @@ def quantized_tensors(wiring: Wiring, plan: Plan, dialect: Dialect) -> dict[str,
                 got=f"{len(plan.ranges)} ranges",
                 fix="calibrate this very graph; node and tensor names must be the same",
             )
-    return {name: plan.ranges[name] for _, name in names}
+    return {name: _within(wiring, name, plan.ranges[name]) for _, name in names}
+
+
+def _within(wiring: Wiring, tensor: str, found: Range) -> Range:
+    """``found`` cut to what the activation that writes ``tensor`` can give: a wider one could not do its work."""
+    writer = wiring.writers.get(tensor)
+    if writer is None or writer.op_type not in FOLDED:
+        return found
+    known = [wiring.constants.get(name) for name in (*writer.input[1:], "", "")]
+    low, high = (None if one is None else numpy_helper.to_array(one).item() for one in known[:2])
+    least = 0.0 if writer.op_type == "Relu" else low
+    return Range(
+        found.low if least is None else max(found.low, least), found.high if high is None else min(found.high, high)
+    )
 
 
 def _end(wiring: Wiring, tensor: str) -> str:

@@ -62,6 +62,7 @@ class _Writing:
         self._wiring = Wiring(graph)
         self._weights: list[onnx.NodeProto] = []
         self._pairs: dict[str, list[onnx.NodeProto]] = {}
+        self._taken = {value.name for value in (*graph.input, *graph.initializer)} | set(self._wiring.writers)
 
     def write(self) -> None:
         ranges = quantized_tensors(self._wiring, self._plan, self._dialect)
@@ -78,14 +79,14 @@ class _Writing:
         weights, scale = self._wiring.constants[node.input[1]], encodings[node.input[0]].scale
         bias = self._bias(node) if self._dialect.quantized_bias else None
         found = quantize_weights(weights, node, self._plan.weight_bits, bias, scale)
-        name, zero = f"{node.name}_weights", np.zeros(found.scale.shape, np.int8)
+        name, zero = self._name(f"{node.name}_weights"), np.zeros(found.scale.shape, np.int8)
         if self._dialect.weights_as_pairs:
             self._weights += self._pair(weights.name, name, found.scale, zero, axis=found.axis)
         else:
             self._weights.append(self._dequantize(found.stored, name, found.scale, zero, axis=found.axis))
         node.input[1] = name
         if bias is not None and bias.shape == found.scale.shape:
-            name, scales = f"{node.name}_bias", found.scale * np.float32(scale)
+            name, scales = self._name(f"{node.name}_bias"), found.scale * np.float32(scale)
             stored = np.rint(bias / scales.astype(np.float64)).astype(np.int32)
             self._weights.append(self._dequantize(stored, name, scales, np.zeros(scales.shape, np.int32), axis=0))
             node.input[2] = name
@@ -96,9 +97,9 @@ class _Writing:
 
     def _activation(self, name: str, encoding: Encoding) -> None:
         """The pair behind ``name``; what read it now reads the pair."""
-        written, read = name, f"{name}_dequantized"
+        written, read = name, self._name(f"{name}_dequantized")
         if name in self._wiring.outputs:  # the graph's output keeps its name, at the end of the pair
-            written, read = f"{name}_float", name
+            written, read = self._name(f"{name}_float"), name
             writer = self._wiring.writers[name]
             writer.output[:] = [written if one == name else one for one in writer.output]
         for node in self._wiring.readers[name]:
@@ -106,7 +107,7 @@ class _Writing:
         self._pairs[written] = self._pair(written, read, *encoding.operands)
 
     def _pair(self, written: str, read: str, scale: Array, zero: Array, **axis: int) -> list[onnx.NodeProto]:
-        operands, stored = self._operands(read, scale, zero), f"{read}_quantized"
+        operands, stored = self._operands(read, scale, zero), self._name(f"{read}_quantized")
         return [
             helper.make_node("QuantizeLinear", [written, *operands], [stored], f"{read}_QuantizeLinear", **axis),
             helper.make_node("DequantizeLinear", [stored, *operands], [read], f"{read}_DequantizeLinear", **axis),
@@ -119,9 +120,17 @@ class _Writing:
     def _operands(self, read: str, scale: Array, zero: Array) -> list[str]:
         return [self._constant(f"{read}_scale", scale), self._constant(f"{read}_zero_point", zero)]
 
-    def _constant(self, name: str, value: Array) -> str:
+    def _constant(self, wanted: str, value: Array) -> str:
+        name = self._name(wanted)
         self._graph.initializer.append(numpy_helper.from_array(value, name))
         return name
+
+    def _name(self, wanted: str) -> str:
+        """``wanted``, or like it if that is taken."""
+        while wanted in self._taken:
+            wanted += "_"
+        self._taken.add(wanted)
+        return wanted
 
     def _order(self) -> None:
         """Every pair directly behind what writes its tensor."""
