@@ -43,7 +43,7 @@ class BakeInput(Pass):
         return result
 
     def _nodes(self, target: str) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-        """The picture is turned first and the rest done plane by plane, but it is cast before: TensorRT turns no bytes."""
+        """All plane by plane behind the turn to the model's layout; cast before it, because TensorRT turns no bytes."""
         declared = self._declared
         last = declared.layout is Layout.NHWC
         weights: dict[str, Array] = {}

@@ -60,6 +60,12 @@ class Dialect:
         """
         low, high = min(found.low, 0.0), max(found.high, 0.0)
         if self.symmetric:
-            return Encoding((max(-low, high) or 1.0) / 127, 0, "int8")
-        scale = (high - low or 1.0) / 255
+            return Encoding(_step(max(-low, high), 127), 0, "int8")
+        scale = _step(high - low, 255)
         return Encoding(scale, round(-low / scale), "uint8")
+
+
+def _step(span: float, steps: int) -> float:
+    """``span / steps``; where float32 has no normal number for it, as if the span were 1."""
+    step = span / steps
+    return step if step >= float(np.finfo(np.float32).tiny) else 1 / steps

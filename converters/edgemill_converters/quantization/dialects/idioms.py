@@ -1,7 +1,7 @@
 """What ONNX Runtime knows in float and no longer behind a DequantizeLinear, written as the one node it has for it.
 
-GELU: ``x · (1 + erf(x / √2)) / 2`` where x is one tensor. Where x is dequantized, ONNX Runtime first gives each reader a
-DequantizeLinear of its own, and then does not see that they are the same. The mean over a plane: as ReduceMean it
+GELU: ``x · (1 + erf(x / √2)) / 2`` where x is one tensor. Where x is dequantized, ONNX Runtime first gives each reader
+a DequantizeLinear of its own, and then does not see that they are the same. The mean over a plane: as ReduceMean it
 stays in float and is slow with channels last; as GlobalAveragePool it runs in INT8.
 """
 
@@ -51,7 +51,12 @@ def _is_plane_mean(node: onnx.NodeProto) -> bool:
 def _gelu(erf: onnx.NodeProto, wiring: Wiring) -> tuple[onnx.NodeProto, ...] | None:
     """All its nodes, the one that takes x first and the last one last; ``None`` if this is no GELU."""
     into, plus = wiring.writers.get(erf.input[0]), wiring.only_reader(erf.output[0])
-    if into is None or plus is None or not _is(plus, "Add", 1.0, wiring) or wiring.only_reader(into.output[0]) is not erf:
+    if (
+        into is None
+        or plus is None
+        or not _is(plus, "Add", 1.0, wiring)
+        or wiring.only_reader(into.output[0]) is not erf
+    ):
         return None
     if not (_is(into, "Div", 2**0.5, wiring) or _is(into, "Mul", 0.5**0.5, wiring)):
         return None

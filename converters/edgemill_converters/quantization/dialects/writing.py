@@ -86,7 +86,7 @@ class _Writing:
             self._weights.append(self._dequantize(found.stored, name, found.scale, zero, axis=found.axis))
         node.input[1] = name
         if bias is not None and bias.shape == found.scale.shape:
-            name, scales = self._name(f"{node.name}_bias"), found.scale * np.float32(scale)
+            name, scales = self._name(f"{node.name}_bias"), np.multiply(found.scale, scale, dtype=np.float32)
             stored = np.rint(bias / scales.astype(np.float64)).astype(np.int32)
             self._weights.append(self._dequantize(stored, name, scales, np.zeros(scales.shape, np.int32), axis=0))
             node.input[2] = name
