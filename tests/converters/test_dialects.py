@@ -106,6 +106,11 @@ class TestOnnxRuntime(FusingContract):
             assert idiom in kinds
             assert not {"Erf", "ReduceMean"} & set(kinds)
 
+    def test_logits_are_not_rounded(self) -> None:
+        model, plan = planned("pooling")
+        last = WriteQdq(plan, DIALECTS["onnxruntime"])(model).graph.node[-1]
+        assert (last.op_type, list(last.output)) == ("Gemm", ["y"])
+
     @pytest.mark.parametrize("number", ["half", "one", "root"])
     def test_what_only_looks_like_gelu_is_left_alone(self, number: str) -> None:
         net = Net()

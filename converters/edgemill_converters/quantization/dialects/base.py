@@ -38,7 +38,7 @@ class Dialect:
     Attributes:
         name: for reports.
         symmetric: activations are int8 with zero point 0, rather than uint8 with any.
-        outputs: what a layer writes is quantized too, behind its activation.
+        outputs: types of layers whose output is quantized too, behind their activation.
         quantized_bias: int32 bias behind its own DequantizeLinear.
         weights_as_pairs: FP32 weights behind a Q/DQ pair rather than stored INT8 weights behind a DQ.
         idioms: GELU and the mean over a plane are written as the one node that the runtime has for them.
@@ -46,7 +46,7 @@ class Dialect:
 
     name: str
     symmetric: bool = False
-    outputs: bool = False
+    outputs: tuple[str, ...] = ()
     quantized_bias: bool = False
     weights_as_pairs: bool = False
     idioms: bool = False

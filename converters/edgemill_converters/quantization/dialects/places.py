@@ -33,7 +33,7 @@ def quantized_tensors(wiring: Wiring, plan: Plan, dialect: Dialect) -> dict[str,
     names = []
     for node in layers:
         names.append((node.name, node.input[0]))
-        if dialect.outputs:
+        if node.op_type in dialect.outputs:
             names.append((node.name, _end(wiring, node.output[0])))
     for layer, name in names:
         if name not in plan.ranges:
