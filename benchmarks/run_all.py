@@ -28,6 +28,7 @@ ALL = (
         "calibration",
         "quantization",
         "precisions",
+        "converters",
         "runtimes",
         "leaks",
         "rebuild",

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 
 from edgemill_converters.quantization.bias import bias_shifts
+from edgemill_converters.quantization.dialects.base import QUANTIZABLE
 from edgemill_converters.quantization.final import final_range, final_tensors, stand_ins
 from edgemill_converters.quantization.methods import method_of
 from edgemill_converters.quantization.plan import Plan
@@ -23,7 +24,6 @@ from edgemill_core.errors import DataError, InputError, ModelError
 from edgemill_core.tensors import Array
 from edgemill_runtimes.engines import Engine, load
 
-QUANTIZABLE = ("Conv", "MatMul", "Gemm")
 _EVERY = 20
 """Pictures between two words of progress."""
 

@@ -1,0 +1,85 @@
+"""Which activations get a Q/DQ pair."""
+
+from __future__ import annotations
+
+import onnx
+from onnx import numpy_helper
+
+from edgemill_converters.quantization.dialects.base import QUANTIZABLE, Dialect
+from edgemill_converters.quantization.dialects.wiring import Wiring
+from edgemill_converters.quantization.plan import Plan, Range
+from edgemill_core.errors import ModelError
+
+FOLDED = ("Clip", "Relu")
+"""Activations that a saturating QuantizeLinear does on the way: the pair stands behind them."""
+
+
+def quantized_tensors(wiring: Wiring, plan: Plan, dialect: Dialect) -> dict[str, Range]:
+    """The activations that get a pair, with the range to represent.
+
+    Raises:
+        ModelError: the plan does not fit the graph.
+    """
+    layers = _layers(wiring, plan)
+    names = []
+    for node in layers:
+        names.append((node.name, node.input[0]))
+        if node.op_type in dialect.outputs:
+            names.append((node.name, _end(wiring, node.output[0])))
+    for layer, name in names:
+        if name not in plan.ranges:
+            raise ModelError(
+                f"the plan has no range for tensor {name!r}",
+                expected=f"a range for all that layer {layer!r} reads and writes",
+                got=f"{len(plan.ranges)} ranges",
+                fix="calibrate this very graph; node and tensor names must be the same",
+            )
+    return {name: _within(wiring, name, plan.ranges[name]) for _, name in names}
+
+
+def _within(wiring: Wiring, tensor: str, found: Range) -> Range:
+    """``found`` cut to what the activation that writes ``tensor`` can give: a wider one could not do its work."""
+    writer = wiring.writers.get(tensor)
+    if writer is None or writer.op_type not in FOLDED:
+        return found
+    known = [wiring.constants.get(name) for name in (*writer.input[1:], "", "")]
+    low, high = (None if one is None else numpy_helper.to_array(one).item() for one in known[:2])
+    least = 0.0 if writer.op_type == "Relu" else low
+    return Range(
+        found.low if least is None else max(found.low, least), found.high if high is None else min(found.high, high)
+    )
+
+
+def _end(wiring: Wiring, tensor: str) -> str:
+    """The end of the chain of activations behind ``tensor`` that its quantization does on the way."""
+    reader = wiring.only_reader(tensor)
+    while reader is not None and reader.op_type in FOLDED:
+        tensor = reader.output[0]
+        reader = wiring.only_reader(tensor)
+    return tensor
+
+
+def _layers(wiring: Wiring, plan: Plan) -> list[onnx.NodeProto]:
+    expected = f"{', '.join(QUANTIZABLE)} with constant weights"
+    if not plan.layers:
+        raise ModelError(
+            "the model has no layer that can be quantized",
+            expected=expected,
+            got="none",
+            fix="write precisions: [fp32] under targets: in the recipe",
+        )
+    by_name = {node.name: node for node in wiring.nodes}
+    for name in plan.layers:
+        node = by_name.get(name)
+        if node is None or node.op_type not in QUANTIZABLE or node.input[1] not in wiring.constants:
+            raise ModelError(
+                f"no dialect can quantize layer {name!r}",
+                expected=expected,
+                got="no such layer in the graph" if node is None else _told(node, wiring),
+                fix="leave it out of the plan's layers: it stays in FP32",
+            )
+    return [by_name[name] for name in plan.layers]
+
+
+def _told(node: onnx.NodeProto, wiring: Wiring) -> str:
+    return f"{node.op_type}{'' if wiring.constants.keys() & set(node.input[1:2]) else ' without constant weights'}"

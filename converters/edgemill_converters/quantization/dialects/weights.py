@@ -1,0 +1,59 @@
+"""INT8 weights, one scale a channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from edgemill_core.tensors import Array
+
+_LARGEST_BIAS = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class QuantizedWeights:
+    """``real = stored · scale`` along ``axis``.
+
+    Attributes:
+        scale: ``float32[channels]``.
+        stored: int8, of the weights' own shape.
+    """
+
+    scale: Array
+    stored: Array
+    axis: int
+
+
+def channel_axis(node: onnx.NodeProto, rank: int) -> int:
+    """The axis of the weights that the output's channels lie along."""
+    if node.op_type == "Conv":
+        return 0
+    if node.op_type == "Gemm":
+        return 0 if any(a.name == "transB" and a.i for a in node.attribute) else 1
+    return rank - 1
+
+
+def quantize_weights(
+    weights: onnx.TensorProto, node: onnx.NodeProto, bits: int, bias: Array | None, input_scale: float
+) -> QuantizedWeights:
+    """Symmetric, the largest magnitude of each channel on the largest number of ``bits``.
+
+    Args:
+        bias: of the layer, where it is to be int32 in units of both scales: a channel of tiny weights then takes a
+            scale that is large enough for its bias.
+        input_scale: of the layer's activation.
+    """
+    values = numpy_helper.to_array(weights).astype(np.float32)
+    axis = channel_axis(node, values.ndim)
+    rest = tuple(index for index in range(values.ndim) if index != axis)
+    most = 2 ** (bits - 1) - (1 if bits == 8 else 0)
+    scale = np.abs(values).max(axis=rest).astype(np.float64) / most
+    if bias is not None:
+        scale = np.maximum(scale, np.abs(bias) / (input_scale * _LARGEST_BIAS) * 1.0001)
+    scale = np.where(scale > np.finfo(np.float32).tiny, scale, 1.0).astype(np.float32)
+    shape = [-1 if index == axis else 1 for index in range(values.ndim)]
+    stored = np.clip(np.rint(values / scale.reshape(shape)), -most, most).astype(np.int8)
+    return QuantizedWeights(scale, stored, axis)

@@ -1,0 +1,34 @@
+"""How a graph is wired: who writes a tensor, who reads it, what is constant."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import onnx
+
+
+class Wiring:
+    """Of the graph as it was when this was made; nodes are held, not copied.
+
+    Attributes:
+        nodes: in the graph's order.
+        constants: initializers by name.
+        outputs: names of the graph's outputs.
+        writers: the node that writes a tensor, by its name.
+        readers: the nodes that take a tensor, by its name.
+    """
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self.nodes = list(graph.node)
+        self.constants = {tensor.name: tensor for tensor in graph.initializer}
+        self.outputs = {value.name for value in graph.output}
+        self.writers = {name: node for node in self.nodes for name in node.output if name}
+        self.readers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+        for node in self.nodes:
+            for name in dict.fromkeys(node.input):
+                self.readers[name].append(node)
+
+    def only_reader(self, tensor: str) -> onnx.NodeProto | None:
+        """The node that takes ``tensor``, if there is exactly one and the tensor is no output of the graph."""
+        readers = self.readers.get(tensor, [])
+        return readers[0] if len(readers) == 1 and tensor not in self.outputs else None
