@@ -26,6 +26,7 @@ ALL = (
         "outage",
         "soak",
         "quantization",
+        "fallback",
         "runtimes",
         "leaks",
     ),

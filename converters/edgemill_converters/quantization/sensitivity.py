@@ -1,8 +1,8 @@
 """Which layers a model loses by in INT8, found with few runs.
 
 The loss of a set of layers is what quantizing them alone, all others in float, does to the task's output: the squared
-difference as a share of the squared output, a mean over samples. Noise of different layers is hardly correlated, so that losses of small
-sets add up (Zhou et al. 2018, "Adaptive Quantization for Deep Neural Network").
+difference as a share of the squared output, a mean over samples. Noise of different layers is hardly correlated, so that
+losses of small sets add up (Zhou et al. 2018, "Adaptive Quantization for Deep Neural Network").
 
 Groups of neighbours are halved, and the group that loses most is halved next. Neighbours, because what a network makes
 of noise changes with depth more than with anything that a layer shows by itself. Where to cut, a cheap estimate says:
