@@ -3,8 +3,8 @@
 The model is efficientnet-lite0 with its ImageNet weights; the pictures are crops of scikit-image's photographs; truth
 is the class that the float model names, so that the metric is agreement with it. Both tools calibrate in their default
 way on the same crops, and both look for the layers to leave in float on the same 300 crops on OpenVINO. NNCF knows no
-confidence, so that ours gets a budget at 50 %, and NNCF the largest drop on these crops that this budget's judge passes.
-A third set of crops, which neither has seen, says what came of it.
+confidence, so that ours gets a budget at 50 %, and NNCF the largest drop on these crops that its judge passes. A third
+set of crops, which neither has seen, says what came of it.
 
 NNCF's evaluations are counted where it asks for them: every call of ``validation_fn`` and every inference in it. Ours
 are counted by the search itself, those of the reference, of the estimates and of timing included. Plain INT8 is honest:

@@ -1,8 +1,8 @@
 """Which layers a model loses by in INT8, found with few runs.
 
 The loss of a set of layers is what quantizing them alone, all others in float, does to the task's output: the squared
-difference as a share of the squared output, a mean over samples. Noise of different layers is hardly correlated, so that
-losses of small sets add up (Zhou et al. 2018, "Adaptive Quantization for Deep Neural Network").
+difference as a share of the squared output, a mean over samples. Noise of different layers is hardly correlated, so
+that losses of small sets add up (Zhou et al. 2018, "Adaptive Quantization for Deep Neural Network").
 
 Groups of neighbours are halved, and the group that loses most is halved next. Neighbours, because what a network makes
 of noise changes with depth more than with anything that a layer shows by itself. Where to cut, a cheap estimate says:
@@ -26,9 +26,7 @@ from edgemill_core.tensors import Array
 WORTH_SPLITTING = 0.02
 """Share of the whole loss below which a group is not looked into any further."""
 SMALL = 0.05
-"""Losses up to this add up, so that of two halves one has to be run."""
-EXACT = 0.3
-"""Share of a group's loss from which on a difference says what is left. Below it, it is mostly what does not add up."""
+"""Losses up to this add up, so that what one half leaves is a good guess at the other."""
 CUTS = ("Relu", "Clip")
 """Operators that throw away part of a layer's output, so that what its range lacks may be no noise."""
 
@@ -39,7 +37,7 @@ class Group:
 
     Attributes:
         loss: of all of them; see above.
-        known: measured, or the difference of two that were; else a guess from the group that it was split from.
+        known: measured; else it is a guess from the group that it was split from.
     """
 
     layers: tuple[str, ...]
@@ -116,6 +114,12 @@ def local_noise(graph: onnx.GraphProto, plan: Plan, runs: Iterable[Mapping[str, 
     return found
 
 
+def levelled(noise: Mapping[str, float]) -> dict[str, float]:
+    """The cheap estimate with its mean added to all: what stands out stays so, and else all layers count alike."""
+    mean = sum(noise.values()) / len(noise) or 1.0
+    return {name: one + mean for name, one in noise.items()}
+
+
 def halves(layers: Sequence[str], weight: Mapping[str, float]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Cut a row of layers where about half of the weight is on either side; neither side is empty."""
     sums = np.cumsum([weight[name] for name in layers])
@@ -139,18 +143,15 @@ def find_groups(
 ) -> list[Group]:
     """Split the layers until those that lose most stand alone, or ``runs`` are used up.
 
-    Of two halves one is run. The other's loss is the difference, if that can be told; else it is a guess, and run only
-    when it turns out to be the next to look into.
+    Of two halves one is run. The other's loss is guessed from the difference, and run only when it turns out to be the
+    next to look into: in differences of differences there would be little left but what does not add up.
 
     Args:
         whole: loss of all layers together.
-        weight: the cheap estimate, by layer. All layers get its mean in addition: what stands out draws the cut, and
-            where nothing does, groups are cut in the middle.
+        weight: the cheap estimate, levelled.
         measure: runs a graph in which only the given layers are quantized, and gives their loss.
         runs: how often ``measure`` may be called.
     """
-    mean = sum(weight.values()) / len(weight)
-    weight = {name: one + mean for name, one in weight.items()}
     groups = [Group(tuple(layers), whole)]
     while runs > 0 and (group := next_group(groups, whole)) is not None:
         runs -= 1
@@ -168,15 +169,15 @@ def _split(
     first, second = halves(group.layers, weight)
     loss = measure(first)
     rest = max(group.loss - loss, 0.0)
-    if group.loss <= SMALL:
-        return Group(first, loss), Group(second, rest, known=rest >= EXACT * group.loss)
-    # Large losses saturate: a half that explains all leaves room for another that loses as much.
-    share = sum(weight[name] for name in second) / (sum(weight[name] for name in group.layers) or 1.0)
-    return Group(first, loss), Group(second, max(rest, group.loss * share), known=False)
+    if group.loss > SMALL:
+        # Large losses saturate: a half that explains all leaves room for another that loses as much.
+        share = sum(weight[name] for name in second) / (sum(weight[name] for name in group.layers) or 1.0)
+        rest = max(rest, group.loss * share)
+    return Group(first, loss), Group(second, rest, known=False)
 
 
 def loss_by_layer(groups: Sequence[Group], weight: Mapping[str, float]) -> dict[str, tuple[float, bool]]:
-    """Each layer's share of its group's loss by the cheap estimate, and whether it is known for this layer alone."""
+    """Each layer's share of its group's loss by the cheap estimate, and whether it was measured alone."""
     found = {}
     for group in groups:
         total = sum(weight[name] for name in group.layers)
