@@ -29,6 +29,7 @@ ALL = (
         "quantization",
         "precisions",
         "converters",
+        "fallback",
         "runtimes",
         "leaks",
         "rebuild",

@@ -84,6 +84,13 @@ class EngineContract:
         with pytest.raises(EngineError, match="closed"):
             engine.run(self.feeds)
 
+    def test_every_node_is_timed_or_none(self, engine: Engine) -> None:
+        times = engine.node_times(self.feeds, runs=2)
+        assert all(node.names and node.ms >= 0 for node in times)
+        assert not times or sum(node.heavy for node in times) == sum(engine.facts().layers.values())
+        with pytest.raises(InputError):
+            engine.node_times({})
+
     def test_facts_name_runtime_version_and_device(self, engine: Engine) -> None:
         facts = engine.facts()
         assert facts.runtime == self.runtime

@@ -20,7 +20,7 @@ from edgemill_converters.quantization import mixing
 from edgemill_converters.quantization.fallback_found import FallbackFound, LayerEffect, TriedMix
 from edgemill_converters.quantization.layer_costs import layer_costs
 from edgemill_converters.quantization.plan import Plan
-from edgemill_converters.quantization.sensitivity import find_groups, loss_by_layer
+from edgemill_converters.quantization.sensitivity import find_groups, levelled, loss_by_layer
 from edgemill_converters.quantization.settings import Fallback
 from edgemill_converters.quantization.trials import Job, Judged, SearchSet, Trials
 from edgemill_converters.recipe import Target
@@ -128,7 +128,7 @@ class _Search:
     def _ladder(self, whole: float) -> _Ladder:
         """Losses and costs of all layers, and the order that follows."""
         trials, graph = self._trials, self._trials.job.baked.graph.graph
-        weight = trials.noise()
+        weight = levelled(trials.noise())
         groups = find_groups(self._all, whole, weight, trials.loss, self._settings.evaluations // 2)
         lost = loss_by_layer(groups, weight)
         in_float, in_int8 = trials.times(()), trials.times(self._all)

@@ -22,7 +22,7 @@ class LayerEffect:
         cost_ms: milliseconds of one inference that leaving it float adds on the target, by the kernels' own times;
             below 0 where float is faster.
         kept_float: whether the plan that was found leaves it float.
-        measured: whether ``loss`` was measured for this layer alone; else it is its share of its group's.
+        measured: whether ``loss`` was measured of this layer alone; else it is its share of what its group loses.
     """
 
     layer: str

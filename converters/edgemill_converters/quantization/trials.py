@@ -34,6 +34,8 @@ from edgemill_runtimes.engines.base import Engine
 from edgemill_runtimes.engines.facts import NodeTime
 
 NOISE_SAMPLES, TIMED_RUNS = 8, 20
+FORMAT = 1
+"""Of the notes, and of how what stands in them is found: notes of another one are not taken."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ class Job:
         """SHA-256 of all that a finding depends on."""
         judged = [[sample.id, dict(sample.context), str(sample.truth)] for sample in self.search.samples]
         parts = [
+            FORMAT,
             sha256_bytes(self.baked.graph.SerializeToString(deterministic=True)),
             self.plan.digest,
             [self.target.runtime, self.target.device, str(DIALECTS[self.target.runtime])],
