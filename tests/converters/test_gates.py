@@ -13,10 +13,11 @@ from pydantic import ValidationError
 from tiny_boards import KINDS, detector, write_board_recipe, write_coco
 
 from edgemill_converters.build import build
+from edgemill_converters.building import Entry, finding
 from edgemill_converters.candidates import Candidate, ExtraVariant, fp32_beside, rivals
 from edgemill_converters.gates import MARGIN, Gates, gates_against, not_faster, unfused
 from edgemill_converters.judging import prepare_set
-from edgemill_converters.measuring import Measurement, measure
+from edgemill_converters.measuring import Measurement
 from edgemill_converters.recipe import Target
 from edgemill_converters.result import BuildResult
 from edgemill_core.budget import Outcome
@@ -161,13 +162,14 @@ def test_a_build_refuses_what_its_gates_refuse(tmp_path: Path, monkeypatch: pyte
     del recipe["gates"]
     path.write_text(yaml.safe_dump(recipe))
 
-    def slow(*told: object, **more: object) -> dict[str, Measurement]:
-        found = measure(*told, **more)  # type: ignore[arg-type]
+    def slow(entry: Entry) -> dict[str, Measurement]:
+        found = measured(entry)
         name = "onnxruntime-cpu-int8"
         latencies = tuple(3 * took for took in found["onnxruntime-cpu-fp32"].latencies_ms)
         return {**found, name: replace(found[name], unfused=("conv",), latencies_ms=latencies)}
 
-    monkeypatch.setattr("edgemill_converters.build.measure", slow)
+    measured = finding._measured
+    monkeypatch.setattr(finding, "_measured", slow)
     with pytest.raises(BudgetError) as caught:
         build(path, tmp_path / "out")
     for part in (

@@ -206,7 +206,9 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> BuildResult:
         pytest.skip("THIS PROCESSOR HAS NO BF16: nothing of BF16 was tested here")
     folder = tmp_path_factory.mktemp("everything")
     targets = [{"runtime": "openvino", "precisions": ["bf16"]}, {"runtime": "onnxruntime", "precisions": list(WORDS)}]
-    recipe = write_workshop(folder, targets=targets, data={"judge": {"labels": "judge"}})
+    # Three rivals for one target share the error: 150 parts show less than they would of one.
+    budget = [{"metric": metric, "max_drop": 0.08} for metric in ("escape_rate", "overkill_rate")]
+    recipe = write_workshop(folder, targets=targets, data={"judge": {"labels": "judge"}}, budget=budget)
     onnx.save(wide_model(), folder / "tiny.onnx")
     return build(recipe, folder / "out")
 

@@ -11,7 +11,6 @@ import pytest
 from made_up_builds import HOSTILE, int8_wins, make_samples, parse
 from tiny_boards import board, detector, write_board_recipe, write_coco
 
-import edgemill_converters.build as building
 from edgemill_converters.build import build
 from edgemill_converters.candidates import ExtraVariant
 from edgemill_converters.recipe import read_recipe
@@ -133,15 +132,13 @@ def test_a_set_s_digest_is_of_content_and_labels_not_of_names(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_a_real_build_of_a_detector_is_drawn_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_real_build_of_a_detector_is_drawn_whole(tmp_path: Path) -> None:
     task = {"name": "object-detection", "classes": ["short", "open"], "head": "yolov8"}
     path = write_board_recipe(tmp_path, detector("yolov8"), task)
     write_coco(tmp_path / "coco", 16, 5)
     told = path.read_text().replace("labels: judge", "coco: coco/boxes.json")
     path.write_text(told.replace("- runtime: openvino\n", ""))
     recipe = read_recipe(path)
-    measured = building.measure
-    monkeypatch.setattr(building, "measure", lambda *given, **more: measured(*given, **more, rounds=2, runs=3))
     spoiled = ExtraVariant("spoiled", 0, lambda plan: plan.with_ranges_scaled(0.3))
     with pytest.raises(BudgetError):  # 16 pictures prove nothing
         build(recipe, tmp_path / "out", extra=[spoiled])

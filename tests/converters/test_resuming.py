@@ -32,8 +32,10 @@ from edgemill_runtimes.machine import this_machine
 
 pytestmark = pytest.mark.slow
 ONE = [{"runtime": "onnxruntime", "precisions": ["int8"]}]
-RUN, JUDGE, RENDER = "run onnxruntime-cpu-int8", "judge onnxruntime-cpu-int8", "render"
-ALL = ("bake", "prepare", "calibrate", "reference", RENDER, "decide", RUN, JUDGE, "golden", "measure", "report")
+VARIANTS = ("onnxruntime-cpu-fp32", "onnxruntime-cpu-int8")
+RUNS, JUDGES = {f"run {name}" for name in VARIANTS}, {f"judge {name}" for name in VARIANTS}
+RENDER = "render"
+ALL = ("bake", "prepare", "calibrate", "reference", RENDER, "decide", *RUNS, *JUDGES, "golden", "measure", "report")
 
 
 def journal(cache: Path) -> list[dict[str, Any]]:
@@ -136,8 +138,8 @@ def test_a_threshold_changes_verdicts_and_nothing_before_them(once: BuildResult)
     task = {**once.recipe.task, "min_confidence": 0.2}
     build(once.recipe.model_copy(update={"task": task}), bundle_of(once).folder.parent)
     again = made(cache, lines)
-    assert set(again) <= {"bake", "decide", "golden", "judge onnxruntime-cpu-int8", "report"}
-    assert {"bake", "decide", "judge onnxruntime-cpu-int8", "report"} <= set(again)
+    assert set(again) <= {"bake", "decide", "golden", *JUDGES, "report"}
+    assert {"bake", "decide", *JUDGES, "report"} <= set(again)
 
 
 def test_nothing_in_the_cache_can_be_run(once: BuildResult) -> None:
@@ -183,12 +185,12 @@ def repaint(file: Path) -> None:
     file.write_bytes(encode_png(picture("AB", np.random.default_rng(99))))
 
 
-DECISIONS = {"decide", JUDGE}
+DECISIONS = {"decide", *JUDGES}
 CHANGES: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     "nothing, but elsewhere": (lambda r: None, set()),
     "the name": (lambda r: rewrite(r, "name: tiny", "name: other"), set()),
     "the version": (lambda r: rewrite(r, "version: 1.0.0", "version: 1.0.1"), set()),
-    "the budget": (lambda r: rewrite(r, "max_drop: 0.05", "max_drop: 0.06"), {JUDGE}),
+    "the budget": (lambda r: rewrite(r, "max_drop: 0.05", "max_drop: 0.06"), JUDGES),
     "the normalisation": (
         lambda r: rewrite(r, "- 255", "- 254"),
         {"bake", "prepare", "calibrate", "reference", *DECISIONS},
@@ -223,7 +225,7 @@ def test_another_machine_measures_and_computes_anew(workplace: tuple[Path, dict[
         return {name for name in before if before[name] != after[name]}
 
     assert changed(memory_mb=1) == {"measure"}
-    assert changed(cpu="another") == {"measure", "calibrate", "reference", RUN}
+    assert changed(cpu="another") == {"measure", "calibrate", "reference", *RUNS}
 
 
 def test_what_a_step_gave_is_what_the_next_depends_on(workplace: tuple[Path, dict[str, Entry]]) -> None:
@@ -231,12 +233,12 @@ def test_what_a_step_gave_is_what_the_next_depends_on(workplace: tuple[Path, dic
     before = keys(recipe, done)
     expected = {
         "bake": {"calibrate", "reference", RENDER},
-        "prepare": {"reference", RUN, "golden", "measure"},
+        "prepare": {"reference", *RUNS, "golden", "measure"},
         "calibrate": {RENDER},
-        "reference": {"decide"},
-        "decide": {JUDGE, "golden"},
-        RENDER: {RUN, "measure"},
-        RUN: {JUDGE},
+        "reference": {"decide", *JUDGES},
+        "decide": {*JUDGES, "golden"},
+        RENDER: {*RUNS, "measure"},
+        **{f"run {name}": {f"judge {name}"} for name in VARIANTS},
     }
     for name, following in expected.items():
         entry = done[name]

@@ -32,7 +32,7 @@ Entries = Mapping[str, Entry]
 
 def result_of(sources: Sources, plan: BuildPlan, done: Entries, report: Path) -> BuildResult:
     """What the build found out, without a bundle."""
-    measured = read_plain(done["measure"].path(steps.MEASUREMENTS), dict[str, Measurement])
+    measured = _measured(done["measure"])
     variants = tuple(_variant(sources.recipe, plan, done, name, measured) for name in plan.rendered)
     return BuildResult(
         recipe=sources.recipe,
@@ -49,6 +49,11 @@ def result_of(sources: Sources, plan: BuildPlan, done: Entries, report: Path) ->
         fallbacks=read_plain(done["search"].path(steps.MIXES), tuple[FallbackFound, ...]) if plan.searches else (),
         digests=sources.digests,
     )
+
+
+def _measured(entry: Entry) -> dict[str, Measurement]:
+    found: dict[str, Measurement] = read_plain(entry.path(steps.MEASUREMENTS), dict[str, Measurement])
+    return found
 
 
 def _variant(
