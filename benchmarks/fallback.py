@@ -51,7 +51,7 @@ from edgemill_runtimes.engines import load
 
 SIDE, SEED = 224, 3
 CALIBRATION, SEARCH, JUDGE = 100, 300, 300
-MAX_DROP = 0.03
+MAX_DROP = 0.05
 CLASSES = tuple(f"{index:04d}" for index in range(1000))
 TASK = ImageClassification(classes=CLASSES, fit=CLASSES[:1])
 INPUT = PictureInput(size=(SIDE, SIDE), normalise={"mean": (127,), "std": (128,)})
