@@ -18,6 +18,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -167,7 +168,8 @@ def measure() -> list[Row]:
         onnx.save(baked.graph, graph)
         search, judge = labelled(graph, seen), labelled(graph, unseen)
         found, plain = by_us(baked, calibration, search, ours)
-        counted, their_plain = by_nncf(graph, calibration, search, theirs)
+        with redirect_stdout(sys.stderr):  # NNCF talks on stdout
+            counted, their_plain = by_nncf(graph, calibration, search, theirs)
         np.save(Path(folder, "inputs.npy"), unseen[:20])
         times = time_in_turns(
             {path.stem: Subject("openvino", "CPU", path, path.stat().st_size) for path in (graph, plain, ours, theirs)},
