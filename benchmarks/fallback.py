@@ -18,6 +18,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ from edgemill_runtimes.engines import load
 
 SIDE, SEED = 224, 3
 CALIBRATION, SEARCH, JUDGE = 100, 300, 300
-MAX_DROP = 0.03
+MAX_DROP = 0.05
 CLASSES = tuple(f"{index:04d}" for index in range(1000))
 TASK = ImageClassification(classes=CLASSES, fit=CLASSES[:1])
 INPUT = PictureInput(size=(SIDE, SIDE), normalise={"mean": (127,), "std": (128,)})
@@ -167,7 +168,8 @@ def measure() -> list[Row]:
         onnx.save(baked.graph, graph)
         search, judge = labelled(graph, seen), labelled(graph, unseen)
         found, plain = by_us(baked, calibration, search, ours)
-        counted, their_plain = by_nncf(graph, calibration, search, theirs)
+        with redirect_stdout(sys.stderr):  # NNCF talks on stdout
+            counted, their_plain = by_nncf(graph, calibration, search, theirs)
         np.save(Path(folder, "inputs.npy"), unseen[:20])
         times = time_in_turns(
             {path.stem: Subject("openvino", "CPU", path, path.stat().st_size) for path in (graph, plain, ours, theirs)},
@@ -207,7 +209,9 @@ def _word(inside: bool) -> str:
 
 
 def _against(found: FallbackFound, counted: Counted, ms: dict[str, float], kept: dict[str, float]) -> list[Row]:
-    speed, share = ms["theirs"] / ms["ours"], found.inferences / counted.inferences
+    # Of graphs and of inferences, the one that is less in our favour.
+    share = max(found.inferences / counted.inferences, found.graphs / counted.calls)
+    speed = ms["theirs"] / ms["ours"]
     case = "ours against NNCF"
     met = kept["ours"] >= LEAST
     return [

@@ -329,7 +329,7 @@ def test_where_not_even_float_is_inside_it_says_so_at_once(tmp_path: Path) -> No
 
 
 def test_where_only_all_float_is_inside_there_is_no_mix(tmp_path: Path) -> None:
-    found = tiny_mix.searched(tmp_path, evaluations=6)
+    found = tiny_mix.searched(tmp_path, evaluations=8)
     assert found.plan is None or tiny_mix.BAD not in found.plan.layers
     stopped = [reason for reason in found.reasons if "as the recipe says" in reason]
     assert bool(stopped) == (found.plan is None)

@@ -129,7 +129,7 @@ class _Search:
         """Losses and costs of all layers, and the order that follows."""
         trials, graph = self._trials, self._trials.job.baked.graph.graph
         weight = levelled(trials.noise())
-        groups = find_groups(self._all, whole, weight, trials.loss, self._settings.evaluations // 2)
+        groups = find_groups(self._all, whole, weight, trials.loss, self._settings.evaluations // 3)
         lost = loss_by_layer(groups, weight)
         in_float, in_int8 = trials.times(()), trials.times(self._all)
         costs = layer_costs(graph, self._all, in_float, in_int8)
@@ -151,8 +151,8 @@ class _Search:
     def _choose(self, ladder: _Ladder) -> None:
         failing, passing = 0, len(ladder.order)
         while not mixing.is_settled(failing, passing, ladder.added_ms, ladder.int8_ms):
-            if self._trials.graphs >= self._settings.evaluations:
-                self.reasons.append(f"stopped after {self._trials.graphs} evaluations, as the recipe says")
+            if self._trials.graphs + 1 >= self._settings.evaluations:  # the reference is one of them
+                self.reasons.append(f"stopped after {self._trials.graphs + 1} evaluations, as the recipe says")
                 break
             count = mixing.next_count(ladder.left, failing, passing)
             label = f"{count} of {len(ladder.order)} float"

@@ -15,7 +15,7 @@ from edgemill_core.budget import Outcome, Ruling
 
 MARGIN = 0.5
 """Share of the allowed drop that may be used up on a search set too small for the judge's word."""
-WORTH_A_RUN = 0.01
+WORTH_A_RUN = 0.02
 """Share of the time of an inference that another try must be able to save."""
 
 
@@ -58,7 +58,7 @@ def next_count(left: Sequence[float], failing: int, passing: int) -> int:
     That with the loss halfway between the two on a scale of factors: how much a metric bears is known to a factor at
     best.
     """
-    floor = max(left[0], 1e-12) * 1e-3
+    floor = max(left[0], 1e-12) * 1e-2
     goal = (log(max(left[failing], floor)) + log(max(left[passing], floor))) / 2
     middle = (failing + passing) / 2
     between = range(failing + 1, passing)

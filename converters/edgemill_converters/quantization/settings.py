@@ -17,11 +17,11 @@ class Fallback(Strict):
     """How long to look for the layers that have to stay in float.
 
     Attributes:
-        evaluations: most graphs to run for one target; half of them at most to see which layers lose most.
+        evaluations: most graphs to run for one target; a third of them at most to see which layers lose most.
         part: samples of the search set, spread over it, that a layer's loss is measured on.
     """
 
-    evaluations: Annotated[int, Field(ge=6)] = 24
+    evaluations: Annotated[int, Field(ge=8)] = 18
     part: Annotated[int, Field(ge=1)] = 32
 
 
