@@ -98,6 +98,7 @@ WRONG: dict[str, tuple[dict[str, Any], int, str]] = {
     "a decode bomb": ({"body": BOMB}, 400, "cannot be decoded"),
     "too large for a slot": ({"body": encode_png(np.zeros((400, 400, 3), np.uint8))}, 413, "480000 bytes"),
     "a body too long": ({"body": bytes(200_000)}, 413, "131072 is the most"),
+    "one that takes a while": ({"body": bytes(40_000_000)}, 413, "40000000 bytes"),
     "another path": ({"body": b"x", "url": "/frame"}, 404, "/frame"),
     "another method": ({"body": b"x", "method": "PUT"}, 405, "only POST"),
     "a look": ({"body": None, "method": "GET"}, 405, "only POST"),

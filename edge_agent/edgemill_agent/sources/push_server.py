@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
@@ -17,6 +20,8 @@ from edgemill_runtimes.frames import Frame, decode
 
 _SLOW_S = 10.0
 """A sender that is silent for longer is cut off."""
+_LINGER_S = 2.0
+"""For so long what a refused sender is still at is taken in and thrown away."""
 _SENDERS = 16
 """That may be served, or wait, at once; each holds a thread and a picture."""
 _HEADER_BYTES = 64 << 10
@@ -154,6 +159,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+        if answer.status >= 400:
+            self._linger()
+
+    def _linger(self) -> None:
+        """A connection that is closed on a sender amid its body is a broken pipe there, and its answer is lost."""
+        end = time.monotonic() + _LINGER_S
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(_LINGER_S)
+            while time.monotonic() < end and self.connection.recv(1 << 16):
+                pass
 
     def log_message(self, *_: object) -> None:
         """The ledger says what came."""
