@@ -27,6 +27,8 @@ from edgemill_converters.passes.base import Sequential
 from edgemill_converters.passes.fix_shape import FixShape
 from edgemill_converters.passes.fold import Fold
 from edgemill_converters.passes.upgrade_opset import UpgradeOpset
+from edgemill_converters.quantization.settings import Quantization
+from edgemill_converters.readers import read_set
 from edgemill_converters.recipe import read_recipe
 from edgemill_core.picture_input import Colour, Normalise, PictureInput
 from edgemill_core.tensors import Array
@@ -47,6 +49,7 @@ class Model:
         compared: likewise, others.
         decide: what is made of one output; two outputs agree if it is equal.
         decision: the same in words.
+        quantization: how ranges are found.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Model:
     compared: Array
     decide: Decide
     decision: str
+    quantization: Quantization = Quantization(method="averaged")  # noqa: RUF009 (frozen)
 
 
 def models() -> Iterator[Model]:
@@ -62,15 +66,30 @@ def models() -> Iterator[Model]:
     yield _classifier()
     yield _recognition()
     yield _detection()
-    for file in sorted(PCB.glob("*.onnx")):
-        if file.with_suffix(".npy").is_file():
-            pictures = np.load(file.with_suffix(".npy"), allow_pickle=False)
-            yield Model(f"pcb {file.stem}", onnx.load(file), *_split(pictures), _board, "classes found")
+    for name, (decide, decision) in BOARDS.items():
+        if _board_recipe(name).is_file():
+            yield _board_model(name, decide, decision)
 
 
 def missing() -> list[str]:
-    """The PCB models that were not left under ``bench-out/pcb`` as NAME.onnx (baked) and NAME.npy (pictures)."""
-    return [name for name in ("detector", "classifier") if not (PCB / f"{name}.onnx").is_file()]
+    """The PCB models that are not under ``bench-out/pcb``: ``python examples/pcb/run.py FOLDER bench-out/pcb``."""
+    return [name for name in BOARDS if not _board_recipe(name).is_file()]
+
+
+def _board_recipe(name: str) -> Path:
+    return PCB / f"pcb-{name}.yaml"
+
+
+def _board_model(name: str, decide: Decide, decision: str) -> Model:
+    """As its recipe has it: calibrated on boards that were learned from, compared on boards that were held out."""
+    recipe = read_recipe(_board_recipe(name))
+    graph = bake(import_model(recipe), recipe.input, recipe.make_task()).graph
+    assert recipe.data.calibration is not None
+    learned, judged = (read_set(recipe, "", source) for source in (recipe.data.calibration, recipe.data.judge))
+    chosen = judged[:: max(1, len(judged) // COMPARED)][:COMPARED]
+    sets = [prepare_set(samples, recipe.input) for samples in (learned[:CALIBRATION], chosen)]
+    settings = recipe.quantization.for_task(recipe.make_task().name)
+    return Model(f"pcb {name}", graph, sets[0], sets[1], decide, decision, settings)
 
 
 def _classifier() -> Model:
@@ -133,8 +152,12 @@ def _lines(output: Array) -> Hashable:
     return round(20 * float((output > 0.3).mean()))
 
 
-def _board(output: Array) -> Hashable:
-    if output.size < 100:
-        return _top(output)
+def _kinds(output: Array) -> Hashable:
     rows = output.reshape(-1, output.shape[-1])[:, 4:]
     return tuple(sorted(set(rows.argmax(axis=1)[rows.max(axis=1) > 0.5].tolist())))
+
+
+BOARDS: dict[str, tuple[Decide, str]] = {
+    "detector": (_kinds, "kinds of defect found"),
+    "classifier": (_top, "top class"),
+}

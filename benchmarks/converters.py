@@ -46,7 +46,7 @@ def run() -> list[Row]:
 def _rows(model: Model, folder: Path) -> list[Row]:
     print(f"{model.name} …", file=sys.stderr, flush=True)
     bits = 8 if this_machine().int8_dot_product else 7
-    plan = calibrate(model.graph, (picture[None] for picture in model.calibration), bits)
+    plan = calibrate(model.graph, (picture[None] for picture in model.calibration), bits, model.quantization)
     graphs = _graphs(model, plan, folder)
     inputs = folder / "compared.npy"
     np.save(inputs, model.compared, allow_pickle=False)
