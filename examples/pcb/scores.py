@@ -33,10 +33,9 @@ def by_kind(boxes: Path, task: ObjectDetection, declared: PictureInput, finds: F
     (curves,) = curves_of([task.rank(finds(sample)) for sample in samples], labelled, [SAME])
     once = np.ones((len(samples), 1), np.float32)
     kinds = np.unique(np.concatenate([picture.kinds for picture in labelled]))
-    each = {
-        task.classes[kind]: float(average_precision(curve, once)[0]) for kind, curve in zip(kinds, curves, strict=True)
-    }
-    return {**each, "map": float(np.mean(list(each.values())))}
+    areas = [float(average_precision(curve, once)[0]) for curve in curves]
+    each = {task.classes[kind]: area for kind, area in zip(kinds, areas, strict=True)}
+    return {**each, "map": float(np.mean(areas))}
 
 
 def of_bundle(bundle: edgemill.Bundle, runtime: str, boxes: Path) -> dict[str, float]:

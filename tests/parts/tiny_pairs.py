@@ -1,7 +1,7 @@
 """Generated pairs in DeepPCB's layout, and tiny models that really find and name their defects.
 
-A board is dark with two bright traces. A defect fills one cell: a short is copper where there was none, an open the other
-way round; what a part has more than its template, or less, is all that the models look at.
+A board is dark with two bright traces. A defect fills one cell: a short is copper where there was none, an open the
+other way round; what a part has more than its template, or less, is all that the models look at.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TRACES = (4, 5, 10, 11)
 
 def write_pairs(folder: Path, boards: Sequence[str], each: int, defects: int, seed: int) -> None:
     """``each`` pairs of every board."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     template = np.full((CELLS, CELLS), BOARD)
     template[:, TRACES] = COPPER
