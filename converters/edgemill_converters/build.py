@@ -5,17 +5,18 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from edgemill_converters import bundling, judging
 from edgemill_converters.bake import BakedModel, bake
-from edgemill_converters.candidates import Candidate, ExtraVariant, candidates
+from edgemill_converters.candidates import Candidate, ExtraVariant, candidates, fp32_beside, rivals
 from edgemill_converters.choosing import Choice, Entrant, choose
+from edgemill_converters.gates import gates_against
 from edgemill_converters.importers import ImportedModel, import_model
 from edgemill_converters.labelling import check_labels, settled
 from edgemill_converters.measuring import Measurement, Subject, measure
@@ -157,7 +158,7 @@ def _build(recipe: Recipe, folder: Path, scratch: Path, clock: _Clock, extra: Se
         measured = measure(_subjects(scratch, entrants, graphs), file, progress=clock.progress)
     with clock.step("judge"):
         outputs = _outputs(scratch, task, entrants, graphs, judged, clock.progress)
-        results = [_result(recipe, task, c, measured[c.name], outputs[c.name], judged) for c in entrants]
+        results = [_result(recipe, task, c, entrants, measured, outputs[c.name], judged) for c in entrants]
     choice = _choice(recipe, results)
     report = folder / f"{recipe.name}-{recipe.version}.report.html"
     result = _found(recipe, model, judged, results, choice, plan, clock, report)
@@ -206,20 +207,40 @@ def _outputs(
 
 
 def _result(
-    recipe: Recipe, task: Task, candidate: Candidate, measured: Measurement, outputs: Array, judged: _JudgeSet
+    recipe: Recipe,
+    task: Task,
+    candidate: Candidate,
+    everyone: Sequence[Candidate],
+    measured: Mapping[str, Measurement],
+    outputs: Array,
+    judged: _JudgeSet,
 ) -> VariantResult:
     verdicts = judging.verdicts_of(outputs, task, judged.samples)
     boxes = judged.sight.beside(outputs) if judged.sight is not None else None
+    many = rivals(candidate, everyone)
+    ruling = judge(recipe.budget, judged.truths, judged.reference, verdicts, candidates=many, boxes=boxes)
+    gates = _gates(recipe, candidate, everyone, measured)
     return VariantResult(
         name=candidate.name,
         runtime=candidate.target.runtime,
         device=candidate.target.device,
         precision=candidate.precision,
         steps=candidate.steps,
-        measurement=measured,
-        ruling=judge(recipe.budget, judged.truths, judged.reference, verdicts, boxes=boxes),
+        measurement=measured[candidate.name],
+        ruling=replace(ruling, gates=(*ruling.gates, *gates)),
         verdicts=tuple(verdicts),
+        yardstick=candidate.yardstick,
     )
+
+
+def _gates(
+    recipe: Recipe, candidate: Candidate, everyone: Sequence[Candidate], measured: Mapping[str, Measurement]
+) -> tuple[str, ...]:
+    if candidate.is_model_itself:
+        return ()
+    fp32, own = fp32_beside(candidate, everyone), measured[candidate.name]
+    yardstick = measured[fp32.name].turn_medians_ms if fp32 is not None else None
+    return gates_against(recipe.gates, own.unfused, own.turn_medians_ms, yardstick)
 
 
 def _choice(recipe: Recipe, results: Sequence[VariantResult]) -> Choice:
@@ -229,7 +250,15 @@ def _choice(recipe: Recipe, results: Sequence[VariantResult]) -> Choice:
     unit = "ms p99" if recipe.objective is Objective.LATENCY_P99 else "ms p50"
     return choose(
         [
-            Entrant(r.name, f"{r.runtime}-{r.device}", cost(r.measurement), r.ruling.outcome, r.ruling.why, unit)
+            Entrant(
+                r.name,
+                f"{r.runtime}-{r.device}",
+                cost(r.measurement),
+                r.ruling.outcome,
+                r.ruling.why,
+                unit,
+                r.yardstick,
+            )
             for r in results
         ]
     )

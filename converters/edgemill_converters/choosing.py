@@ -16,6 +16,7 @@ class Entrant:
         target: only one variant ships per target.
         cost: the objective, e.g. p50 in milliseconds; the smaller, the better.
         unit: how to print ``cost``.
+        yardstick: measured to compare with, but not asked for: it never ships.
         why: the judge's reason.
     """
 
@@ -25,6 +26,7 @@ class Entrant:
     outcome: Outcome
     why: str
     unit: str = "ms"
+    yardstick: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def choose(entrants: Sequence[Entrant]) -> Choice:
     """Pick the cheapest entrant inside the budget for each target; the first of equals wins."""
     best: dict[str, Entrant] = {}
     for entrant in entrants:
-        if entrant.outcome is Outcome.PASS:
+        if entrant.outcome is Outcome.PASS and not entrant.yardstick:
             held = best.get(entrant.target)
             if held is None or entrant.cost < held.cost:
                 best[entrant.target] = entrant
@@ -68,6 +70,8 @@ def choose(entrants: Sequence[Entrant]) -> Choice:
 
 
 def _refuse(entrant: Entrant, winner: Entrant | None) -> Refusal:
+    if entrant.yardstick:
+        return Refusal(entrant.name, "measured as yardstick only: the recipe does not ask for it on this target")
     if entrant.outcome is not Outcome.PASS:
         return Refusal(entrant.name, f"{entrant.outcome.value}: {entrant.why}")
     assert winner is not None

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from edgemill_converters.gates import Gates
 from edgemill_converters.quantization.settings import Quantization
 from edgemill_core.budget import Budget, budgets_by_metric
 from edgemill_core.engine_input import EngineInput
@@ -139,6 +140,7 @@ class Recipe(Folder):
     targets: Annotated[tuple[Target, ...], Field(min_length=1)]
     objective: Objective = Objective.LATENCY_P50
     quantization: Quantization = Quantization()
+    gates: Gates = Gates()
 
     @model_validator(mode="before")
     @classmethod

@@ -24,6 +24,7 @@ class VariantResult:
         name: e.g. ``openvino-cpu-int8``.
         steps: how it was made.
         verdicts: on the judge set, in its order.
+        yardstick: the recipe does not ask for it; it never ships.
     """
 
     name: str
@@ -34,6 +35,7 @@ class VariantResult:
     measurement: Measurement
     ruling: Ruling
     verdicts: tuple[Verdict, ...]
+    yardstick: bool = False
 
 
 @dataclass(frozen=True)

@@ -54,8 +54,8 @@ class Judgement:
         variant: the metric of the variant, in parts of 1, or its mean loss.
         drop: the worsening that was seen, in parts of 1.
         drop_upper_bound: upper confidence bound of the worsening, in parts of 1.
-        judged_at: the confidence that was asked of this variant, which is more than the budget's where it is one of
-            several candidates.
+        judged_at: the confidence that was asked of this variant where it is more than the budget's, because it is one
+            of several candidates.
     """
 
     budget: Budget
@@ -67,7 +67,12 @@ class Judgement:
     variant: float
     drop: float
     drop_upper_bound: float
-    judged_at: float
+    judged_at: float | None = None
+
+    @property
+    def confidence(self) -> float:
+        """At which it was judged."""
+        return self.budget.confidence if self.judged_at is None else self.judged_at
 
     def as_dict(self) -> dict[str, object]:
         """JSON-ready form."""
@@ -75,7 +80,7 @@ class Judgement:
             "metric": self.budget.metric,
             "max_drop": self.budget.max_drop,
             "confidence": self.budget.confidence,
-            "judged_at": self.judged_at,
+            "judged_at": self.confidence,
             "floor": self.budget.floor,
             "outcome": self.outcome.value,
             "why": self.why,

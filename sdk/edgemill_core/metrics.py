@@ -115,7 +115,7 @@ def metric_named(name: str) -> Metric:
             got=name,
             fix="name one of these under budget: in the recipe",
         )
-    title = f"mean average precision (IoU {name.removeprefix('map@')})"
+    title = f"mAP at IoU {name.removeprefix('map@')} (mean average precision)"
     return Metric(name, title, True, _of_no_single_sample, needs="boxes", ious=ious)
 
 

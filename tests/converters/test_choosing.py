@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -30,6 +31,14 @@ def test_slower_int8_is_refused_with_both_times() -> None:
     choice = choose([entrant("fp32", 10.0), entrant("int8", 15.0)])
     assert choice.shipped == ("fp32",)
     assert "15.00 ms against 10.00 ms of fp32 (+50%)" in choice.refused[0].why
+
+
+@pytest.mark.parametrize(("one", "two"), list(product(Outcome, repeat=2)))
+def test_a_yardstick_never_ships_however_good_and_fast(one: Outcome, two: Outcome) -> None:
+    choice = choose([replace(entrant("fp32", 1.0, one), yardstick=True), entrant("int8", 2.0, two)])
+    assert choice.shipped == (("int8",) if two is Outcome.PASS else ())
+    assert choice.without == (() if two is Outcome.PASS else ("t",))
+    assert choice.refused[0].why.startswith("measured as yardstick only")
 
 
 def test_the_judge_s_reason_is_handed_on() -> None:

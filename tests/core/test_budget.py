@@ -136,6 +136,47 @@ def test_a_budget_in_the_wrong_unit_is_refused(field: dict[str, float]) -> None:
         Budget.model_validate({"metric": "overkill_rate", **field})
 
 
+@pytest.mark.parametrize(
+    ("field", "advice"),
+    [
+        ({"max_drop": 1}, "0.01 is one point"),
+        ({"max_drop": 5}, "0.05 is 5 points"),
+        ({"max_drop": "1%"}, "write 0.01"),
+        ({"max_drop": "0.5 points"}, "write 0.005"),
+        ({"max_drop": "a little"}, "0.01 is one point"),
+        ({"floor": 95}, "0.95 is 95 points"),
+        ({"confidence": 95}, "0.95 is 95 points"),
+        ({"confidence": "99 %"}, "write 0.99"),
+        ({"max_drop": 250}, "less than 1"),
+    ],
+)
+def test_a_wrong_unit_is_answered_with_what_to_write(field: dict[str, object], advice: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Budget.model_validate({"metric": "overkill_rate", "max_drop": 0.01, **field})
+    assert advice in str(caught.value)
+
+
+@pytest.mark.parametrize(("candidates", "needs"), [(1, 299), (2, 368), (3, 408)])
+def test_more_candidates_must_show_more_each(candidates: int, needs: int) -> None:
+    """(1 - δ)^n ≤ α / k."""
+    for n, outcome in ((needs, Outcome.PASS), (needs - 1, Outcome.UNDECIDED)):
+        ruling = judge([OVERKILL], [GOOD] * n, [PASS] * n, [PASS] * n, candidates=candidates)
+        assert ruling.outcome is outcome
+        assert ruling.judgements[0].confidence == pytest.approx(1 - 0.05 / candidates)
+    assert "at 98.33%" in ruling.why or candidates < 3
+
+
+def test_no_candidate_at_all_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        judge([OVERKILL], [GOOD], [PASS], [PASS], candidates=0)
+
+
+def test_the_floor_is_shown_at_the_confidence_of_the_candidate() -> None:
+    budget = Budget(metric="overkill_rate", max_drop=0.1, floor=0.99)
+    outcomes = [judge([budget], [GOOD] * 300, [PASS] * 300, [PASS] * 300, candidates=k).outcome for k in (1, 2)]
+    assert outcomes == [Outcome.PASS, Outcome.FAIL]
+
+
 def test_a_metric_has_one_budget() -> None:
     assert list(budgets_by_metric([OVERKILL])) == ["overkill_rate"]
     with pytest.raises(DataError, match="two budgets"):

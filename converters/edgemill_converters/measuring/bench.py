@@ -27,6 +27,8 @@ class Measurement:
         build_seconds: loading and compiling.
         version: the runtime's.
         layers: compute layers of the compiled graph by precision.
+        unfused: names of layers that were to be INT8 and compute in float.
+        turns: in how many turns of equal length ``latencies_ms`` were taken, one after the other.
     """
 
     latencies_ms: tuple[float, ...]
@@ -35,6 +37,13 @@ class Measurement:
     build_seconds: float
     version: str
     layers: Mapping[str, int]
+    unfused: tuple[str, ...] = ()
+    turns: int = 1
+
+    @property
+    def turn_medians_ms(self) -> tuple[float, ...]:
+        """Median latency of each turn."""
+        return tuple(float(np.median(turn)) for turn in np.array_split(self.latencies_ms, self.turns))
 
     @property
     def p50_ms(self) -> float:
@@ -57,6 +66,7 @@ class Measurement:
             "build_seconds": self.build_seconds,
             "version": self.version,
             "layers": dict(self.layers),
+            "unfused": list(self.unfused),
         }
 
 
@@ -109,6 +119,8 @@ def measure(
             facts[name]["build_seconds"],
             facts[name]["version"],
             facts[name]["layers"],
+            unfused=tuple(facts[name]["unfused"]),
+            turns=rounds,
         )
         for name, subject in subjects.items()
     }

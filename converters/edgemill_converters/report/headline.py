@@ -79,6 +79,8 @@ def _why_no_int8(result: BuildResult, fp32: VariantResult) -> str:
     against = _against(result, rival, fp32)
     if rival.ruling.outcome is Outcome.PASS:
         return f"because {label} was {'slower' if slower else 'no faster'} ({against})"
+    if rival.ruling.gates:
+        return f"because {label} was refused: {rival.ruling.gates[0]}"
     lost = "is outside the budget"
     if rival.ruling.outcome is Outcome.UNDECIDED:
         lost = "was judged on too few samples to tell"

@@ -15,6 +15,11 @@ _LOSS_NOTE = (
     "A loss is compared by its mean. The bound is a bootstrap over blocks of neighbouring samples, in pairs, and grows "
     "true with the number of samples; the test described below is for rates."
 )
+_MAP_NOTE = (
+    "Mean average precision is compared by a bootstrap over pictures, in pairs, widened by what could be lost of the "
+    "rarest class without one loss being seen among its boxes. A bootstrap grows true with the number of pictures, and "
+    "losses of whole pictures at once, none of them seen, are not in it. The test described below is for rates."
+)
 Facts = Sequence[tuple[str, str]]
 
 
@@ -26,7 +31,7 @@ def making_section(result: BuildResult) -> Markup:
         ("Quantization plan", _plan(result)),
         ("Time", _seconds(result)),
         ("Machine", _facts(_environment(result.environment))),
-        ("What the confidence means", _notes(any(metric_named(b.metric).is_loss for b in result.recipe.budget))),
+        ("What the confidence means", _notes(result)),
     )
     return joined(joined((element("h3", title), content)) for title, content in parts)
 
@@ -142,15 +147,18 @@ def _plain(value: object) -> str:
     return str(value)
 
 
-def _notes(losses: bool) -> Markup:
+def _notes(result: BuildResult) -> Markup:
+    metrics = [metric_named(budget.metric) for budget in result.recipe.budget]
     notes = (
-        *((_LOSS_NOTE,) if losses else ()),
+        *((_LOSS_NOTE,) if any(metric.is_loss for metric in metrics) else ()),
+        *((_MAP_NOTE,) if any(metric.ious for metric in metrics) else ()),
         "Reference and variant see the same samples, and only samples on which exactly one of them is wrong count "
         "for or against the variant. The reference is the trained model as its author left it.",
         "Each bound is per variant and metric: an exact unconditional paired test, ordered by likelihood ratio, "
-        "one-sided at the confidence that the budget names. It holds for every number of samples.",
+        "one-sided. It holds for every number of samples.",
         "A variant must keep every budget, so judging several metrics makes no error likelier. Judging several "
-        "variants does: the confidence is that of one variant, not of the best of many.",
+        "variants would: so where several compete for a target, the error that the budget allows is divided by their "
+        "number (Bonferroni), and each is judged at the confidence in the table. The model itself is not counted.",
         "It speaks for parts like those of the judge set, and says nothing of parts that the set does not hold.",
         "Latencies were taken in turns, each variant in a process of its own, one at a time on this machine; another "
         "machine has other latencies. See docs/decisions.",

@@ -95,7 +95,8 @@ def budget_table(result: BuildResult) -> Markup:
     titles = ("Metric", *_BUDGET_FIGURES, *(("Floor",) if floors else ()), "Outcome")
     caption = element(
         "caption",
-        "Worse and better: samples that went wrong with the variant only, and with the reference only. "
+        "Worse and better: samples that went wrong with the variant only, and with the reference only; of mean average "
+        "precision, pictures whose own is lower or higher. "
         "The bar is the upper bound, its mark what is allowed.",
     )
     bodies = (_budget_body(variant, len(titles), floors) for variant in result.variants)
@@ -121,7 +122,7 @@ def _judgement_cells(judgement: Judgement, floors: bool) -> list[Markup]:
         number(f"{counts.better:,}"),
         number(f"{counts.n:,}"),
         element("td", percent(judgement.drop_upper_bound), _meter(judgement), class_="number"),
-        number(f"{percent(budget.max_drop)} at {confidence(budget.confidence)}"),
+        number(f"{percent(budget.max_drop)} at {confidence(judgement.confidence)}"),
         *([element("td", percent(budget.floor) if budget.floor is not None else "none")] if floors else []),
         element("td", chip(judgement.outcome), needs),
     ]

@@ -8,7 +8,9 @@ from edgemill_converters.recipe import Objective
 from edgemill_converters.report.markup import Markup, element
 from edgemill_converters.result import BuildResult, VariantResult
 from edgemill_core.budget import Outcome
-from edgemill_core.metrics import METRICS
+from edgemill_core.errors import RecipeError
+from edgemill_core.metrics import Metric, metric_named
+from edgemill_core.parts_of_one import said
 from edgemill_core.verdict import Decision
 
 NOT_AVAILABLE = "n/a"
@@ -23,7 +25,8 @@ def percent(share: float) -> str:
 
 def metric_value(name: str, value: float) -> str:
     """A rate in percent, a mean loss as the number that it is."""
-    if name in METRICS and METRICS[name].is_loss:
+    metric = _metric(name)
+    if metric is not None and metric.is_loss:
         return f"{value:.5g}" if isfinite(value) else NOT_AVAILABLE
     return percent(value)
 
@@ -40,7 +43,15 @@ def chip(word: Outcome | Decision) -> Markup:
 
 def metric_title(name: str) -> str:
     """A metric for people."""
-    return METRICS[name].title if name in METRICS else name
+    metric = _metric(name)
+    return metric.title if metric is not None else name
+
+
+def _metric(name: str) -> Metric | None:
+    try:
+        return metric_named(name)
+    except RecipeError:
+        return None
 
 
 def metric_word(name: str) -> str:
@@ -50,7 +61,7 @@ def metric_word(name: str) -> str:
 
 def confidence(share: float) -> str:
     """A confidence without idle digits: 95%, 99.9%."""
-    return f"{100 * share:g}%"
+    return said(share)
 
 
 def target_of(variant: VariantResult) -> str:

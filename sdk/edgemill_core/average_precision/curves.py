@@ -25,8 +25,10 @@ class Curve:
         ends: ``int64[g]``: the last detection of each run of equal scores that holds a hit.
         hit_ends: ``int64[g]``: the last hit of the same runs, among the hits.
         labelled: ``float64[pictures]``: labelled boxes in each picture.
+        kind: the class, by number.
     """
 
+    kind: int
     pictures: Whole
     of_hits: Whole
     ends: Whole
@@ -34,7 +36,7 @@ class Curve:
     labelled: Floats
 
     @classmethod
-    def of(cls, scores: Floats, pictures: Whole, hit: NDArray[np.bool_], labelled: Whole) -> Curve:
+    def of(cls, kind: int, scores: Floats, pictures: Whole, hit: NDArray[np.bool_], labelled: Whole) -> Curve:
         """Sort the detections of a class.
 
         Equal scores are one threshold: INT8 gives many of them, and an order among them would be chance. Runs without
@@ -45,7 +47,9 @@ class Curve:
         last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)) if len(ranked) else np.empty(0, np.int64)
         so_far = np.cumsum(hits)[last]
         gains = np.diff(so_far, prepend=0) > 0
-        return cls(pictures[order], pictures[order][hits], last[gains], so_far[gains] - 1, labelled.astype(np.float64))
+        ranked_pictures = pictures[order]
+        hit_ends = so_far[gains] - 1
+        return cls(kind, ranked_pictures, ranked_pictures[hits], last[gains], hit_ends, labelled.astype(np.float64))
 
 
 Curves = tuple[Curve, ...]

@@ -44,7 +44,7 @@ def _of_class(
             pictures.append(np.full(len(scores[-1]), number))
             marks.append(match(seen.corners[of_kind], truth.corners[wanted], truth.ignored[wanted], ious))
     if not scores:
-        return [Curve.of(np.empty(0), np.empty(0, np.int64), np.empty(0, np.bool_), count) for _ in ious]
+        return [Curve.of(kind, np.empty(0), np.empty(0, np.int64), np.empty(0, np.bool_), count) for _ in ious]
     all_scores, all_pictures, all_marks = (
         np.concatenate(scores),
         np.concatenate(pictures),
@@ -52,7 +52,7 @@ def _of_class(
     )
     counts = [mark != NEITHER for mark in all_marks]
     return [
-        Curve.of(all_scores[c], all_pictures[c], mark[c] == HIT, count)
+        Curve.of(kind, all_scores[c], all_pictures[c], mark[c] == HIT, count)
         for c, mark in zip(counts, all_marks, strict=True)
     ]
 

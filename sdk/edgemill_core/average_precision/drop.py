@@ -10,7 +10,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemill_core.average_precision.curves import mean_average_precision
+from edgemill_core.average_precision.curves import Curves, mean_average_precision
 from edgemill_core.average_precision.matching import curves_of
 from edgemill_core.inspection.boxes import Floats
 from edgemill_core.inspection.labelled import Detections, Labelled
@@ -19,6 +19,9 @@ SEED = 20240601
 """The same data must always give the same ruling."""
 LEAST_DRAWS, BEYOND, MOST_DRAWS = 2000, 40, 20_000
 """So many draws, or as many as put so many beyond the bound, up to a limit."""
+_SAME = 1e-6
+"""Average precisions of single pictures that differ by less are the same (weights are float32)."""
+ByIou = Sequence[Curves]
 
 
 @dataclass(frozen=True)
@@ -98,29 +101,35 @@ def compare(boxes: ComparedBoxes, ious: Sequence[float], confidence: float) -> D
     """
     before = curves_of(boxes.reference, boxes.labelled, ious)
     after = curves_of(boxes.variant, boxes.labelled, ious)
-    count = len(boxes.labelled)
-    once = np.ones((count, 1), np.float32)
+    return bound(before, after, boxes.classes, confidence)
+
+
+def bound(before: ByIou, after: ByIou, classes: Sequence[str], confidence: float) -> Drop:
+    """The same from matched curves of both, see ``curves_of``."""
+    count = len(before[0][0].labelled)
+    once, alone = np.ones((count, 1), np.float32), np.eye(count, dtype=np.float32)
     seen = [float(mean_average_precision(curves, once)[0]) for curves in (before, after)]
-    alone = np.eye(count, dtype=np.float32)
     gained = mean_average_precision(after, alone) - mean_average_precision(before, alone)
     weights = draws(count, confidence)
     drawn = [mean_average_precision(curves, weights) for curves in (before, after)]
     drops, own = _finite(drawn[0] - drawn[1]), _finite(drawn[1])
     level = expanded(confidence, count)
-    allowance, rarest = _unseen(boxes, 1 - confidence)
+    rarest = min(before[0], key=lambda curve: curve.labelled.sum())
+    fewest, number = int(rarest.labelled.sum()), len(before[0])
+    allowance = (1 - (1 - confidence) ** (1 / fewest)) / number
     drop = seen[0] - seen[1]
     return Drop(
         pictures=count,
-        worse=int((gained < -1e-9).sum()),
-        better=int((gained > 1e-9).sum()),
+        worse=int((gained < -_SAME).sum()),
+        better=int((gained > _SAME).sum()),
         reference=seen[0],
         variant=seen[1],
-        upper=max(drop, float(np.quantile(drops, level))) + allowance,
-        lower=min(drop, float(np.quantile(drops, 1 - level))) - allowance,
-        variant_lower=min(seen[1], float(np.quantile(own, 1 - level))) - allowance,
+        upper=_beyond(drop, drops, level) + allowance,
+        lower=-_beyond(-drop, -drops, level) - allowance,
+        variant_lower=-_beyond(-seen[1], -own, level) - allowance,
         allowance=allowance,
-        rarest=rarest,
-        classes=len(before[0]),
+        rarest=(classes[rarest.kind], fewest),
+        classes=number,
     )
 
 
@@ -142,12 +151,15 @@ def expanded(confidence: float, count: int) -> float:
     return normal.cdf(t * sqrt(count / freedom))
 
 
-def _unseen(boxes: ComparedBoxes, alpha: float) -> tuple[float, tuple[str, int]]:
-    kinds = np.concatenate([picture.kinds[~picture.ignored] for picture in boxes.labelled])
-    numbers, counts = np.unique(kinds, return_counts=True)
-    rarest = int(counts.argmin())
-    allowance = float(1 - alpha ** (1 / counts[rarest])) / len(numbers)
-    return allowance, (boxes.classes[int(numbers[rarest])], int(counts[rarest]))
+def _beyond(seen: float, drawn: Floats, level: float) -> float:
+    """The upper bound by percentiles or by the basic bootstrap, whichever is further out.
+
+    A curve's best precision behind each point is the better the fewer pictures there are, so that few show too small a
+    drop where a variant adds false boxes; drawing again adds the same error once more. There the basic bound, which
+    takes it off, is true; where boxes are lost the drops are skewed to the right, and the percentile is.
+    """
+    high, low = np.quantile(drawn, [level, 1 - level])
+    return max(seen, float(high), 2 * seen - float(low))
 
 
 def _finite(values: Floats) -> Floats:
