@@ -25,6 +25,7 @@ ALL = (
         "rtsp",
         "outage",
         "soak",
+        "calibration",
         "quantization",
         "runtimes",
         "leaks",

@@ -143,7 +143,7 @@ def _build(recipe: Recipe, folder: Path, scratch: Path, clock: _Clock, extra: Se
         model = import_model(recipe)
         baked = bake(model, recipe.input, task)
     with clock.step("calibrate and quantize"):
-        plan = _plan(recipe, baked, calibration)
+        plan = _plan(recipe, baked, calibration, clock.progress)
         entrants = list(candidates(recipe, baked, plan, extra))
         graphs = {c.name: bundling.save_graph(c.graph, scratch / "all", c.name) for c in entrants}
     with clock.step("prepare and run the reference"):
@@ -170,12 +170,14 @@ def _build(recipe: Recipe, folder: Path, scratch: Path, clock: _Clock, extra: Se
     return _found(recipe, model, judged, results, choice, plan, clock, report, bundle)
 
 
-def _plan(recipe: Recipe, baked: BakedModel, calibration: Sequence[Sample]) -> Plan | None:
+def _plan(recipe: Recipe, baked: BakedModel, calibration: Sequence[Sample], progress: Progress) -> Plan | None:
     if not any("int8" in target.precisions for target in recipe.targets):
         return None
     weight_bits = 8 if this_machine().int8_dot_product else 7
     pictures = (judging.prepare_set([sample], recipe.input) for sample in calibration)
-    return calibrate(baked.graph, pictures, weight_bits)
+    names = [str(sample.picture) for sample in calibration]
+    settings = recipe.quantization.for_task(recipe.task["name"])
+    return calibrate(baked.graph, pictures, weight_bits, settings, names=names, progress=progress)
 
 
 def _subjects(scratch: Path, entrants: Sequence[Candidate], graphs: dict[str, tuple[str, str]]) -> dict[str, Subject]:

@@ -65,6 +65,8 @@ def edited(recipe: Path, old: str, new: str) -> Path:
         ({"targets": [{"runtime": "openvino", "speed": 1}]}, ["targets.0.speed", "runtime, device, precisions"]),
         ({"data": {"calibration": {}, "judge": {"labels": "x"}}}, ["exactly one of: labels, pictures"]),
         ({"objective": "beauty"}, ["objective"]),
+        ({"quantization": {"method": "guess"}}, ["quantization.method", "'percentile', 'entropy' or 'mse'"]),
+        ({"quantization": {"percentile": 99.9}}, ["goes with method: percentile", "another one"]),
         ({"targets": [{"runtime": "openvino"}] * 2}, ["'targets'", "twice: openvino-cpu-fp32, openvino-cpu-int8"]),
         ({"targets": [{"runtime": "openvino", "precisions": ["int8", "int8"]}]}, ["twice: openvino-cpu-int8"]),
         ({"targets": [{"runtime": "openvino", "device": "../up"}]}, ["targets.0.device", "'../up'"]),

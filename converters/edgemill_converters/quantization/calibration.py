@@ -1,23 +1,48 @@
-"""Find the range of every tensor that a quantized layer reads or writes, one picture at a time."""
+"""Look at every tensor that a quantized layer reads or writes, one picture at a time, and make a plan of it."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import helper
 
-from edgemill_converters.passes.base import copy_of
-from edgemill_converters.quantization.plan import Plan, Range
-from edgemill_core.errors import DataError
+from edgemill_converters.quantization.bias import bias_shifts
+from edgemill_converters.quantization.final import final_range, final_tensors, stand_ins
+from edgemill_converters.quantization.methods import method_of
+from edgemill_converters.quantization.plan import Plan
+from edgemill_converters.quantization.settings import Quantization
+from edgemill_converters.quantization.statistics import RunningStatistics, Statistics
+from edgemill_converters.quantization.watching import PHASE, WatchedGraph, watched
+from edgemill_core.errors import DataError, InputError, ModelError
 from edgemill_core.tensors import Array
-from edgemill_runtimes.engines import load
+from edgemill_runtimes.engines import Engine, load
 
 QUANTIZABLE = ("Conv", "MatMul", "Gemm")
-METHOD = "averaged min-max"
+_EVERY = 20
+"""Pictures between two words of progress."""
+
+
+def _quiet(_: str) -> None:
+    """Progress that nobody reads."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What one pass over the pictures showed; plans by any method are made from it.
+
+    Attributes:
+        tensors: statistics of each watched tensor, in the order of the graph.
+        samples: how many pictures there were.
+    """
+
+    tensors: Mapping[str, Statistics]
+    samples: int
 
 
 def quantizable_layers(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
@@ -26,69 +51,148 @@ def quantizable_layers(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     return [node for node in graph.node if node.op_type in QUANTIZABLE and node.input[1] in weights]
 
 
-def calibrate(model: onnx.ModelProto, pictures: Iterable[Array], weight_bits: int) -> Plan:
-    """Run the pictures through the FP32 graph and average the extremes of every tensor concerned.
+def calibrate(
+    model: onnx.ModelProto,
+    pictures: Iterable[Array],
+    weight_bits: int,
+    settings: Quantization = Quantization(),  # noqa: B008 (frozen)
+    *,
+    names: Sequence[str] = (),
+    progress: Callable[[str], None] = _quiet,
+) -> Plan:
+    """``collect``, then ``plan_from``; see there for arguments and errors."""
+    return plan_from(model, collect(model, pictures, names=names, progress=progress), weight_bits, settings)
 
-    A tensor's range is the mean, over the pictures, of each picture's smallest and largest value: one odd picture
-    does not stretch it, and no value that each picture shows is clipped (the observer of Jacob et al. 2018,
-    "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", section 3.1,
-    with equal weights). Memory does not grow with the number of pictures.
+
+def collect(
+    model: onnx.ModelProto,
+    pictures: Iterable[Array],
+    *,
+    names: Sequence[str] = (),
+    progress: Callable[[str], None] = _quiet,
+) -> Calibration:
+    """Run the pictures through the FP32 graph, once, and keep statistics of every tensor concerned.
+
+    Memory does not grow with the number of pictures.
 
     Args:
         model: the baked FP32 graph.
         pictures: prepared inputs, ``uint8[1, height, width, channels]``.
-        weight_bits: see ``Plan``.
+        names: what to call the pictures in errors, e.g. their files; their numbers if not given.
+        progress: told how far it is.
 
     Raises:
-        DataError: no pictures, or a tensor that takes a value that is not a number.
+        ModelError: the graph has no layer to quantize.
+        DataError: no pictures, one that does not fit the model, or one that makes a tensor take a value that is not
+            a number.
     """
-    layers = quantizable_layers(model.graph)
-    weights = {tensor.name for tensor in model.graph.initializer}
-    tensors = dict.fromkeys(
-        name for node in layers for name in (*node.input[:1], *node.output) if name and name not in weights
-    )
-    given = {value.name for value in model.graph.input}
-    low = dict.fromkeys(tensors, 0.0)
-    high = dict.fromkeys(tensors, 0.0)
-    seen = 0
+    graph = watched(model, _channels(model.graph))
+    makers = {output: node for node in model.graph.node for output in node.output}
+    running = {tensor: RunningStatistics() for tensor in graph.tensors}
+    chance = np.random.default_rng(0)
+    samples = 0
     with tempfile.TemporaryDirectory() as folder:
-        graph = Path(folder, "watched.onnx")
-        onnx.save(_with_outputs(model, [name for name in tensors if name not in given]), graph)
-        with load("onnxruntime", graph) as engine:
-            for picture in pictures:
-                values = engine.run({engine.inputs[0].name: picture})
-                seen += 1
-                for name in tensors:
-                    low[name] += float(values[name].min())
-                    high[name] += float(values[name].max())
-    _check(seen, low, high)
-    # Zero is always inside, because padding and the zero point need it.
-    ranges = {name: Range(min(low[name] / seen, 0.0), max(high[name] / seen, 0.0)) for name in tensors}
-    return Plan(ranges, tuple(node.name for node in layers), weight_bits, METHOD, seen)
+        file = Path(folder, "watched.onnx")
+        onnx.save(graph.model, file)
+        with load("onnxruntime", file) as engine:
+            for picture, name in zip(pictures, _names(names), strict=bool(names)):
+                if samples % _EVERY == 0:
+                    progress(f"calibrating, {samples:,}" + (f" of {len(names):,}" if names else ""))
+                samples += 1
+                phase = chance.integers(0, 2**31, 1)
+                for tensor, seen in graph.seen(_run(engine, graph, picture, phase, name)):
+                    if not seen.finite:
+                        raise _not_finite(name, tensor, makers.get(tensor))
+                    running[tensor].add(float(seen.low.min()), float(seen.high.max()), seen.means, seen.values)
+    if samples == 0:
+        raise _nothing()
+    return Calibration({tensor: found.found for tensor, found in running.items()}, samples)
 
 
-def _with_outputs(model: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
-    watched = copy_of(model)
-    present = {value.name for value in watched.graph.output}
-    watched.graph.output.extend(
-        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names if name not in present
+def plan_from(
+    model: onnx.ModelProto,
+    calibration: Calibration,
+    weight_bits: int,
+    settings: Quantization = Quantization(),  # noqa: B008 (frozen)
+) -> Plan:
+    """The plan that ``settings`` make of what calibration saw.
+
+    Tensors behind which no layer comes hold all that was seen, whatever the method; see ``final``.
+
+    Args:
+        model: the graph that was calibrated.
+        weight_bits: see ``Plan``.
+    """
+    method, layers = method_of(settings), quantizable_layers(model.graph)
+    cut = stand_ins(model.graph)
+    final = {cut.get(name, name): domain for name, domain in final_tensors(model.graph).items()}
+    ranges = {
+        name: final_range(seen, final[name]) if name in final else method.range_of(seen)
+        for name, seen in calibration.tensors.items()
+    }
+    ranges |= {name: ranges[left] for name, left in cut.items() if left in ranges}
+    shifts = bias_shifts(model.graph, layers, calibration.tensors, weight_bits) if settings.bias_correction else {}
+    label = f"{method.label}, biases corrected" if settings.bias_correction else method.label
+    return Plan(ranges, tuple(node.name for node in layers), weight_bits, label, calibration.samples, shifts)
+
+
+def _channels(graph: onnx.GraphProto) -> dict[str, int]:
+    """What to watch: what layers read and write, in the order of the graph, with the axes of channels.
+
+    Where a cut stands behind a layer, what it leaves is watched in the output's stead.
+    """
+    layers = quantizable_layers(graph)
+    if not layers:
+        kinds = Counter(node.op_type for node in graph.node)
+        raise ModelError(
+            "the model has no layer that can be quantized",
+            expected=f"{', '.join(QUANTIZABLE)} with constant weights",
+            got=", ".join(f"{number} {kind}" for kind, number in kinds.most_common(12)) or "no layer at all",
+            fix="write precisions: [fp32] under targets: in the recipe",
+        )
+    weights, cut = {tensor.name for tensor in graph.initializer}, stand_ins(graph)
+    found: dict[str, int] = {}
+    for node in layers:
+        axis, output = 1 if node.op_type == "Conv" else -1, node.output[0]
+        for name in (node.input[0], cut.get(output, output)):
+            if name not in weights:
+                found.setdefault(name, axis)
+    place = {name: index for index, node in enumerate(graph.node) for name in node.output}
+    return dict(sorted(found.items(), key=lambda item: place.get(item[0], -1)))
+
+
+def _names(names: Sequence[str]) -> Iterable[str]:
+    return names or (f"picture {number}" for number in count(1))
+
+
+def _run(engine: Engine, graph: WatchedGraph, picture: Array, phase: Array, name: str) -> dict[str, Array]:
+    feeds = {engine.inputs[0].name: picture, **({PHASE: phase} if graph.phased else {})}
+    try:
+        return engine.run(feeds)
+    except InputError as error:
+        raise DataError(
+            f"calibration: {name} does not fit the model: {error.what}",
+            expected=error.expected,
+            got=error.got,
+            fix="mend input: in the recipe, or take the picture out of the calibration set",
+        ) from error
+
+
+def _nothing() -> DataError:
+    return DataError(
+        "there is nothing to calibrate on",
+        expected="at least one picture",
+        got="an empty calibration set",
+        fix="mend data: calibration: in the recipe",
     )
-    return watched
 
 
-def _check(seen: int, low: dict[str, float], high: dict[str, float]) -> None:
-    if seen == 0:
-        raise DataError(
-            "there is nothing to calibrate on",
-            expected="at least one picture",
-            got="an empty calibration set",
-            fix="mend data: calibration: in the recipe",
-        )
-    broken = [name for name in low if not (np.isfinite(low[name]) and np.isfinite(high[name]))]
-    if broken:
-        raise DataError(
-            "calibration met values that are not numbers",
-            expected="finite activations",
-            got=f"first in tensor {broken[0]!r} ({len(broken)} tensors)",
-            fix="run the FP32 model on the calibration pictures; one of them breaks it",
-        )
+def _not_finite(name: str, tensor: str, maker: onnx.NodeProto | None) -> DataError:
+    layer = f"given by layer {maker.name!r} ({maker.op_type})" if maker is not None else "the model's input"
+    return DataError(
+        f"calibration met values that are not numbers, on {name}",
+        expected="finite activations",
+        got=f"a NaN or an infinity, first in tensor {tensor!r}, {layer}",
+        fix="take the picture out of the calibration set if it is broken; else mend normalise: under input: in the "
+        "recipe, or export the model again: its FP32 graph gives no numbers here",
+    )

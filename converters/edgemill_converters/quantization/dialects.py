@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from edgemill_converters.passes.base import Pass, copy_of
+from edgemill_converters.passes.base import Pass
+from edgemill_converters.quantization.bias import ShiftBias
 from edgemill_converters.quantization.plan import Plan
 from edgemill_core.errors import ModelError
 
@@ -69,7 +70,7 @@ class WriteQdq(Pass):
         }
         dialect = self._dialect
         quantizer = QDQQuantizer(
-            copy_of(model),
+            ShiftBias(self._plan)(model),
             per_channel=True,
             reduce_range=self._plan.weight_bits == 7,
             weight_qType=QuantType.QInt8,

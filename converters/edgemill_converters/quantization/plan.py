@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from edgemill_core.durable import canonical_json, sha256_bytes
 
@@ -31,6 +31,7 @@ class Plan:
             ``vpmaddubsw``; ONNX Runtime's quantization guide calls it ``reduce_range``).
         method: how the ranges were found.
         samples: how many pictures they were found on.
+        bias_shifts: per layer, what to add to the bias of each output channel; see ``quantization.bias``.
     """
 
     ranges: Mapping[str, Range]
@@ -38,6 +39,7 @@ class Plan:
     weight_bits: int
     method: str
     samples: int
+    bias_shifts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def with_ranges_scaled(self, factor: float) -> Plan:
         """The same plan with every range times ``factor``: what stale or wrong calibration data does to a model."""
@@ -47,4 +49,5 @@ class Plan:
     def digest(self) -> str:
         """SHA-256 of the whole plan."""
         ranges = {name: [found.low, found.high] for name, found in self.ranges.items()}
-        return sha256_bytes(canonical_json([ranges, list(self.layers), self.weight_bits, self.method]))
+        shifts = {name: list(shift) for name, shift in self.bias_shifts.items()}
+        return sha256_bytes(canonical_json([ranges, list(self.layers), self.weight_bits, self.method, shifts]))
