@@ -23,16 +23,15 @@ TRACES = (4, 5, 10, 11)
 """Columns of cells."""
 
 
-def write_pairs(folder: Path, boards: Sequence[str], each: int, defects: int, seed: int) -> None:
-    """``each`` pairs of every board."""
+def write_pairs(folder: Path, boards: Sequence[str], each: int, seed: int) -> None:
+    """``each`` pairs of every board, with three opens and three shorts a part."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     template = np.full((CELLS, CELLS), BOARD)
     template[:, TRACES] = COPPER
     for name in [f"{number}{index:03d}" for number in boards for index in range(each)]:
         test, lines = template.copy(), []
-        for place in rng.choice(CELLS**2, size=defects, replace=False):
-            row, column = divmod(int(place), CELLS)
+        for row, column in [place for copper in (True, False) for place in _places(template, copper, rng)]:
             copper = template[row, column] == COPPER
             test[row, column] = BOARD if copper else COPPER
             left, top = column * CELL, row * CELL
@@ -47,6 +46,12 @@ def write_models(folder: Path) -> None:
     folder.mkdir(parents=True)
     onnx.save(_detector(), folder / "detector.onnx")
     onnx.save(_classifier(), folder / "classifier.onnx")
+
+
+def _places(template: np.ndarray, copper: bool, rng: np.random.Generator) -> list[list[int]]:
+    there = np.argwhere((template == COPPER) == copper)
+    found: list[list[int]] = rng.choice(there, size=3, replace=False).tolist()
+    return found
 
 
 def _picture(cells: np.ndarray, rng: np.random.Generator) -> bytes:
