@@ -135,6 +135,7 @@ def _build(recipe: Recipe, folder: Path, scratch: Path, clock: _Clock, extra: Se
         source = recipe.data.calibration
         calibration = read_set(recipe, "calibration", source) if source is not None else []
         search = read_set(recipe, "search", recipe.data.search) if recipe.data.search is not None else []
+        search = settled(search, task, recipe.input, "search")
         samples = settled(read_set(recipe, "judge", recipe.data.judge), task, recipe.input, "judge")
         check_labels([budget.metric for budget in recipe.budget], samples, "judge")
         truths = judging.truths_of(samples)

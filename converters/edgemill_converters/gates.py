@@ -58,7 +58,7 @@ def unfused(layers: Sequence[str], at_most: int) -> str | None:
         return None
     more = f" and {len(layers) - _NAMED} more" if len(layers) > _NAMED else ""
     named = ", ".join(layers[:_NAMED]) + more
-    return f"to be INT8 but computed in float: {len(layers)} layers, {at_most} allowed: {named}"
+    return f"INT8 layers that compute in float: {len(layers)}, {at_most} allowed ({named})"
 
 
 def gates_against(

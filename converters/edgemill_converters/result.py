@@ -76,7 +76,7 @@ class BuildResult:
 
     @property
     def fp32_of_chosen(self) -> VariantResult | None:
-        """FP32 on the chosen variant's own runtime, if the recipe asked for it."""
+        """FP32 on the chosen variant's own runtime, also where it is there as the yardstick only."""
         chosen = self.chosen
         same = [
             v

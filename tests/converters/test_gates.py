@@ -16,11 +16,11 @@ from edgemill_converters.build import build
 from edgemill_converters.candidates import Candidate, ExtraVariant, fp32_beside, rivals
 from edgemill_converters.gates import MARGIN, Gates, gates_against, not_faster, unfused
 from edgemill_converters.judging import prepare_set
-from edgemill_converters.measuring import Measurement
+from edgemill_converters.measuring import Measurement, measure
 from edgemill_converters.recipe import Target
 from edgemill_converters.result import BuildResult
 from edgemill_core.budget import Outcome
-from edgemill_core.errors import DataError, EdgemillError, RecipeError
+from edgemill_core.errors import BudgetError, DataError, EdgemillError, RecipeError
 
 FP32 = [10.0, 10.2, 9.9, 10.1, 10.0]
 
@@ -74,7 +74,7 @@ def test_each_gate_shuts_by_itself(slow: bool, float_layers: int, gates: Gates, 
     names = [f"conv{index}" for index in range(float_layers)]
     against = gates_against(gates, names, [20.0 if slow else 5.0] * 5, FP32 if yardstick else None)
     assert any("not faster" in why for why in against) is (slow and yardstick and gates.slower == "refuse")
-    assert any("computed in float" in why for why in against) is (float_layers > gates.unfused)
+    assert any("compute in float" in why for why in against) is (float_layers > gates.unfused)
 
 
 @pytest.mark.parametrize("wrong", [{"unfused": -1}, {"slower": "perhaps"}, {"fused": 1}])
@@ -152,6 +152,33 @@ def test_labels_drawn_in_a_picture_of_another_size_are_refused(detected: BuildRe
     assert sample.truth is not None
     with pytest.raises(DataError, match="of a picture of another size"):
         prepare_set([replace(sample, truth=replace(sample.truth, size=(640, 640)))], detected.recipe.input)
+
+
+def test_a_build_refuses_what_its_gates_refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = {"name": "object-detection", "classes": list(KINDS), "head": "yolov8"}
+    path = write_board_recipe(tmp_path, detector("yolov8"), task, judge=6)
+    recipe = {**yaml.safe_load(path.read_text()), "targets": [{"runtime": "onnxruntime", "precisions": ["int8"]}]}
+    del recipe["gates"]
+    path.write_text(yaml.safe_dump(recipe))
+
+    def slow(*told: object, **more: object) -> dict[str, Measurement]:
+        found = measure(*told, **more)  # type: ignore[arg-type]
+        name = "onnxruntime-cpu-int8"
+        latencies = tuple(3 * took for took in found["onnxruntime-cpu-fp32"].latencies_ms)
+        return {**found, name: replace(found[name], unfused=("conv",), latencies_ms=latencies)}
+
+    monkeypatch.setattr("edgemill_converters.build.measure", slow)
+    with pytest.raises(BudgetError) as caught:
+        build(path, tmp_path / "out")
+    for part in (
+        "not faster than FP32",
+        "+200.0%",
+        "INT8 layers that compute in float: 1, 0 allowed (conv)",
+        "yardstick only",
+    ):
+        assert part in str(caught.value)
+    told = (tmp_path / "out" / "boards-1.0.0.report.html").read_text()
+    assert "whatever its metrics: not faster than FP32" in told
 
 
 @pytest.mark.parametrize(

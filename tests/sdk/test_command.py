@@ -68,7 +68,7 @@ def test_build_as_json_is_one_object_alone_on_stdout(
     done = edgemill_command("build", recipe, "--out", tmp_path / "out", "--json")
     found = json.loads(done.stdout)
     assert found["chosen"]["precision"] == "int8"
-    assert found["speedup_vs_fp32"] is None
+    assert found["speedup_vs_fp32"] > 0  # FP32 is measured, though the recipe does not ask for it
     assert found["verdict"] == "pass"
 
 

@@ -86,7 +86,7 @@ def objective_name(result: BuildResult) -> str:
 
 
 def fp32_of(result: BuildResult, variant: VariantResult) -> VariantResult | None:
-    """The unquantized variant on the variant's own target, if the recipe asked for it; FP64 for trees."""
+    """The unquantized variant on the variant's own target, asked for or as the yardstick; FP64 for trees."""
     same = [v for v in result.variants if v.precision in UNQUANTIZED and target_of(v) == target_of(variant)]
     return same[0] if same else None
 
