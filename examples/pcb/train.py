@@ -27,7 +27,7 @@ from patches import CLASSES, SIDE, defects, good_places, varied
 from torch import Tensor, nn
 from training import Spent, export, fit
 
-STEPS = {"detector": 6000, "classifier": 2500}
+STEPS = {"detector": 6000, "classifier": 1000}
 RATE = {"detector": 2e-3, "classifier": 1.5e-3}
 GOOD_SHARE = 0.25
 """Of a batch of patches."""
