@@ -12,8 +12,8 @@ class Classifier(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.body = Lite0(blocks=9)
-        self.classes = nn.Linear(self.body.width, len(CLASSES))
+        self.stem = Lite0(blocks=9)
+        self.classes = nn.Linear(self.stem.width, len(CLASSES))
 
     def forward(self, patches: Tensor) -> Tensor:
-        return self.classes(self.body(patches).mean((2, 3)))
+        return self.classes(self.stem(patches).mean((2, 3)))

@@ -7,7 +7,6 @@ from typing import Any
 
 import yaml
 from layout import KINDS
-from pair import MEAN, STD
 
 TARGETS = [{"runtime": "onnxruntime"}, {"runtime": "openvino"}]
 
@@ -72,4 +71,4 @@ def write(recipe: dict[str, Any], folder: Path) -> Path:
 
 
 def _input(size: tuple[int, int]) -> dict[str, Any]:
-    return {"size": list(size), "normalise": {"mean": [MEAN], "std": [STD]}}
+    return {"size": list(size), "colour": "bgr", "normalise": {"mean": [0], "std": [255]}}

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from pair import MEAN, STD
 
 import edgemill
 from edgemill_converters.readers.coco import read_coco
@@ -50,13 +49,13 @@ def of_bundle(bundle: edgemill.Bundle, runtime: str, boxes: Path) -> dict[str, f
 
 
 def of_model(model: Path, runtime: str, task: ObjectDetection, boxes: Path) -> dict[str, float]:
-    """Of the trained model itself, normalised and read by hand: a check on all that the build does to it."""
+    """Of the trained model itself, read by hand: a check on all that the build does to it."""
     with load(runtime, model) as engine:
         (told,) = engine.inputs
         height, width = told.shape[2:]
 
         def finds(sample: Sample) -> Array:
-            picture = (read_picture(sample.picture)[:, :, ::-1].astype(np.float32) - MEAN) / STD
+            picture = read_picture(sample.picture) / np.float32(255)
             (rows,) = engine.run(
                 {told.name: np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32)}
             ).values()

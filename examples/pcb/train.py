@@ -71,7 +71,7 @@ def train_classifier(parts: list[Part], how: Settings) -> tuple[nn.Module, Spent
     """On patches around defects, and around new good places every 50 steps."""
     rng, model, found = np.random.default_rng(how.seed), Classifier(), defects(parts)
     if how.imagenet:
-        model.body.load_imagenet()
+        model.stem.load_imagenet()
     fit_to_pass = list(good_places(parts, rng))
     good = round(how.batch * GOOD_SHARE)
 
@@ -129,6 +129,7 @@ def make(how: Settings, folder: Path, out: Path, note: Path, threads: int | None
     print(f"{how.model}: learns from {len(parts)} pairs of boards {', '.join(boards)}", flush=True)
     model, spent = {"detector": train_detector, "classifier": train_classifier}[how.model](parts, how)
     height, width = parts[0].test.shape
+    model.stem.take_pixels()
     note.unlink(missing_ok=True)
     out.parent.mkdir(parents=True, exist_ok=True)
     export(model, (width, height) if how.model == "detector" else (SIDE, SIDE), out)

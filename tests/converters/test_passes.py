@@ -138,6 +138,18 @@ def test_the_baked_graph_takes_pictures_and_computes_the_same(colour: Colour, op
     assert opset_of(baked) >= 17
 
 
+@pytest.mark.parametrize(("mean", "std", "kinds"), [(0, 1, {"Mul"}), (0, 255, {"Mul"}), (3, 255, {"Sub", "Mul"})])
+def test_a_mean_of_nothing_is_not_baked(mean: float, std: float, kinds: set[str]) -> None:
+    declared = INPUT.model_copy(update={"colour": Colour.BGR, "normalise": Normalise(mean=(mean,), std=(std,))})
+    model = FixShape(declared)(tiny_model())
+    baked = BakeInput(declared)(model)
+    added = [node.op_type for node in baked.graph.node if node.name.startswith("edgemill_")]
+    assert set(added) == {"Cast", "Transpose"} | kinds
+    picture = np.random.default_rng(0).integers(0, 256, (1, 8, 32, 3)).astype(np.uint8)
+    x = ((picture - np.float32(mean)) / np.float32(std)).transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(run(baked, {"picture": picture}), run(model, {"x": x}), rtol=1e-5, atol=1e-4)
+
+
 def test_models_that_want_channels_last_get_them() -> None:
     graph = helper.make_graph(
         [helper.make_node("Identity", ["x"], ["y"])],
