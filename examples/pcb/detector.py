@@ -17,7 +17,7 @@ WIDTH = 64
 
 
 class Detector(nn.Module):
-    """Takes ``float[n, 3, height, width]``, normalised; gives ``float[n, 4 + 6, cells]``: centre and size, scores.
+    """Takes ``float[n, 3, height, width]``; gives ``float[n, 4 + 6, cells]``: centre and size, scores.
 
     Behind the stem there are plain 3 x 3 convolutions, most of them where the picture is small already: at 640 x 640
     they train five times and run twice as fast as EfficientNet-Lite0's own next stages.

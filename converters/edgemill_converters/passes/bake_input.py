@@ -53,8 +53,8 @@ class BakeInput(Pass):
         if declared.colour is Colour.RGB:
             weights.append(numpy_helper.from_array(np.array([2, 1, 0], np.int64), "edgemill_rgb"))
             steps.append(("Gather", ["edgemill_rgb"], {"axis": 3}))
-        # A mean of 0 is left out: at 640 x 640 it costs a CPU as much as a convolution. The product stays even where it is
-        # by 1: without one OpenVINO computes the first quantized convolution in float.
+        # A mean of 0 is left out: at 640 x 640 it costs a CPU as much as a convolution. The product stays even where it
+        # is by 1: without one OpenVINO computes the first quantized convolution in float.
         if mean.any():
             weights.append(numpy_helper.from_array(np.ascontiguousarray(mean), "edgemill_mean"))
             steps.append(("Sub", ["edgemill_mean"], {}))
