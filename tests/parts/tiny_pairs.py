@@ -42,7 +42,7 @@ def write_pairs(folder: Path, boards: Sequence[str], each: int, seed: int) -> No
 
 
 def write_models(folder: Path) -> None:
-    """``detector.onnx`` and ``classifier.onnx``, as if they had been trained; for pictures normalised to -1 … 1."""
+    """``detector.onnx`` and ``classifier.onnx``, as if they had been trained; for shares of 255, blue first."""
     folder.mkdir(parents=True)
     onnx.save(_detector(), folder / "detector.onnx")
     onnx.save(_classifier(), folder / "classifier.onnx")
@@ -62,8 +62,8 @@ def _picture(cells: np.ndarray, rng: np.random.Generator) -> bytes:
 def _scores() -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     """``scores: float[1, 6, rows, columns]``, logits a cell: part less template, or the other way round."""
     weights = np.zeros((len(KINDS), 3, 1, 1), np.float32)
-    weights[KINDS.index("open"), :2, 0, 0] = -20, 20
-    weights[KINDS.index("short"), :2, 0, 0] = 20, -20
+    weights[KINDS.index("open"), 1:, 0, 0] = 40, -40
+    weights[KINDS.index("short"), 1:, 0, 0] = -40, 40
     nodes = [
         helper.make_node("AveragePool", ["x"], ["mean"], "pool", kernel_shape=[CELL, CELL], strides=[CELL, CELL]),
         helper.make_node("Conv", ["mean", "w", "b"], ["scores"], "conv"),
