@@ -48,7 +48,7 @@ class BakeInput(Pass):
         # one dimension it then refuses its own graph where a quantized convolution comes first.
         mean = np.broadcast_to(np.asarray(declared.normalise.mean, np.float32), (1, 1, 1, channels))
         std = np.broadcast_to(np.asarray(declared.normalise.std, np.float32), (1, 1, 1, channels))
-        weights = []
+        weights: list[onnx.TensorProto] = []
         steps: list[tuple[str, list[str], dict[str, object]]] = [("Cast", [], {"to": TensorProto.FLOAT})]
         if declared.colour is Colour.RGB:
             weights.append(numpy_helper.from_array(np.array([2, 1, 0], np.int64), "edgemill_rgb"))
