@@ -120,21 +120,6 @@ def write_boards(folder: Path, count: int, seed: int) -> None:
             table.writerow([f"{index:04d}.png", int(not defects), kind if defects else "clean"])
 
 
-def write_pairs(folder: Path, boards: Sequence[str], each: int, kinds: Sequence[str], seed: int) -> None:
-    """``each`` pairs of every board in DeepPCB's layout: with three defects, and without; kinds count from 1."""
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(seed)
-    for name in [f"{number}{index:03d}" for number in boards for index in range(each)]:
-        places = [(int(p) % CELLS, int(p) // CELLS) for p in rng.choice(CELLS**2, size=3, replace=False)]
-        defects = [(column, row, str(rng.choice(list(KINDS)))) for column, row in places]
-        (folder / f"{name}_test.jpg").write_bytes(encode_png(board(defects, rng)))
-        (folder / f"{name}_temp.jpg").write_bytes(encode_png(board([], rng)))
-        lines = [
-            f"{c * CELL} {r * CELL} {(c + 1) * CELL} {(r + 1) * CELL} {kinds.index(kind) + 1}" for c, r, kind in defects
-        ]
-        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n")
-
-
 def write_board_recipe(place: Path, model: onnx.ModelProto, task: dict[str, Any], judge: int = 140) -> Path:
     """Model, pictures and recipe in ``place``; returns the recipe's path."""
     onnx.save(model, place / "boards.onnx")
