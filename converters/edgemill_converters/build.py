@@ -58,8 +58,8 @@ def build(
         out: folder to make ``<name>-<version>/`` in; beside the recipe if ``None``.
         progress: told what is going on, a few words at a time.
         extra: further variants to measure and judge.
-        cache: folder of the cache; ``.edgemill-cache`` in ``out`` if ``None``. It keeps at most 5 GB beyond what the
-            latest build used, and may be removed at any time when no build is going.
+        cache: folder of the cache; ``.edgemill-cache`` in ``out`` if ``None``. It keeps at most 5 GB, what the
+            latest build used in any case, and may be removed at any time when no build is going.
         fresh: do everything again.
 
     Returns:
@@ -122,7 +122,8 @@ def _build(sources: Sources, folder: Path, store: Store, progress: Progress) -> 
             raise _nothing_ships(result)
         progress("writing the bundle")
         bundle = finding.write_bundle(sources, plan, done, result, scratch / "bundle", folder / name)
-    return replace(result, bundle=bundle)
+    cached = tuple(name for name in result.seconds if not done[name].made)
+    return replace(result, bundle=bundle, cached=cached)
 
 
 def _report(sources: Sources, file: Path, plan: BuildPlan, needs: tuple[str, ...]) -> Planned:
@@ -165,11 +166,13 @@ def _writing(folder: Path) -> Iterator[None]:
 
 def _nothing_ships(result: BuildResult) -> BudgetError:
     refusals = "\n             ".join(f"{r.variant}: {r.why}" for r in result.choice.refused)
+    gated = any(v.ruling.gates and not v.yardstick for v in result.variants)
+    gates = "; `gates:` in the recipe says what keeps a variant from shipping whatever its metrics" if gated else ""
     return BudgetError(
         f"no variant inside the budget for {', '.join(result.choice.without)}; no bundle was written",
         expected="; ".join(
             f"{b.metric} worse by at most {b.max_drop:.2%} at {b.confidence:.0%}" for b in result.recipe.budget
         ),
         got=refusals,
-        fix=f"look at {result.report}; add samples where it says undecided, or widen the budget",
+        fix=f"look at {result.report}; add samples where it says undecided, or widen the budget{gates}",
     )

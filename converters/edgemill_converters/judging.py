@@ -133,6 +133,10 @@ class Sight:
         labelled = [labelled_in(truth, task.classes, declared) for truth in truths]
         return cls(task, labelled, [task.rank(rows) for rows in reference])
 
+    def itself(self) -> ComparedBoxes:
+        """The reference beside itself: what a variant of no loss would show."""
+        return ComparedBoxes(self.labelled, self.reference, self.reference, self.task.classes)
+
     def beside(self, outputs: Array) -> ComparedBoxes:
         """The same pictures as a variant saw them; its outputs, ``[samples, …]``."""
         found = [self.task.rank(rows) for rows in outputs]

@@ -79,6 +79,7 @@ def trained(model: str, args: argparse.Namespace) -> dict[str, Any]:
     if args.models:
         if not (file.exists() and file.samefile(args.models / file.name)):
             shutil.copy(args.models / file.name, file)
+            file.with_suffix(".json").unlink(missing_ok=True)  # a note of how another one was trained
         return {}
     steps = getattr(args, f"{model}_steps")
     command = [sys.executable, Path(__file__).with_name("train.py"), model, args.folder, file, "--seed", args.seed]

@@ -33,6 +33,7 @@ def bundle_summary(result: BuildResult) -> dict[str, object]:
         "bundle": str(result.bundle.folder) if result.bundle else None,
         "report": str(result.report),
         "seconds": {step: round(value, 2) for step, value in result.seconds.items()},
+        "cached": list(result.cached),
     }
 
 

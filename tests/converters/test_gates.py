@@ -115,11 +115,20 @@ def detected(tmp_path_factory: pytest.TempPathFactory) -> BuildResult:
     path = write_board_recipe(place, detector("yolov8"), task, judge=2)
     write_coco(place / "boards", 80, 3)
     recipe = yaml.safe_load(path.read_text())
-    recipe["data"]["judge"] = {"coco": "boards/boxes.json"}
+    write_coco(place / "sought", 40, 4)
+    recipe["data"] |= {"judge": {"coco": "boards/boxes.json"}, "search": {"coco": "sought/boxes.json"}}
+    recipe["quantization"] = {"fallback": True}
     recipe["budget"] = [{"metric": "map@0.33", "max_drop": 0.05, "floor": 0.8}]
     recipe["targets"] = [{"runtime": "onnxruntime", "precisions": ["int8"]}]
     path.write_text(yaml.safe_dump(recipe))
     return build(path, place / "out", extra=[ExtraVariant("broken", 0, lambda plan: plan.with_ranges_scaled(0.01))])
+
+
+def test_a_detectors_search_goes_by_its_boxes_too(detected: BuildResult) -> None:
+    (found,) = detected.fallbacks
+    assert found.plan is None
+    assert [tried.label for tried in found.tried] == ["all float", "all INT8"]
+    assert all(tried.metrics["map@0.33"] == pytest.approx(1.0, abs=1e-3) for tried in found.tried)
 
 
 def test_a_detector_is_judged_by_its_boxes(detected: BuildResult) -> None:

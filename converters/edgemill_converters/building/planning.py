@@ -21,7 +21,7 @@ from edgemill_converters.building import steps
 from edgemill_converters.building.plain import plain, read_plain
 from edgemill_converters.building.runner import Planned
 from edgemill_converters.building.sources import Inputs, Sources
-from edgemill_converters.building.step import Step, versions
+from edgemill_converters.building.step import Step, runtime_parts, versions
 from edgemill_converters.building.steps import Rendered
 from edgemill_converters.building.store import Entry
 from edgemill_converters.candidates import Candidate, ExtraVariant, rivals
@@ -34,7 +34,7 @@ from edgemill_converters.quantization.plan import Plan
 Entries = Mapping[str, Entry]
 _GRAPH_PARTS = ("onnx", "onnxruntime", "onnxruntime-gpu", "numpy", "lightgbm")
 _PICTURE_PARTS = ("numpy", "opencv-python-headless")
-_RUN_PARTS = ("onnxruntime", "onnxruntime-gpu", "openvino", "numpy")
+_RUN_PARTS = ("onnxruntime", "onnxruntime-gpu", "openvino", "torch", "numpy")
 
 
 class BuildPlan:
@@ -111,7 +111,12 @@ class BuildPlan:
         return Step(steps.prepare_samples, given, self._inputs(self._from.judge))
 
     def _inputs(self, inputs: Inputs) -> dict[str, object]:
-        return {"input": self._from.recipe.input, "samples": inputs.contents, "parts": versions(*_PICTURE_PARTS)}
+        return {
+            "input": self._from.recipe.input,
+            "samples": inputs.contents,
+            "labelled sizes": [sample.truth.size if sample.truth else None for sample in inputs.samples],
+            "parts": versions(*_PICTURE_PARTS),
+        }
 
     @property
     def _arithmetic(self) -> dict[str, object]:
@@ -120,7 +125,7 @@ class BuildPlan:
         return {
             "cpu": [machine.architecture, machine.cpu, list(machine.features)],
             "cores": len(self._from.cores),
-            "parts": versions(*_RUN_PARTS),
+            "parts": versions(*_RUN_PARTS, *runtime_parts()),
         }
 
     def _calibrate(self, done: Entries) -> Step:
@@ -286,6 +291,7 @@ class BuildPlan:
             "prepared": done["prepare"].files[steps.PREPARED],
             "machine": self._from.machine,
             "cores": self._from.cores,
+            "parts": versions(*runtime_parts()),
         }
         given = {"subjects": subjects, "prepared": done["prepare"].path(steps.PREPARED)}
         return Step(steps.measure_all, given, depends)

@@ -79,6 +79,9 @@ def read_sources(
         sets[role] = settled(sets[role], task, recipe.input, role)
     check_labels([budget.metric for budget in recipe.budget], sets["judge"], "judge")
     judging.truths_of(sets["judge"])
+    if recipe.quantization.fallback is not None:
+        check_labels([budget.metric for budget in recipe.budget], sets["search"], "search")
+        judging.truths_of(sets["search"])
     check_disjoint(sets, digests.of)
     found = {role: Inputs(samples, [_content(one, digests) for one in samples]) for role, samples in sets.items()}
     files = locate_model(recipe)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 
 import edgemill_converters
@@ -15,7 +15,7 @@ import edgemill_runtimes
 from edgemill_converters.building.plain import digest_of
 
 Tell = Callable[[str], None]
-_BESIDE = ("report", "chaining", "comparing")
+_BESIDE = ("report", "chaining")
 """Rooms of ours that no result but the report comes from."""
 
 
@@ -71,6 +71,12 @@ def _digest_of_sources(paths: list[Path]) -> str:
 def versions(*parts: str) -> dict[str, str | None]:
     """Versions of installed distributions, ``None`` for those that are not there."""
     return {part: _version(part) for part in parts}
+
+
+@cache
+def runtime_parts() -> tuple[str, ...]:
+    """Distributions of runtimes that others have added."""
+    return tuple(sorted({point.dist.name for point in entry_points(group="edgemill.runtimes") if point.dist}))
 
 
 def _version(part: str) -> str | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgemill_converters.bake import BakedModel
-from edgemill_converters.judging import prepare_set, reference_outputs, verdicts_of
+from edgemill_converters.judging import Sight, prepare_set, reference_outputs, truths_of, verdicts_of
 from edgemill_converters.quantization import mixing
 from edgemill_converters.quantization.fallback_found import FallbackFound, LayerEffect, TriedMix
 from edgemill_converters.quantization.layer_costs import layer_costs
@@ -42,7 +42,8 @@ def search_set(
     """
     prepared = prepare_set(samples, declared)
     answers = reference_outputs(baked, declared, prepared, progress)
-    return SearchSet(samples, prepared, verdicts_of(answers, task, samples))
+    sight = Sight.of(task, declared, truths_of(samples), answers)
+    return SearchSet(samples, prepared, verdicts_of(answers, task, samples), sight)
 
 
 def find_fallback(

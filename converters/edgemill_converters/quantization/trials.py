@@ -15,7 +15,7 @@ import onnx
 
 from edgemill_converters.bake import BakedModel
 from edgemill_converters.comparing.layers import watched
-from edgemill_converters.judging import verdicts_of
+from edgemill_converters.judging import Sight, verdicts_of
 from edgemill_converters.quantization.dialects import DIALECTS, WriteQdq
 from edgemill_converters.quantization.mixing import is_inside
 from edgemill_converters.quantization.notes import Notes
@@ -45,11 +45,13 @@ class SearchSet:
     Attributes:
         prepared: engine inputs, one row a sample.
         reference: verdicts of the untouched model.
+        sight: what is labelled and what the untouched model found, of a detector with labelled boxes.
     """
 
     samples: Sequence[Sample]
     prepared: Array
     reference: Sequence[Verdict]
+    sight: Sight | None = None
 
     @property
     def truths(self) -> list[Truth]:
@@ -191,9 +193,11 @@ class Trials:
         with self._engine(layers) as engine:
             outputs = np.concatenate(list(self._outputs(engine, range(len(job.search.samples)))))
         exact = self._keep_exact(outputs[job.places]) if not layers else self._exact_outputs()
-        reference = list(job.search.reference)
-        ruling = judge(job.budget, job.truths, reference, verdicts_of(outputs, job.task, job.search.samples))
-        inside = is_inside(ruling, judge(job.budget, job.truths, reference, reference))
+        reference, sight = list(job.search.reference), job.search.sight
+        seen, same = (sight.beside(outputs), sight.itself()) if sight is not None else (None, None)
+        verdicts = verdicts_of(outputs, job.task, job.search.samples)
+        ruling = judge(job.budget, job.truths, reference, verdicts, boxes=seen)
+        inside = is_inside(ruling, judge(job.budget, job.truths, reference, reference, boxes=same))
         return {
             "outcome": ruling.outcome.value,
             "inside": inside,

@@ -117,23 +117,22 @@ def _plan(result: BuildResult) -> Markup:
 
 
 def _seconds(result: BuildResult) -> Markup:
-    """Every step with its time; what came out of the cache says what it took when it was made."""
-    total = sum(took for step, took in result.seconds.items() if step not in result.cached)
+    """Every step with the time that it took when it was done, now or by an earlier build."""
+    total = sum(result.seconds.values())
     if not any(result.seconds.values()):
         return element("p", NOT_AVAILABLE)
-    cells = (_second(step, took, step in result.cached, total) for step, took in result.seconds.items())
+    cells = (_second(step, took, total) for step, took in result.seconds.items())
     whole = element("tr", element("th", "together", scope="row"), element("td", f"{total:.1f} s", class_="number"))
     return element("table", element("tbody", joined(cells), whole), class_="facts")
 
 
-def _second(step: str, took: float, cached: bool, total: float) -> Markup:
-    share = 0.0 if cached or not total else took / total
-    bar = element("span", element("i", style=f"width:{share:.1%}"), class_="meter", aria_hidden="true")
+def _second(step: str, took: float, total: float) -> Markup:
+    bar = element("span", element("i", style=f"width:{took / total:.1%}"), class_="meter", aria_hidden="true")
     return element(
         "tr",
         element("th", step, scope="row"),
         element("td", f"{took:.1f} s", class_="number"),
-        element("td", "from the cache: not done again" if cached else bar),
+        element("td", bar),
     )
 
 
