@@ -53,14 +53,19 @@ def _decide(budget: Budget, drop: Drop, confidence: float) -> Judgement:
         f"{drop.upper:.2%}; allowed {delta:.2%} at {said(confidence)}"
     )
     needs = None
-    if drop.upper <= delta:
+    if drop.reference == 0:
+        outcome, why = (
+            Outcome.FAIL,
+            f"{title}: the reference finds none of what is labelled; mend the labels or the model",
+        )
+    elif drop.upper <= delta:
         outcome = Outcome.PASS
     elif drop.lower > delta or (drop.seen >= delta and drop.allowance <= delta):
         outcome = Outcome.FAIL
     else:
         outcome, needs = Outcome.UNDECIDED, _needs(drop, delta, confidence)
         kind, count = drop.rarest
-        why = f"{why}; too few to tell: needs about {needs} pictures like these ({count} boxes of the rarest, {kind})"
+        why = f"{why}; too few to tell: needs about {needs} pictures like these ({count} show the rarest, {kind})"
     if outcome is Outcome.PASS and budget.floor is not None and drop.variant_lower < budget.floor:
         outcome = Outcome.FAIL
         why = f"{title}: shown {drop.variant_lower:.2%}, floor {budget.floor:.2%} ({drop.pictures} pictures)"

@@ -42,8 +42,14 @@ def test_299_boxes_without_a_loss_show_one_point_as_299_parts_do() -> None:
     assert judged(seen(299)).outcome is Outcome.PASS
     short = judged(seen(298))
     assert (short.outcome, short.needs) == (Outcome.UNDECIDED, 299)
-    assert "needs about 299 pictures like these (298 boxes of the rarest, short)" in short.why
+    assert "needs about 299 pictures like these (298 show the rarest, short)" in short.why
     assert judged(seen(299), candidates=2).outcome is Outcome.UNDECIDED
+
+
+def test_a_reference_that_finds_nothing_is_no_measure() -> None:
+    lost = judged(seen(400, by_both=400))
+    assert lost.outcome is Outcome.FAIL
+    assert "the reference finds none of what is labelled" in lost.why
 
 
 def test_a_plain_drop_fails_and_few_pictures_are_undecided() -> None:

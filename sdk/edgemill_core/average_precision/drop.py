@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgemill_core.average_precision.curves import Curves, mean_average_precision
 from edgemill_core.average_precision.matching import curves_of
-from edgemill_core.inspection.boxes import Floats, Whole
+from edgemill_core.inspection.boxes import Floats
 from edgemill_core.inspection.labelled import Detections, Labelled
 
 SEED = 20240601
@@ -51,7 +51,7 @@ class Drop:
         upper, lower: one-sided confidence bounds of the drop.
         variant_lower: one-sided lower confidence bound of the variant's own.
         allowance: the part of ``upper`` that stands for losses too rare to have been seen.
-        rarest: the class that has the fewest labelled boxes, and how many.
+        rarest: the class that the fewest pictures show, and how many do.
         classes: how many have labelled boxes.
     """
 
@@ -91,9 +91,9 @@ def compare(boxes: ComparedBoxes, ious: Sequence[float], confidence: float) -> D
     quantile's level is that of Student's t with one degree of freedom less than there are pictures, widened by
     √(n / (n - 1)) (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", The American Statistician 69,
     section 4.3). A bootstrap never draws what was not seen: with no difference at all its bound would be 0. So every
-    bound is widened by what can be lost of the rarest class without a single loss among its n boxes being seen,
-    (1 - α^(1/n)) over the number of classes (the exact binomial bound at 0). Where boxes were lost, it is taken times
-    as many as were lost together in one picture, on average.
+    bound is widened by what can be lost of the rarest class without a single loss in the n pictures that show it being
+    seen, (1 - α^(1/n)) over the number of classes (the exact binomial bound at 0). Pictures and not boxes are counted,
+    because boxes of one picture are lost together.
 
     Args:
         boxes: of at least one picture, with at least one labelled box that counts.
@@ -115,9 +115,9 @@ def bound(before: ByIou, after: ByIou, classes: Sequence[str], confidence: float
     drawn = [mean_average_precision(curves, weights) for curves in (before, after)]
     drops, own = _finite(drawn[0] - drawn[1]), _finite(drawn[1])
     level = expanded(confidence, count)
-    rarest = min(before[0], key=lambda curve: curve.labelled.sum())
-    fewest, number = int(rarest.labelled.sum()), len(before[0])
-    allowance = (1 - (1 - confidence) ** (1 / fewest)) / number * _lump(before[0], after[0])
+    rarest = min(before[0], key=lambda curve: np.count_nonzero(curve.labelled))
+    fewest, number = int(np.count_nonzero(rarest.labelled)), len(before[0])
+    allowance = (1 - (1 - confidence) ** (1 / fewest)) / number
     drop = seen[0] - seen[1]
     return Drop(
         pictures=count,
@@ -150,19 +150,6 @@ def expanded(confidence: float, count: int) -> float:
     # Student's quantile from the normal one (Fisher and Cornish 1960), to 1 % from 5 degrees of freedom on.
     t = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
     return normal.cdf(t * sqrt(count / freedom))
-
-
-def _lump(before: Curves, after: Curves) -> float:
-    """Labelled boxes that the variant lost, per picture in which it lost any: at least 1."""
-    lost = np.clip(_hits(before) - _hits(after), 0, None)
-    return float(lost.sum() / np.count_nonzero(lost)) if lost.any() else 1.0
-
-
-def _hits(curves: Curves) -> Whole:
-    """``int64[pictures]``: labelled boxes that were found, at whatever score."""
-    pictures = len(curves[0].labelled)
-    found: Whole = sum((np.bincount(c.of_hits, minlength=pictures) for c in curves), np.zeros(pictures, np.int64))
-    return found
 
 
 def _beyond(seen: float, drawn: Floats, level: float) -> float:
