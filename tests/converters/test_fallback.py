@@ -19,7 +19,14 @@ from onnx import helper
 from edgemill_converters.build import build
 from edgemill_converters.quantization.fallback_found import FallbackFound
 from edgemill_converters.quantization.layer_costs import charged, layer_costs, owners
-from edgemill_converters.quantization.mixing import by_gain, is_inside, is_settled, next_count, remaining
+from edgemill_converters.quantization.mixing import (
+    by_gain,
+    is_inside,
+    is_settled,
+    keeps_floor,
+    next_count,
+    remaining,
+)
 from edgemill_converters.quantization.notes import Notes
 from edgemill_converters.quantization.plan import Range
 from edgemill_converters.quantization.sensitivity import (
@@ -32,9 +39,10 @@ from edgemill_converters.quantization.sensitivity import (
     weight_noise,
 )
 from edgemill_converters.recipe import read_recipe
-from edgemill_core.budget import Budget, Outcome, judge
+from edgemill_core.budget import Budget, Judgement, Outcome, judge
 from edgemill_core.errors import DataError, RecipeError
 from edgemill_core.samples import Truth
+from edgemill_core.statistics import PairedCounts
 from edgemill_core.verdict import Decision, Verdict
 from edgemill_runtimes.engines.facts import NodeTime
 
@@ -328,6 +336,17 @@ def test_where_not_even_float_is_inside_it_says_so_at_once(tmp_path: Path) -> No
     assert "no mix can help" in found.reasons[0]
 
 
+@pytest.mark.parametrize(
+    ("metric", "floor", "kept"),
+    [("class_rate", None, True), ("class_rate", 0.9, True), ("class_rate", 0.91, False), ("escape_rate", 0.1, True)]
+    + [("escape_rate", 0.11, False)],
+)
+def test_a_floor_is_kept_by_what_was_seen(metric: str, floor: float | None, kept: bool) -> None:
+    budget = Budget(metric=metric, max_drop=0.05, floor=floor)
+    seen = Judgement(budget, Outcome.UNDECIDED, "", None, PairedCounts(90, 0, 0), 1.0, 0.9, 0.1, 0.2, 0.95)
+    assert keeps_floor(budget, seen) is kept
+
+
 def test_where_only_all_float_is_inside_there_is_no_mix(tmp_path: Path) -> None:
     found = tiny_mix.searched(tmp_path, evaluations=8)
     assert found.plan is None or tiny_mix.BAD not in found.plan.layers
@@ -390,5 +409,5 @@ def test_a_fallback_without_a_search_set_is_refused(tmp_path: Path) -> None:
 
 def test_a_search_set_without_labels_is_refused(tmp_path: Path) -> None:
     data = {"calibration": {"pictures": "calibration"}, "search": {"pictures": "search"}, "judge": {"labels": "judge"}}
-    with pytest.raises(DataError, match=r"the search needs labels"):
+    with pytest.raises(DataError, match=r"metric class_rate needs labels that the search set does not have"):
         build(tiny_mix.write_workshop(tmp_path, data=data), tmp_path / "out")

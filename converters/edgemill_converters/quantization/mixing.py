@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import log
 
-from edgemill_core.budget import Outcome, Ruling
+from edgemill_core.budget import Budget, Judgement, Outcome, Ruling
+from edgemill_core.metrics import metric_named
 
 MARGIN = 0.5
 """Share of the allowed drop that may be used up on a search set too small for the judge's word."""
@@ -32,6 +33,12 @@ def is_inside(ruling: Ruling, unchanged: Ruling) -> bool:
     if ruling.outcome is Outcome.FAIL or unchanged.outcome is Outcome.PASS:
         return False
     return all(judged.drop <= MARGIN * judged.budget.max_drop for judged in ruling.judgements)
+
+
+def keeps_floor(budget: Budget, judged: Judgement) -> bool:
+    """Whether what was seen is at or above the budget's floor, if it has one."""
+    rate = judged.variant if metric_named(budget.metric).higher_is_better else 1 - judged.variant
+    return budget.floor is None or rate >= budget.floor
 
 
 def by_gain(loss: Mapping[str, float], cost_ms: Mapping[str, float]) -> list[str]:

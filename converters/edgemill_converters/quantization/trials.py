@@ -17,7 +17,7 @@ from edgemill_converters.bake import BakedModel
 from edgemill_converters.comparing.layers import watched
 from edgemill_converters.judging import Sight, verdicts_of
 from edgemill_converters.quantization.dialects import DIALECTS, WriteQdq
-from edgemill_converters.quantization.mixing import is_inside
+from edgemill_converters.quantization.mixing import is_inside, keeps_floor
 from edgemill_converters.quantization.notes import Notes
 from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.quantization.sensitivity import local_noise, relative_error
@@ -26,7 +26,7 @@ from edgemill_core.budget import Budget, Outcome, judge
 from edgemill_core.durable import canonical_json, sha256_bytes
 from edgemill_core.errors import DataError
 from edgemill_core.samples import Sample, Truth
-from edgemill_core.tasks import Task
+from edgemill_core.tasks import ObjectDetection, Task
 from edgemill_core.tensors import Array
 from edgemill_core.verdict import Verdict
 from edgemill_runtimes.engines import EngineSettings, load
@@ -196,21 +196,32 @@ class Trials:
         reference, sight = list(job.search.reference), job.search.sight
         seen, same = (sight.beside(outputs), sight.itself()) if sight is not None else (None, None)
         verdicts = verdicts_of(outputs, job.task, job.search.samples)
-        ruling = judge(job.budget, job.truths, reference, verdicts, boxes=seen)
-        inside = is_inside(ruling, judge(job.budget, job.truths, reference, reference, boxes=same))
+        # To show a floor is the judge's; the search asks whether it is kept, on a set that may be too small to show it.
+        budget = [one.model_copy(update={"floor": None}) for one in job.budget]
+        ruling = judge(budget, job.truths, reference, verdicts, boxes=seen)
+        inside = is_inside(ruling, judge(budget, job.truths, reference, reference, boxes=same)) and all(
+            keeps_floor(one, judged) for one, judged in zip(job.budget, ruling.judgements, strict=True)
+        )
+        for judged in ruling.judgements:
+            if judged.counts.n == 0:
+                raise _says_nothing(judged.budget.metric)
         return {
             "outcome": ruling.outcome.value,
             "inside": inside,
             "metrics": {judged.budget.metric: judged.variant for judged in ruling.judgements},
             "why": ruling.why,
-            "loss": relative_error(outputs[job.places], exact),
+            "loss": relative_error(self._told(outputs[job.places]), self._told(exact)),
         }
 
     def _loss(self, layers: Sequence[str]) -> float:
         self.progress(f"{self.job.target.name}: what {len(layers)} layers lose in INT8")
         with self._engine(layers) as engine:
             outputs = np.concatenate(list(self._outputs(engine, self.job.places)))
-        return relative_error(outputs, self._exact_outputs())
+        return relative_error(self._told(outputs), self._told(self._exact_outputs()))
+
+    def _told(self, outputs: Array) -> Array:
+        """What of the outputs decides. A detector's boxes are of thousands of places where nothing is."""
+        return outputs[..., 4:] if isinstance(self.job.task, ObjectDetection) else outputs
 
     def _noise(self, places: Sequence[int]) -> dict[str, float]:
         job = self.job
@@ -255,6 +266,15 @@ class Trials:
             onnx.save(mixed_graph(self.job.baked, self.job.plan, self.job.target, layers), path)
             with load(self.job.target.runtime, path, EngineSettings(self.job.target.device)) as engine:
                 yield engine
+
+
+def _says_nothing(metric: str) -> DataError:
+    return DataError(
+        f"the search set says nothing of {metric}",
+        expected="samples that the metric is about: bad parts for escapes, good ones for overkill, labels for the rest",
+        got="none",
+        fix="add such samples to data: search: in the recipe",
+    )
 
 
 def mixed_graph(baked: BakedModel, plan: Plan, target: Target, layers: Sequence[str]) -> onnx.ModelProto:

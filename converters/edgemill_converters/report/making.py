@@ -17,8 +17,9 @@ _LOSS_NOTE = (
 )
 _MAP_NOTE = (
     "Mean average precision is compared by a bootstrap over pictures, in pairs, widened by what could be lost of the "
-    "rarest class without one loss being seen in the pictures that show it. A bootstrap grows true with the number of pictures, and "
-    "losses of whole pictures at once, none of them seen, are not in it. The test described below is for rates."
+    "rarest class without one loss being seen in the pictures that show it. A bootstrap grows true with the number of "
+    "pictures, and losses of whole pictures at once, none of them seen, are not in it. The test described below is for "
+    "rates."
 )
 Facts = Sequence[tuple[str, str]]
 
