@@ -111,7 +111,7 @@ def test_a_killed_build_goes_on_where_it_was_and_ends_in_the_same_bundle(once: B
     lost = [line["step"] for line in journal(cache) if line["did"] == "begun"]
     assert len(lost) - len(ALL) <= 2 * len(events), "a kill costs the steps that were going, two at once at most"
     assert not list((cache / "work").iterdir())
-    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".build")]
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith((".build", ".edgemill-build"))]
 
 
 def test_an_unchanged_build_makes_nothing_and_leaves_the_bundle_alone(once: BuildResult) -> None:

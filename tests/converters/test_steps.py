@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import signal
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import odd_steps
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from edgemill_converters.building import Entry, Planned, Runner, Step, Store
+from edgemill_converters.building import Entry, Planned, Runner, Step, Store, child, files
 from edgemill_converters.building.files import FileDigests
 from edgemill_converters.building.plain import digest_of, plain, read_plain, write_plain
 from edgemill_converters.building.progress import Ahead, History, in_words, remaining, to_start
+from edgemill_converters.building.runner import to_be_made
+from edgemill_converters.building.scratch import scratch_in
+from edgemill_converters.importers import side_files
 from edgemill_core.durable import sha256_bytes
 from edgemill_core.errors import CacheError, DataError, StepCrashed
 from edgemill_core.verdict import Decision, Verdict
+from edgemill_runtimes.isolation import process
 
 
 @pytest.fixture
@@ -43,7 +53,7 @@ def run(store: Store, *plans: Planned) -> dict[str, Entry]:
 def left_in(store: Store) -> list[str]:
     """What lies in the cache beside the journal, the logs and the locks."""
     found = [p for name in ("entries", "notes", "work") for p in (store.folder / name).rglob("*")]
-    return [str(p.relative_to(store.folder)) for p in found if p != store.work]
+    return [str(p.relative_to(store.folder)) for p in found if p not in (store.work, store.work / ".edgemill-scratch")]
 
 
 def diary(tmp_path: Path) -> list[tuple[str, float, float]]:
@@ -188,6 +198,57 @@ def test_doing_all_again_waits_for_nobody(store: Store, tmp_path: Path) -> None:
         Store(store.folder, fresh=True)
 
 
+def test_a_build_says_that_it_waits_for_another(tmp_path: Path) -> None:
+    with Store(tmp_path / "cache"):
+        pass
+    told: list[str] = []
+    held = os.open(tmp_path / "cache" / "in-use", os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+
+    at_last = threading.Timer(10, fcntl.flock, (held, fcntl.LOCK_UN))
+    at_last.start()
+
+    def free(text: str) -> None:
+        told.append(text)
+        fcntl.flock(held, fcntl.LOCK_UN)
+
+    with Store(tmp_path / "cache", tell=free) as store:
+        at_last.cancel()
+        os.close(held)
+        assert told == [f"waiting for another build that uses {store.folder}"]
+        with Store(store.folder, tell=told.append):
+            assert len(told) == 1
+
+
+def test_fresh_forgets_what_a_killed_search_found(tmp_path: Path) -> None:
+    for fresh in (False, True):
+        with Store(tmp_path / "cache", fresh=fresh) as store:
+            notes = store.notes("key")
+            assert list(notes.iterdir()) == []
+            (notes / "found").touch()
+
+
+def test_a_step_has_its_callers_cores(store: Store) -> None:
+    before = os.sched_getaffinity(0)
+    child.the_zygote()
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        assert run(store, one(odd_steps.tell_cores))["odd"].path("cores.txt").read_text() == str([max(before)])
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@pytest.mark.parametrize("module", [child, process])
+def test_processes_are_started_after_a_fork_too(module: ModuleType) -> None:
+    module._spawner().submit(os.getpid).result()
+    with warnings.catch_warnings(action="ignore"):  # of a fork beside threads, which is what this is about
+        pid = os.fork()
+    if pid == 0:
+        signal.alarm(10)
+        os._exit(0 if module._spawner().submit(os.getpid).result() == os.getpid() else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
 def test_fresh_makes_everything_again(tmp_path: Path) -> None:
     plan = one(odd_steps.count, diary=tmp_path / "diary", who="a")
     for fresh in (False, True):
@@ -206,7 +267,7 @@ def test_what_was_not_used_for_longest_goes_first_and_this_builds_own_stay(tmp_p
     with Store(tmp_path / "cache") as store:
         run(store, plans["b"])
         os.utime(keys["b"] / "entry.json", (1, 1))
-        store.trim(2 * size)
+        store.trim(2 * size + size // 2)  # their seconds have more or fewer digits
         assert [name for name in "abc" if keys[name].exists()] == ["b", "c"]
         store.trim(0)
         assert [name for name in "abc" if keys[name].exists()] == ["b"]
@@ -218,11 +279,21 @@ def test_what_was_not_used_for_longest_goes_first_and_this_builds_own_stay(tmp_p
 def test_what_a_killed_build_left_is_swept(tmp_path: Path) -> None:
     with Store(tmp_path / "cache") as store:
         (store.folder / "work" / "build.gone").mkdir()
-        (store.folder / "work" / "build.gone" / "half").touch()
+        for name in ("half", ".edgemill-scratch"):
+            (store.folder / "work" / "build.gone" / name).touch()
         (store.folder / "journal.jsonl").write_text('{"did": "made"}\n{"did": "ma')
         with Store(tmp_path / "cache") as other:
             assert sorted((store.folder / "work").iterdir()) == sorted([store.work, other.work])
             assert other.journal() == [{"did": "made"}]
+
+
+def test_what_is_only_named_like_ours_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / ".mine.kept").mkdir()
+    with scratch_in(tmp_path, ".mine.") as folder:
+        (folder / "half" / "bundle").mkdir(parents=True)
+        with scratch_in(tmp_path, ".mine."):
+            assert folder.is_dir()
+    assert [path.name for path in tmp_path.iterdir()] == [".mine.kept"]
 
 
 # --- digests of files ---
@@ -242,6 +313,55 @@ def test_a_digest_is_remembered_while_nothing_of_the_file_changed(tmp_path: Path
     picture.write_bytes(b"two")
     os.utime(picture, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert FileDigests(kept).of(picture) == sha256_bytes(b"two")
+
+
+def test_a_digest_is_kept_if_the_file_was_old_when_it_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_SETTLED_NS", 200_000_000)
+    picture, kept = tmp_path / "picture", tmp_path / "digests.json"
+    picture.write_bytes(b"one")
+    young = FileDigests(kept)
+    young.of(picture)
+    time.sleep(0.25)
+    young.save(tmp_path)
+    assert not kept.exists()
+    old = FileDigests(kept)
+    old.of(picture)
+    old.save(tmp_path)
+    assert list(json.loads(kept.read_text())) == [str(picture)]
+
+
+@pytest.mark.parametrize("change", ["content", "gone"])
+def test_what_is_made_from_a_file_that_changed_meanwhile_is_not_kept(store: Store, tmp_path: Path, change: str) -> None:
+    picture, digests = tmp_path / "picture", FileDigests(tmp_path / "digests.json")
+    picture.write_bytes(b"one")
+    digests.of(picture)
+    runner = Runner(store, "odd-1.0.0", lambda _: None, unchanged=digests.check_unchanged)
+    runner.run([one(odd_steps.count, diary=tmp_path / "diary", who="a")])
+    picture.write_bytes(b"another") if change == "content" else picture.unlink()
+    with pytest.raises(DataError, match=f"{picture} changed during the build"):
+        runner.run([one(odd_steps.count, diary=tmp_path / "diary", who="b")])
+    assert len(diary(tmp_path)) == 2
+    assert len(list((store.folder / "entries").iterdir())) == 1
+
+
+def test_weights_that_lie_apart_are_found_wherever_they_are_named(tmp_path: Path) -> None:
+    def apart(name: str) -> onnx.TensorProto:
+        tensor = onnx.numpy_helper.from_array(np.zeros(4, np.float32), name)
+        tensor.ClearField("raw_data")
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value=f"{name}.bin")
+        (tmp_path / f"{name}.bin").write_bytes(bytes(16))
+        return tensor
+
+    def constant(name: str) -> onnx.NodeProto:
+        return onnx.helper.make_node("Constant", [], [name], value=apart(name))
+
+    branch = onnx.helper.make_graph([constant("inner")], "branch", [], [], [apart("deep")])
+    choice = onnx.helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)
+    graph = onnx.helper.make_graph([constant("outer"), choice], "g", [], [], [apart("plain")])
+    file = tmp_path / "model.onnx"
+    file.write_bytes(onnx.helper.make_model(graph).SerializeToString())
+    assert [path.stem for path in side_files(file)] == ["deep", "inner", "outer", "plain"]
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', '{"a": [1, 2, 3, 4, 5]}'])
@@ -323,6 +443,24 @@ def test_times_of_earlier_builds_grow_with_the_samples() -> None:
     assert history.expected("a", "run", 200) == 20
     assert history.expected("c", "run", 100) == 30
     assert history.expected("a", "other", 1) is None
+
+
+def test_time_left_leaves_out_what_will_be_read_back(store: Store, tmp_path: Path) -> None:
+    kept = replace(one(odd_steps.count, "kept", diary=tmp_path / "diary", who="kept"), alone=True)
+    run(store, kept)
+    for name, seconds in (("kept", 6000), ("new", 1)):
+        store.note("made", "", step=name, recipe="odd-1.0.0", seconds=seconds, size=1)
+    told: list[str] = []
+    new = one(odd_steps.count, "new", diary=tmp_path / "diary", who="new", seconds=0.4)
+    Runner(store, "odd-1.0.0", told.append).run([new, kept])
+    assert told == ["[1/2] new · a few seconds left"]
+
+
+def test_what_follows_a_step_that_began_is_made_too() -> None:
+    needs: dict[str, tuple[str, ...]] = {"a": (), "b": ("a",), "c": ("b",), "d": (), "e": ("d",)}
+    plans = [replace(one(odd_steps.count, name), needs=of) for name, of in needs.items()]
+    assert to_be_made(plans, ["a"]) == {"a", "b", "c"}
+    assert to_be_made(plans, []) == set()
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,12 @@ def run_in_child(
     """
     # What it leaves in a hurry lies beside its results, and is swept with them.
     temporary = into.with_name(f"{into.name}.tmp").absolute()
-    world = {"environment": dict(os.environ), "path": list(sys.path), "folder": str(Path.cwd())}
+    world = {
+        "environment": dict(os.environ),
+        "path": list(sys.path),
+        "folder": str(Path.cwd()),
+        "cores": sorted(os.sched_getaffinity(0)),
+    }
     job = into.with_name(f"{into.name}.job").absolute()
     for folder in (temporary, log.parent):
         folder.mkdir(parents=True, exist_ok=True)
@@ -157,8 +162,11 @@ class Zygote:
 
     def close(self) -> None:
         """End it, and whatever it started."""
-        self._control.close()
-        self._process.wait()
+        if self.owner == os.getpid():  # else it is a copy, of a process that was forked from the owner
+            with suppress(OSError):  # such copies keep it open, so closing alone would not reach the zygote
+                self._control.shutdown(socket.SHUT_RDWR)
+            self._control.close()
+            self._process.wait()
 
     @property
     def alive(self) -> bool:
@@ -206,10 +214,14 @@ def the_zygote() -> Zygote:
         return _zygotes[0]
 
 
-@cache
 def _spawner() -> ThreadPoolExecutor:
     # The kernel ends a child with the *thread* that started it, so one thread that lives as long as this process.
-    return ThreadPoolExecutor(1, thread_name_prefix="zygote-spawner")
+    return _spawner_of(os.getpid())
+
+
+@cache
+def _spawner_of(process: int) -> ThreadPoolExecutor:  # after a fork there is no thread in it
+    return ThreadPoolExecutor(1, thread_name_prefix=f"zygote-spawner-{process}")
 
 
 def _spawn(channel: int) -> subprocess.Popen[bytes]:

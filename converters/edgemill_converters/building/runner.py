@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,14 +55,24 @@ class Runner:
         recipe: name of what is built, for the log's folder and for the times of earlier builds.
         progress: told what is going on.
         executor: whose threads watch over the steps' processes; a pool of this machine's cores if ``None``.
+        unchanged: raises if what the build started from is not what it was; asked, by any thread, before a result is
+            kept.
     """
 
-    def __init__(self, store: Store, recipe: str, progress: Tell, executor: Executor | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        recipe: str,
+        progress: Tell,
+        executor: Executor | None = None,
+        unchanged: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
         self._recipe = recipe
         self._progress = progress
         self._workers = min(len(os.sched_getaffinity(0)), _MOST_AT_ONCE)
         self._executor = executor
+        self._unchanged = unchanged
         self._history = History(store.journal())
         self._stop = threading.Event()
         self._heard: deque[str] = deque()
@@ -118,11 +128,14 @@ class Runner:
         going: Mapping[Future[Entry], tuple[Planned, float]],
     ) -> list[Ahead]:
         since = {plan.name: start for plan, start in going.values()}
+        missed = to_be_made(plans, self._begun)
         found = []
         for plan in plans:
             if plan.name not in done:
                 seconds = self._history.expected(self._recipe, plan.name, plan.size)
-                if seconds is not None and plan.name in since:
+                if seconds is not None and plan.name not in missed:
+                    seconds = 0.0
+                elif seconds is not None and plan.name in since:
                     seconds = max(seconds - (time.monotonic() - since[plan.name]), 0.0)
                 going_on = plan.name in since
                 found.append(Ahead(plan.name, plan.needs, seconds, plan.alone, going_on, plan.threaded))
@@ -154,15 +167,18 @@ class Runner:
         key = step.key
         found = self._store.find(key)
         if found is None:
-            with self._store.lock(key, self._stop.is_set):
+            with self._store.lock(key, self._stop.is_set, self._heard.append):
                 found = self._store.find(key)  # another build may have made it while we waited
                 if found is None:
-                    with self._store.lock("machine", self._stop.is_set, shared=not plan.alone):
-                        return self._do(plan, step, key)
+                    return self._do(plan, step, key)
         self._store.note("read", key, step=plan.name, recipe=self._recipe)
         return found
 
     def _do(self, plan: Planned, step: Step, key: str) -> Entry:
+        with self._store.lock("machine", self._stop.is_set, self._heard.append, shared=not plan.alone):
+            return self._make(plan, step, key)
+
+    def _make(self, plan: Planned, step: Step, key: str) -> Entry:
         self._begun.add(plan.name)
         self._store.note("begun", key, step=plan.name, recipe=self._recipe)
         start = time.monotonic()
@@ -172,6 +188,7 @@ class Runner:
         log = self._store.folder / "logs" / self._recipe / f"{plan.name.replace(' ', '-')}.txt"
         try:
             self._in_child(plan.name, step, {**step.given, **extra}, into, log)
+            self._unchanged()
             entry = self._store.put(key, into, plan.name, time.monotonic() - start)
         except BaseException:
             shutil.rmtree(into, ignore_errors=True)
@@ -190,3 +207,16 @@ class Runner:
             if is_full(self._store.folder):
                 raise cannot_write(self._store.folder, OSError(str(error.got or error.what))) from error
             raise
+
+
+def to_be_made(plans: Sequence[Planned], begun: Iterable[str]) -> set[str]:
+    """Which steps will not be read back, as far as one knows: those that ``begun``, and what needs them.
+
+    Args:
+        plans: each behind those that it needs.
+    """
+    made = set(begun)
+    for plan in plans:
+        if made & set(plan.needs):
+            made.add(plan.name)
+    return made

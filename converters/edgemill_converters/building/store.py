@@ -30,6 +30,7 @@ from typing import Any
 from edgemill_converters.building.disk import writing
 from edgemill_converters.building.plain import digest_of
 from edgemill_converters.building.scratch import scratch_in
+from edgemill_converters.building.step import Tell
 from edgemill_core.durable import sha256_file, sync_folder, sync_tree
 from edgemill_core.errors import CacheError
 
@@ -68,13 +69,14 @@ class Store:
 
     Args:
         folder: made if it is not there.
-        fresh: believe no entry that this build has not made; nobody else may use the cache meanwhile.
+        fresh: believe no entry or note that this build has not made; nobody else may use the cache meanwhile.
+        tell: hears if another build must be waited for.
 
     Raises:
         CacheError: the folder cannot be written, or ``fresh`` while another build uses it.
     """
 
-    def __init__(self, folder: Path, fresh: bool = False) -> None:
+    def __init__(self, folder: Path, fresh: bool = False, tell: Tell = lambda _: None) -> None:
         self.folder = folder
         self._fresh = fresh
         self._used: set[str] = set()
@@ -84,8 +86,8 @@ class Store:
             (folder / ".gitignore").write_text("*\n")
             self._in_use = _open_lock(folder / "in-use")
             try:
-                self._take()
-            except CacheError:
+                self._take(tell)
+            except BaseException:
                 os.close(self._in_use)
                 raise
             self._scratch = scratch_in(folder / "work", "build.")
@@ -140,6 +142,8 @@ class Store:
     def notes(self, key: str) -> Path:
         """A folder for ``key`` that outlives a kill, and is gone once its entry is there."""
         folder = self.folder / "notes" / key
+        if self._fresh:
+            shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(exist_ok=True)
         return folder
 
@@ -159,14 +163,11 @@ class Store:
         return found
 
     @contextmanager
-    def lock(self, name: str, stopped: Callable[[], bool], shared: bool = False) -> Iterator[None]:
+    def lock(self, name: str, stopped: Callable[[], bool], tell: Tell, shared: bool = False) -> Iterator[None]:
         """Hold the lock ``name`` against other builds and other threads of this one; ends early if ``stopped``."""
         descriptor = _open_lock(self.folder / "locks" / name)
         try:
-            while not _try_lock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
-                if stopped():
-                    break
-                time.sleep(_POLL_S)
+            self._wait_for(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, tell, stopped)
             yield
         finally:
             os.close(descriptor)
@@ -202,9 +203,16 @@ class Store:
         if len(lines) > JOURNAL_LINES:
             path.write_bytes(b"".join(lines[-JOURNAL_LINES // 2 :]))
 
-    def _take(self) -> None:
+    def _wait_for(self, descriptor: int, kind: int, tell: Tell, stopped: Callable[[], bool]) -> None:
+        if _try_lock(descriptor, kind):
+            return
+        tell(f"waiting for another build that uses {self.folder}")
+        while not stopped() and not _try_lock(descriptor, kind):
+            time.sleep(_POLL_S)
+
+    def _take(self, tell: Tell) -> None:
         if not self._fresh:
-            fcntl.flock(self._in_use, fcntl.LOCK_SH)
+            self._wait_for(self._in_use, fcntl.LOCK_SH, tell, lambda: False)
         elif not _try_lock(self._in_use, fcntl.LOCK_EX):
             raise CacheError(
                 f"another build uses the cache {self.folder}",

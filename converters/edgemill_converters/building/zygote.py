@@ -92,6 +92,7 @@ def _done(job: Path, channel: socket.socket) -> dict[str, object]:
     os.environ.update(world["environment"])
     sys.path[:] = world["path"]
     os.chdir(world["folder"])
+    os.sched_setaffinity(0, world["cores"])
     tempfile.tempdir = os.environ["TMPDIR"] = world["temporary"]
 
     def tell(text: str) -> None:

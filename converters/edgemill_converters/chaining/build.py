@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgemill_converters.build import claim, quiet
-from edgemill_converters.building.scratch import scratch_in
+from edgemill_converters.building.scratch import BESIDE_BUNDLES, scratch_in
 from edgemill_converters.chaining import bundling
 from edgemill_converters.chaining.judging import judge_runtime
 from edgemill_converters.chaining.recipe import ChainRecipe, read_chain_recipe
@@ -57,7 +57,7 @@ def build_chain(
     if not all(result.holds for result in results):
         raise _nothing_ships(found)
     measured: dict[str, object] = {"environment": environment, "chain": {r.runtime: r.as_dict() for r in results}}
-    with scratch_in(folder, ".build.") as scratch:
+    with scratch_in(folder, BESIDE_BUNDLES) as scratch:
         place = scratch / "bundle"
         place.mkdir()
         bundle = bundling.write(place, target, recipe, bundles, samples, results, measured, report)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import onnx
+from google.protobuf.message import Message
 
 from edgemill_converters.importers.base import Imported, Native
 from edgemill_converters.importers.lightgbm_text import import_lightgbm
@@ -83,11 +84,23 @@ def side_files(path: Path) -> list[Path]:
     if path.suffix.lower() != ".onnx":
         return []
     try:
-        graph = onnx.load(path, load_external_data=False).graph
+        model = onnx.load(path, load_external_data=False)
     except Exception:  # whatever it is, importing it says so
         return []
-    places = {entry.value for tensor in graph.initializer for entry in tensor.external_data if entry.key == "location"}
+    entries = [entry for tensor in _tensors_in(model) for entry in tensor.external_data]
+    places = {entry.value for entry in entries if entry.key == "location"}
     return [path.parent / place for place in sorted(places) if (path.parent / place).is_file()]
+
+
+def _tensors_in(message: Message) -> Iterator[onnx.TensorProto]:
+    """Wherever they lie: initializers, attributes of nodes, subgraphs, functions."""
+    for field, value in message.ListFields():
+        if field.cpp_type == field.CPPTYPE_MESSAGE:
+            for part in [value] if isinstance(value, Message) else value:
+                if isinstance(part, onnx.TensorProto):
+                    yield part
+                else:
+                    yield from _tensors_in(part)
 
 
 def _locate(recipe: Recipe, name: str) -> Path:

@@ -235,11 +235,15 @@ def _specs(told: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
     return tuple(TensorSpec(one["name"], one["dtype"], tuple(one["shape"])) for one in told)
 
 
-@cache
 def _spawner() -> ThreadPoolExecutor:
     # The kernel ends a child with the *thread* that started it (prctl(2), PR_SET_PDEATHSIG), so one thread that lives
     # as long as this process starts them all.
-    return ThreadPoolExecutor(1, thread_name_prefix="engine-spawner")
+    return _spawner_of(os.getpid())
+
+
+@cache
+def _spawner_of(process: int) -> ThreadPoolExecutor:  # after a fork there is no thread in it
+    return ThreadPoolExecutor(1, thread_name_prefix=f"engine-spawner-{process}")
 
 
 def _spawn(channel: int, descriptors: Sequence[int], log: int) -> subprocess.Popen[bytes]:
