@@ -17,7 +17,7 @@ from edgemill_converters.building import Entry, Planned, Runner, Step, Store, fi
 from edgemill_converters.building.disk import writing
 from edgemill_converters.building.files import FileDigests
 from edgemill_converters.building.planning import BuildPlan
-from edgemill_converters.building.scratch import scratch_in
+from edgemill_converters.building.scratch import BESIDE_BUNDLES, scratch_in
 from edgemill_converters.building.sources import Sources, read_sources
 from edgemill_converters.building.step import report_digest, versions
 from edgemill_converters.candidates import ExtraVariant
@@ -79,13 +79,13 @@ def build(
         engine_class(target.runtime)
     check_box(((name, target.device) for target in recipe.targets for name in target.precisions), this_machine())
     claim(folder, folder / f"{recipe.name}-{recipe.version}")
-    with Store(Path(cache) if cache is not None else folder / CACHE, fresh) as store:
+    with Store(Path(cache) if cache is not None else folder / CACHE, fresh, tell=progress) as store:
         progress("reading the sets")
         digests = FileDigests(store.folder / "digests.json", forget=fresh)
         sources = read_sources(recipe, recipe.make_task(), extra, this_machine(), digests)
         with writing(store.folder):
             digests.save(store.work)
-        return _build(sources, folder, store, progress)
+        return _build(sources, folder, store, progress, digests.check_unchanged)
 
 
 def claim(folder: Path, target: Path) -> None:
@@ -109,14 +109,16 @@ def claim(folder: Path, target: Path) -> None:
         )
 
 
-def _build(sources: Sources, folder: Path, store: Store, progress: Progress) -> BuildResult:
+def _build(
+    sources: Sources, folder: Path, store: Store, progress: Progress, unchanged: Callable[[], None]
+) -> BuildResult:
     recipe = sources.recipe
     name = f"{recipe.name}-{recipe.version}"
     report = folder / f"{name}.report.html"
     plan = BuildPlan(sources, partial(_report, sources, report))
-    done = Runner(store, name, progress).run(plan.planned())
+    done = Runner(store, name, progress, unchanged=unchanged).run(plan.planned())
     result = finding.result_of(sources, plan, done, report)
-    with _writing(folder), scratch_in(folder, ".build.") as scratch:
+    with _writing(folder), scratch_in(folder, BESIDE_BUNDLES) as scratch:
         _keep(report, done["report"].path(steps.REPORT), scratch)
         if result.choice.without:
             raise _nothing_ships(result)

@@ -279,7 +279,7 @@ def test_nothing_but_a_bundle_is_replaced(workshop: Workshop, tmp_path: Path, ki
     assert str(place) in str(caught.value)
     assert "--out" in str(caught.value)
     assert "ten years" in (place / "thesis.txt" if kind == "others" else place).read_text()
-    assert not list(tmp_path.rglob(".build*"))
+    assert not list(tmp_path.rglob(".edgemill-build*"))
 
 
 def test_an_unknown_runtime_is_refused(workshop: Workshop) -> None:

@@ -70,7 +70,7 @@ def test_the_same_inputs_give_the_same_content(
     assert one is not None
     assert two is not None
     assert one.manifest.content_digest == two.manifest.content_digest
-    assert not [p for p in (tmp_path / "1").iterdir() if p.name.startswith(".build")]
+    assert not [p for p in (tmp_path / "1").iterdir() if p.name.startswith(".edgemill-build")]
 
 
 def test_nothing_inside_the_budget_is_an_error_with_a_report_and_no_bundle(

@@ -110,7 +110,7 @@ def test_the_same_bundles_and_pictures_give_the_same_content(
     assert chained.bundle is not None
     assert again is not None
     assert again.manifest.content_digest == chained.bundle.manifest.content_digest
-    assert not [p for p in (tmp_path / "out").iterdir() if p.name.startswith(".build")]
+    assert not [p for p in (tmp_path / "out").iterdir() if p.name.startswith(".edgemill-build")]
 
 
 def test_a_bundle_of_one_model_reads_as_before_there_were_chains(built: BuildResult, chained: ChainResult) -> None:
