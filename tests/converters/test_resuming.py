@@ -121,7 +121,8 @@ def test_an_unchanged_build_makes_nothing_and_leaves_the_bundle_alone(once: Buil
     again = build(once.recipe, folder.parent)
     assert made(cache, lines) == []
     assert (folder.stat().st_ino, folder.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-    assert replace(again, bundle=None, samples=()) == replace(once, bundle=None, samples=())
+    assert (set(again.cached), once.cached) == (set(once.seconds), ())
+    assert replace(again, bundle=None, samples=(), cached=()) == replace(once, bundle=None, samples=())
 
 
 def test_an_altered_bundle_is_written_again_from_the_cache(once: BuildResult) -> None:
