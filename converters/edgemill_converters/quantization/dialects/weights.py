@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from edgemill_converters.quantization.dialects.base import QUANTIZABLE
 from edgemill_core.tensors import Array
 
 _LARGEST_BIAS = 2**31 - 1
@@ -25,6 +27,12 @@ class QuantizedWeights:
     scale: Array
     stored: Array
     axis: int
+
+
+def has_weights(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> bool:
+    """Whether the dialects can quantize the node: its weights are constant and, of a product, a plain matrix."""
+    found = constants.get(node.input[1]) if node.op_type in QUANTIZABLE else None
+    return found is not None and (node.op_type == "Conv" or len(found.dims) == 2)
 
 
 def channel_axis(node: onnx.NodeProto, rank: int) -> int:
