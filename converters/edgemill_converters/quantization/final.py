@@ -91,8 +91,7 @@ def final_tensors(graph: onnx.GraphProto) -> dict[str, Domain | None]:
     for node in reversed(graph.node):
         for name in node.output:
             followed[name] = any(
-                _mixes(reader) or any(followed[output] for output in reader.output)
-                for reader in readers[name]
+                _mixes(reader) or any(followed[output] for output in reader.output) for reader in readers[name]
             )
             domains[name] = None if name in given else _domain(readers[name], domains)
     return {

@@ -1,7 +1,6 @@
 """Boxes in COCO's JSON (https://cocodataset.org/#format-data): ``images``, ``annotations``, ``categories``.
 
-A picture without an annotation holds nothing and is good. ``bbox`` is left, top, width and height in pixels.
-Annotations with ``iscrowd`` or ``ignore`` count neither way. Segmentations and key points are not looked at.
+A picture without an annotation that counts is good. ``bbox`` is left, top, width and height in pixels. Those with ``iscrowd`` or ``ignore`` count neither way. Segmentations and key points are not looked at.
 """
 
 from __future__ import annotations
@@ -122,8 +121,8 @@ def _box(path: Path, entry: _Entry, name: str, size: tuple[int, int]) -> TrueBox
 
 
 def _sample(path: Path, image: _Entry, boxes: list[TrueBox], size: tuple[int, int]) -> Sample:
-    name = str(image["file_name"])
-    return Sample(name, path.parent / name, truth=Truth(good=not boxes, boxes=tuple(boxes), size=size))
+    name, good = str(image["file_name"]), all(box.ignored for box in boxes)
+    return Sample(name, path.parent / name, truth=Truth(good=good, boxes=tuple(boxes), size=size))
 
 
 def _wrong(path: Path, what: str, entry: _Entry, expected: str, got: str) -> DataError:

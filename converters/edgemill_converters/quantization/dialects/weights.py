@@ -44,6 +44,11 @@ def channel_axis(node: onnx.NodeProto, rank: int) -> int:
     return rank - 1
 
 
+def most_stored(bits: int) -> int:
+    """The largest magnitude of a stored weight: 127 of 8 bits, 64 of 7, as ONNX Runtime's ``reduce_range`` has it."""
+    return (1 << bits - 1) - (1 if bits == 8 else 0)
+
+
 def quantize_weights(
     weights: onnx.TensorProto, node: onnx.NodeProto, bits: int, bias: Array | None, input_scale: float
 ) -> QuantizedWeights:
@@ -57,7 +62,7 @@ def quantize_weights(
     values = numpy_helper.to_array(weights).astype(np.float32)
     axis = channel_axis(node, values.ndim)
     rest = tuple(index for index in range(values.ndim) if index != axis)
-    most = 2 ** (bits - 1) - (1 if bits == 8 else 0)
+    most = most_stored(bits)
     scale = np.abs(values).max(axis=rest).astype(np.float64) / most
     if bias is not None:
         scale = np.maximum(scale, np.abs(bias) / (input_scale * _LARGEST_BIAS) * 1.0001)
