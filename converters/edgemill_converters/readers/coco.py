@@ -1,6 +1,7 @@
 """Boxes in COCO's JSON (https://cocodataset.org/#format-data): ``images``, ``annotations``, ``categories``.
 
-A picture without an annotation that counts is good. ``bbox`` is left, top, width and height in pixels. Those with ``iscrowd`` or ``ignore`` count neither way. Segmentations and key points are not looked at.
+``bbox`` is left, top, width and height in pixels. Annotations with ``iscrowd`` or ``ignore`` count neither way; a
+picture without others is good. Segmentations and key points are not looked at.
 """
 
 from __future__ import annotations
