@@ -189,6 +189,11 @@ class Recipe(Folder):
             raise ValueError("rows: under data: goes with features: under input:, pictures with size:")
         if self.needs_calibration and self.data.calibration is None:
             raise ValueError("INT8 needs data: calibration:")
+        if self.quantization.fallback is not None and not self.needs_calibration:
+            raise ValueError(
+                "fallback: mixes INT8 with floats, and no target asks for int8: add it to precisions: under targets:, "
+                "or leave out fallback:"
+            )
         if self.quantization.fallback is not None and self.data.search is None:
             raise ValueError(
                 "fallback: needs labelled samples of its own under data: search:, because a choice made on the judge's "

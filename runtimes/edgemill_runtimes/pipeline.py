@@ -57,7 +57,7 @@ def open_pipeline(
     missing: list[EdgemillError] = []
     for variant in variants:
         try:
-            _check_box(bundle, variant.runtime, machine)
+            _check_box(bundle, variant, machine)
             return _pipeline(bundle, variant, settings or EngineSettings(variant.device, mode=mode), isolated)
         except MissingPartError as error:
             if runtime is not None:
@@ -126,12 +126,15 @@ def open_chain(
     return ChainPipeline(opened)
 
 
-def _check_box(bundle: Bundle, runtime: str, machine: Machine | None) -> None:
-    """Refuse variants that this box's processor cannot compute, before an engine is loaded."""
-    for one in bundle.alone():
-        variant = variant_for(one, runtime)
-        if variant.precision_hint is not None:
-            check_machine(variant.precision_hint, variant.device, machine or this_machine())
+def _check_box(bundle: Bundle, variant: VariantEntry, machine: Machine | None) -> None:
+    """Refuse a variant, or those of a chain's stages, that this box's processor cannot compute, before one is loaded.
+
+    A bundle of one model may have several of one runtime, e.g. one a device: of these ``variant`` alone is looked at.
+    """
+    chained = bundle.chain is not None
+    for one in [variant_for(alone, variant.runtime) for alone in bundle.alone()] if chained else [variant]:
+        if one.precision_hint is not None:
+            check_machine(one.precision_hint, one.device, machine or this_machine())
 
 
 def _pipeline(bundle: Bundle, variant: VariantEntry, settings: EngineSettings, isolated: bool | Isolation) -> Pipeline:

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from edgemill_core.errors import DataError
+from edgemill_core.metrics import plain_name
 from edgemill_core.parts_of_one import Confidence, PartOfOne
 from edgemill_core.statistics import PairedCounts
 
@@ -17,7 +18,7 @@ class Budget(BaseModel):
     """How much worse a variant may be, and how sure that must be.
 
     Attributes:
-        metric: name of a metric of the task.
+        metric: name of a metric of the task, in its one spelling.
         max_drop: largest tolerated worsening, in parts of 1: points of a rate or of mean average precision (0.01 is
             one point), or the share by which a mean loss may grow.
         confidence: one-sided, e.g. 0.95.
@@ -31,6 +32,11 @@ class Budget(BaseModel):
     max_drop: PartOfOne
     confidence: Confidence = 0.95
     floor: PartOfOne | None = None
+
+    @field_validator("metric")
+    @classmethod
+    def _one_spelling(cls, metric: str) -> str:
+        return plain_name(metric)
 
 
 class Outcome(str, Enum):

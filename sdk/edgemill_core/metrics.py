@@ -98,8 +98,17 @@ def family_of(name: str) -> str:
     return MEAN_AVERAGE_PRECISION if _MAP.fullmatch(name) else name
 
 
+def plain_name(name: str) -> str:
+    """The one spelling of a metric's name: ``map@.50`` is ``map@0.5``. Names that are none stay as they are."""
+    parsed = _MAP.fullmatch(name)
+    if parsed is None:
+        return name
+    ends = [f"0.{end.partition('.')[2].rstrip('0') or '0'}" for end in parsed.groups() if end is not None]
+    return f"map@{':'.join(dict.fromkeys(ends))}"
+
+
 def metric_named(name: str) -> Metric:
-    """Look a metric up.
+    """Look a metric up, under any spelling of its name.
 
     Raises:
         RecipeError: there is none of that name.
@@ -115,6 +124,7 @@ def metric_named(name: str) -> Metric:
             got=name,
             fix="name one of these under budget: in the recipe",
         )
+    name = plain_name(name)
     title = f"mAP at IoU {name.removeprefix('map@')} (mean average precision)"
     return Metric(name, title, True, _of_no_single_sample, needs="boxes", ious=ious)
 

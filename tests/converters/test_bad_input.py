@@ -78,6 +78,12 @@ def test_a_wrong_recipe_is_refused_with_the_line(workshop: Workshop, change: dic
     refused(RecipeError, workshop(judge=2, **change), "recipe.yaml, line ", *parts)
 
 
+def test_a_search_with_nothing_to_search_in_is_refused(workshop: Workshop) -> None:
+    targets = [{"runtime": "openvino", "precisions": ["fp32", "int8-weights"]}]
+    recipe = workshop(judge=2, quantization={"fallback": True}, targets=targets)
+    refused(RecipeError, recipe, "no target asks for int8", "leave out fallback:")
+
+
 def test_a_missing_key_is_named(workshop: Workshop) -> None:
     refused(RecipeError, edited(workshop(judge=2), "version: 1.0.0\n", ""), "wrong at 'version'", "this key", "nothing")
 

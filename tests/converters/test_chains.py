@@ -175,6 +175,7 @@ def test_wrong_verdicts_stand_in_the_report(recipe: Callable[..., Path], tmp_pat
         ({"budget": [{"metric": "escape_rate", "at_most": 0.1}]}, ["wrong at 'budget'", "rejects everything"]),
         ({"budget": [{"metric": "escape_rate", "max_drop": 0.1}]}, ["budget.0.at_most", "metric, at_most, confidence"]),
         ({"data": {"judge": {"labels": "x"}, "calibration": {"labels": "x"}}}, ["data.calibration"]),
+        ({"data": {"judge": {"coco": "x.json"}}}, ["wrong at 'data.judge'", "line ", "boxes (coco:)", "labels:"]),
         ({"runtimes": ["openvino", "openvino"]}, ["each runtime once"]),
     ],
 )

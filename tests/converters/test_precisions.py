@@ -35,7 +35,7 @@ from edgemill_core.tasks import TextRecognition
 from edgemill_runtimes.engines import EngineSettings, load
 from edgemill_runtimes.engines.onnxruntime import write_optimised
 from edgemill_runtimes.machine import Machine, this_machine
-from edgemill_runtimes.pipeline import open_model, open_pipeline, variant_for
+from edgemill_runtimes.pipeline import ModelPipeline, open_model, open_pipeline, variant_for
 from edgemill_runtimes.proof import prove
 
 HERE = this_machine()
@@ -285,6 +285,17 @@ def test_a_box_without_bf16_takes_the_next_variant_unless_it_was_named(bundle: B
     )
     with pytest.raises(MissingPartError, match=r"(?s)none of the bundle's runtimes.*does not compute in BF16"):
         open_pipeline(alone, machine=PLAIN)
+
+
+def test_a_variant_is_not_passed_over_for_another_of_its_runtime(bundle: Bundle) -> None:
+    """E.g. FP32 on a GPU beside BF16 on the CPU."""
+    hinted = next(one for one in bundle.model.variants if one.precision_hint is not None)
+    second = hinted.model_copy(update={"precision_hint": None, "name": "second"})
+    model = bundle.model.model_copy(update={"variants": (hinted, second)})
+    both = Bundle(bundle.folder, bundle.manifest.model_copy(update={"models": (model,)}))
+    with open_pipeline(both, machine=PLAIN) as pipeline:
+        assert isinstance(pipeline, ModelPipeline)
+        assert pipeline.engine.settings.precision_hint is None
 
 
 @pytest.fixture

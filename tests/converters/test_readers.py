@@ -53,6 +53,15 @@ def test_boxes_are_read_in_pixels_and_pictures_beside_the_file(tmp_path: Path) -
     assert two.truth == Truth(good=True, boxes=(), size=(100, 50))
 
 
+def test_a_picture_with_nothing_but_what_counts_neither_way_is_good(tmp_path: Path) -> None:
+    content = told()
+    del content["annotations"][0]
+    truth = read_coco(written(tmp_path, content))[0].truth
+    assert truth is not None
+    assert truth.good
+    assert truth.boxes
+
+
 def moved(where: str, number: int, **values: object) -> Change:
     return lambda content: content[where][number].update(values)
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from edgemill_core.average_precision import ComparedBoxes
-from edgemill_core.budget import Budget, Judgement, Outcome, judge
+from edgemill_core.budget import Budget, Judgement, Outcome, budgets_by_metric, judge
 from edgemill_core.errors import DataError, RecipeError
 from edgemill_core.inspection.labelled import Detections, Labelled
-from edgemill_core.metrics import family_of, metric_named
+from edgemill_core.metrics import family_of, metric_named, plain_name
 from edgemill_core.samples import Truth
 from edgemill_core.tasks import ObjectDetection
 from edgemill_core.verdict import Decision, Verdict
@@ -112,3 +112,23 @@ def test_low_scores_are_ranked_whatever_the_band_and_doubles_are_not() -> None:
     assert ranked.kinds.tolist() == [1, 0]
     assert len(TASK.find(rows)) == 1
     assert len(TASK.rank(np.full((3, 6), np.nan)).scores) == 0
+
+
+@pytest.mark.parametrize(
+    ("spelled", "name"),
+    [
+        ("map@.50", "map@0.5"),
+        ("map@0.5:0.5", "map@0.5"),
+        ("map@.5:.950", "map@0.5:0.95"),
+        ("escape_rate", "escape_rate"),
+        ("map@1", "map@1"),
+    ],
+)
+def test_a_metric_has_one_spelling_and_one_budget(spelled: str, name: str) -> None:
+    assert plain_name(spelled) == Budget(metric=spelled, max_drop=0.1).metric == name
+    with pytest.raises(DataError, match="two budgets"):
+        budgets_by_metric([Budget(metric=spelled, max_drop=0.1), Budget(metric=name, max_drop=0.2)])
+
+
+def test_a_metric_is_found_under_any_spelling() -> None:
+    assert metric_named("map@.50") == metric_named("map@0.5")

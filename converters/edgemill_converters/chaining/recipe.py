@@ -31,6 +31,16 @@ class ChainData(Strict):
 
     judge: DataSource
 
+    @field_validator("judge")
+    @classmethod
+    def _of_the_whole(cls, judge: DataSource) -> DataSource:
+        if judge.coco is not None:
+            raise ValueError(
+                "a set with labels:, because boxes (coco:) belong to one stage's task, whose classes and sizes say "
+                "what is bad; a chain is judged on whether the whole part is good: write labels: with a column `good`"
+            )
+        return judge
+
 
 class ChainRecipe(Folder):
     """What is needed to build a chain.

@@ -75,6 +75,16 @@ def rename_tensor(graph: onnx.GraphProto, old: str, new: str) -> None:
                 rename_tensor(inner, old, new)
 
 
+def names_read(node: onnx.NodeProto) -> list[str]:
+    """The tensors that a node reads; of If, Loop and Scan also those that the graphs within it take from outside.
+
+    Names that such a graph gives to its own tensors are among them: names are unique, so that they do no harm.
+    """
+    inner = [graph for attribute in node.attribute for graph in (attribute.g, *attribute.graphs)]
+    taken = [name for graph in inner for one in graph.node for name in names_read(one)]
+    return [*node.input, *taken, *(value.name for graph in inner for value in graph.output)]
+
+
 def only_output(model: onnx.ModelProto) -> onnx.ValueInfoProto:
     """The model's one output.
 

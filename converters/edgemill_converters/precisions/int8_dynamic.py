@@ -18,7 +18,8 @@ class QuantizeDynamically(Pass):
     """``MatMulInteger`` behind ``DynamicQuantizeLinear``, which ONNX Runtime fuses into one kernel.
 
     The writing is that of ONNX Runtime's ``quantize_dynamic``: one scale per output of a layer, signed weights.
-    Promises that no product with constant weights is left in FP32.
+    Weights that are no matrix stay in FP32, and so do Gemms that are more than a product and a sum. Promises that no
+    other product with constant weights does.
     """
 
     name = "quantize-dynamically"
@@ -31,12 +32,7 @@ class QuantizeDynamically(Pass):
         from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
 
         if not _products(model):
-            raise ModelError(
-                "the model has no layer that can be quantized dynamically",
-                expected=" or ".join(LAYERS) + " with constant weights",
-                got="none; convolutions are slower so than in FP32",
-                fix="leave int8-dynamic out of precisions: under targets: in the recipe",
-            )
+            raise _nothing(model)
         quantizer = ONNXQuantizer(
             copy_of(model),
             per_channel=True,
@@ -47,7 +43,7 @@ class QuantizeDynamically(Pass):
             activation_qType=QuantType.QUInt8,
             tensors_range=None,
             nodes_to_quantize=[],
-            nodes_to_exclude=[],
+            nodes_to_exclude=[name for name, beyond in _constant(model) if beyond],
             op_types_to_quantize=list(LAYERS),
             extra_options={"MatMulConstBOnly": True},
         )
@@ -62,8 +58,37 @@ class QuantizeDynamically(Pass):
 
 
 def _products(model: onnx.ModelProto) -> list[str]:
-    weights = {tensor.name for tensor in model.graph.initializer}
-    return [node.name for node in model.graph.node if node.op_type in LAYERS and node.input[1] in weights]
+    """Products with constant weights that ONNX Runtime's writer takes."""
+    return [name for name, beyond in _constant(model) if not beyond]
+
+
+def _constant(model: onnx.ModelProto) -> list[tuple[str, str]]:
+    """All products with constant weights, each with what makes it more than a plain one."""
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    found = [node for node in model.graph.node if node.op_type in LAYERS and node.input[1] in weights]
+    return [(node.name, _beyond(node, weights[node.input[1]])) for node in found]
+
+
+def _beyond(node: onnx.NodeProto, weights: onnx.TensorProto) -> str:
+    """E.g. ``alpha 0.5``, which the writer leaves alone, or weights that are no matrix, of which it makes no graph."""
+    if len(weights.dims) != 2:
+        return f"weights [{', '.join(map(str, weights.dims))}]"
+    told = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+    plain = {"alpha": 1, "beta": 1, "transA": 0} if node.op_type == "Gemm" else {}
+    return ", ".join(f"{key} {told[key]:g}" for key, value in plain.items() if told.get(key, value) != value)
+
+
+def _nothing(model: onnx.ModelProto) -> ModelError:
+    left = [f"{name} ({beyond})" for name, beyond in _constant(model)]
+    out = "leave int8-dynamic out of precisions: under targets: in the recipe"
+    return ModelError(
+        "the model has no layer that can be quantized dynamically",
+        expected=" or ".join(LAYERS)
+        + " with constant weights"
+        + (" in two dimensions; of Gemm with alpha 1, beta 1 and transA 0" if left else ""),
+        got=", ".join(left[:5]) or "none; convolutions are slower so than in FP32",
+        fix=f"export the model with plain products, or {out}" if left else out,
+    )
 
 
 class Int8Dynamic(Precision):

@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from edgemill_converters.passes.base import Pass, copy_of
+from edgemill_converters.passes.base import Pass, copy_of, names_read
 from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.quantization.statistics import Statistics
 from edgemill_core.tensors import Array
@@ -43,8 +43,9 @@ def bias_shifts(
     for node in layers:
         means = seen[node.input[0]].channel_means if node.input[0] in seen else np.zeros(0)
         errors = _errors(node, numpy_helper.to_array(weights[node.input[1]]), bits)
-        groups = means.size // errors.shape[1] if errors is not None and errors.shape[1] else 0
-        if errors is None or groups * errors.shape[1] != means.size or not groups or _place(graph, node) is None:
+        groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
+        # Where the middle of a shape is open, there is one mean for all channels: a layer of groups must not take it.
+        if errors is None or groups * errors.shape[1] != means.size or _place(graph, node) is None:
             continue
         by_group = errors.reshape(groups, -1, errors.shape[1])
         shift = np.einsum("goi,gi->go", by_group, means.reshape(groups, -1)).ravel()
@@ -63,10 +64,14 @@ def _errors(node: onnx.NodeProto, weights: Array, bits: int) -> NDArray[np.float
 
 
 def _place(graph: onnx.GraphProto, node: onnx.NodeProto) -> tuple[onnx.NodeProto, int] | None:
-    """The node and the number of its input that hold the bias; the input may have yet to be made."""
+    """The node and the number of its input that hold the bias; the input may have yet to be made.
+
+    ``None`` where there is no place, or what stands there is computed: of a Gemm that may be a residual.
+    """
     if node.op_type != "MatMul":
-        return node, 2
-    readers = [reader for reader in graph.node if node.output[0] in reader.input]
+        given = node.input[2] if len(node.input) > 2 else ""
+        return (node, 2) if not given or any(t.name == given for t in graph.initializer) else None
+    readers = [reader for reader in graph.node if node.output[0] in names_read(reader)]
     if len(readers) != 1 or readers[0].op_type != "Add" or any(node.output[0] == v.name for v in graph.output):
         return None
     place = 1 - list(readers[0].input).index(node.output[0])
@@ -99,7 +104,7 @@ class ShiftBias(Pass):
             shifted = shift if old is None else numpy_helper.to_array(old) + shift
             result.graph.initializer.append(numpy_helper.from_array(shifted, _own(node.name)))
             holder.input[:] = [*holder.input[:index], _own(node.name), *holder.input[index + 1 :]]
-            if old is not None and not any(old.name in reader.input for reader in result.graph.node):
+            if old is not None and not any(old.name in names_read(reader) for reader in result.graph.node):
                 result.graph.initializer.remove(held.pop(old.name))
         return result
 

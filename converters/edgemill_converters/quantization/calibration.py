@@ -14,6 +14,7 @@ import onnx
 
 from edgemill_converters.quantization.bias import bias_shifts
 from edgemill_converters.quantization.dialects.base import QUANTIZABLE
+from edgemill_converters.quantization.dialects.weights import has_weights
 from edgemill_converters.quantization.final import final_range, final_tensors, stand_ins
 from edgemill_converters.quantization.methods import method_of
 from edgemill_converters.quantization.plan import Plan
@@ -46,9 +47,18 @@ class Calibration:
 
 
 def quantizable_layers(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Convolutions and matrix products with constant weights."""
-    weights = {tensor.name for tensor in graph.initializer}
-    return [node for node in graph.node if node.op_type in QUANTIZABLE and node.input[1] in weights]
+    """Convolutions and matrix products with constant weights.
+
+    A Gemm whose third operand is computed (a residual that ONNX Runtime has fused into it, e.g.) is none: no runtime
+    fuses it in INT8.
+    """
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    return [
+        node
+        for node in graph.node
+        if has_weights(node, constants)
+        and not (node.op_type == "Gemm" and any(name and name not in constants for name in node.input[2:]))
+    ]
 
 
 def calibrate(

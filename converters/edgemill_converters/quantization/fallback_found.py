@@ -43,7 +43,7 @@ class TriedMix:
         metrics: each metric of the budget, of this mix on the search set.
         estimated_ms: of one inference, by the kernels' own times; ``None`` where none had to be taken.
         outcome: of the budget's judge on the search set.
-        inside: whether the search took it as inside: see ``fallback.is_inside``.
+        inside: whether the search took it as inside: see ``mixing.is_inside``.
         why: the judge's sentence.
     """
 

@@ -13,6 +13,7 @@ from math import log
 
 import onnx
 
+from edgemill_converters.passes.base import names_read
 from edgemill_converters.quantization.plan import Range
 from edgemill_converters.quantization.statistics import Statistics
 
@@ -69,9 +70,15 @@ def stand_ins(graph: onnx.GraphProto) -> dict[str, str]:
 def _readers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
     readers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
     for node in graph.node:
-        for name in node.input:
+        for name in names_read(node):
             readers[name].append(node)
     return readers
+
+
+def _mixes(node: onnx.NodeProto) -> bool:
+    """Whether it is a layer, or has one in a graph within it."""
+    inner = (graph for attribute in node.attribute for graph in (attribute.g, *attribute.graphs))
+    return node.op_type in LAYERS or any(_mixes(one) for graph in inner for one in graph.node)
 
 
 def final_tensors(graph: onnx.GraphProto) -> dict[str, Domain | None]:
@@ -84,8 +91,7 @@ def final_tensors(graph: onnx.GraphProto) -> dict[str, Domain | None]:
     for node in reversed(graph.node):
         for name in node.output:
             followed[name] = any(
-                reader.op_type in LAYERS or any(followed[output] for output in reader.output)
-                for reader in readers[name]
+                _mixes(reader) or any(followed[output] for output in reader.output) for reader in readers[name]
             )
             domains[name] = None if name in given else _domain(readers[name], domains)
     return {

@@ -20,6 +20,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from edgemill_converters.quantization.dialects.weights import channel_axis, most_stored
 from edgemill_converters.quantization.plan import Plan, Range
 from edgemill_core.tensors import Array
 
@@ -76,19 +77,12 @@ def noise_of(values: Array, extent: Range, bits: int = 8) -> tuple[float, float]
 
 def weight_noise(node: onnx.NodeProto, weights: Array, bits: int) -> float:
     """Power of the error of symmetric weights per output channel, as a share of the weights' power."""
-    flat = np.moveaxis(weights, _channel_axis(node, weights.ndim), 0)
+    flat = np.moveaxis(weights, channel_axis(node, weights.ndim), 0)
     flat = flat.reshape(flat.shape[0], -1).astype(np.float64)
-    step = np.abs(flat).max(axis=1, keepdims=True) / (2 ** (bits - 1) - 1)
+    step = np.abs(flat).max(axis=1, keepdims=True) / most_stored(bits)
     step[step == 0] = 1.0
     power = float(np.square(flat).sum())
     return float(np.square(np.round(flat / step) * step - flat).sum()) / power if power else 0.0
-
-
-def _channel_axis(node: onnx.NodeProto, rank: int) -> int:
-    if node.op_type == "Conv":
-        return 0
-    turned = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
-    return rank - 2 if turned else rank - 1
 
 
 def local_noise(graph: onnx.GraphProto, plan: Plan, runs: Iterable[Mapping[str, Array]]) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Boxes in COCO's JSON (https://cocodataset.org/#format-data): ``images``, ``annotations``, ``categories``.
 
-A picture without an annotation holds nothing and is good. ``bbox`` is left, top, width and height in pixels.
-Annotations with ``iscrowd`` or ``ignore`` count neither way. Segmentations and key points are not looked at.
+``bbox`` is left, top, width and height in pixels. Annotations with ``iscrowd`` or ``ignore`` count neither way; a
+picture without others is good. Segmentations and key points are not looked at.
 """
 
 from __future__ import annotations
@@ -122,8 +122,8 @@ def _box(path: Path, entry: _Entry, name: str, size: tuple[int, int]) -> TrueBox
 
 
 def _sample(path: Path, image: _Entry, boxes: list[TrueBox], size: tuple[int, int]) -> Sample:
-    name = str(image["file_name"])
-    return Sample(name, path.parent / name, truth=Truth(good=not boxes, boxes=tuple(boxes), size=size))
+    name, good = str(image["file_name"]), all(box.ignored for box in boxes)
+    return Sample(name, path.parent / name, truth=Truth(good=good, boxes=tuple(boxes), size=size))
 
 
 def _wrong(path: Path, what: str, entry: _Entry, expected: str, got: str) -> DataError:

@@ -6,6 +6,7 @@ import onnx
 from onnx import numpy_helper
 
 from edgemill_converters.quantization.dialects.base import QUANTIZABLE, Dialect
+from edgemill_converters.quantization.dialects.weights import has_weights
 from edgemill_converters.quantization.dialects.wiring import Wiring
 from edgemill_converters.quantization.plan import Plan, Range
 from edgemill_core.errors import ModelError
@@ -60,7 +61,7 @@ def _end(wiring: Wiring, tensor: str) -> str:
 
 
 def _layers(wiring: Wiring, plan: Plan) -> list[onnx.NodeProto]:
-    expected = f"{', '.join(QUANTIZABLE)} with constant weights"
+    expected = f"{', '.join(QUANTIZABLE)} with constant weights, in two dimensions save for Conv"
     if not plan.layers:
         raise ModelError(
             "the model has no layer that can be quantized",
@@ -71,7 +72,7 @@ def _layers(wiring: Wiring, plan: Plan) -> list[onnx.NodeProto]:
     by_name = {node.name: node for node in wiring.nodes}
     for name in plan.layers:
         node = by_name.get(name)
-        if node is None or node.op_type not in QUANTIZABLE or node.input[1] not in wiring.constants:
+        if node is None or not has_weights(node, wiring.constants):
             raise ModelError(
                 f"no dialect can quantize layer {name!r}",
                 expected=expected,
@@ -82,4 +83,7 @@ def _layers(wiring: Wiring, plan: Plan) -> list[onnx.NodeProto]:
 
 
 def _told(node: onnx.NodeProto, wiring: Wiring) -> str:
-    return f"{node.op_type}{'' if wiring.constants.keys() & set(node.input[1:2]) else ' without constant weights'}"
+    weights = next((wiring.constants[name] for name in node.input[1:2] if name in wiring.constants), None)
+    if weights is None:
+        return f"{node.op_type} without constant weights"
+    return f"{node.op_type} with weights [{', '.join(map(str, weights.dims))}]"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from edgemill_converters.quantization.dialects.base import QUANTIZABLE
 from edgemill_core.tensors import Array
 
 _LARGEST_BIAS = 2**31 - 1
@@ -27,6 +29,12 @@ class QuantizedWeights:
     axis: int
 
 
+def has_weights(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> bool:
+    """Whether the dialects can quantize the node: its weights are constant and, of a product, a plain matrix."""
+    found = constants.get(node.input[1]) if node.op_type in QUANTIZABLE else None
+    return found is not None and (node.op_type == "Conv" or len(found.dims) == 2)
+
+
 def channel_axis(node: onnx.NodeProto, rank: int) -> int:
     """The axis of the weights that the output's channels lie along."""
     if node.op_type == "Conv":
@@ -34,6 +42,11 @@ def channel_axis(node: onnx.NodeProto, rank: int) -> int:
     if node.op_type == "Gemm":
         return 0 if any(a.name == "transB" and a.i for a in node.attribute) else 1
     return rank - 1
+
+
+def most_stored(bits: int) -> int:
+    """The largest magnitude of a stored weight: 127 of 8 bits, 64 of 7, as ONNX Runtime's ``reduce_range`` has it."""
+    return (1 << bits - 1) - (1 if bits == 8 else 0)
 
 
 def quantize_weights(
@@ -49,7 +62,7 @@ def quantize_weights(
     values = numpy_helper.to_array(weights).astype(np.float32)
     axis = channel_axis(node, values.ndim)
     rest = tuple(index for index in range(values.ndim) if index != axis)
-    most = 2 ** (bits - 1) - (1 if bits == 8 else 0)
+    most = most_stored(bits)
     scale = np.abs(values).max(axis=rest).astype(np.float64) / most
     if bias is not None:
         scale = np.maximum(scale, np.abs(bias) / (input_scale * _LARGEST_BIAS) * 1.0001)

@@ -6,6 +6,8 @@ from collections import defaultdict
 
 import onnx
 
+from edgemill_converters.passes.base import names_read
+
 
 class Wiring:
     """Of the graph as it was when this was made; nodes are held, not copied.
@@ -15,7 +17,7 @@ class Wiring:
         constants: initializers by name.
         outputs: names of the graph's outputs.
         writers: the node that writes a tensor, by its name.
-        readers: the nodes that take a tensor, by its name.
+        readers: the nodes that take a tensor, by its name, also where only a graph within the node does.
     """
 
     def __init__(self, graph: onnx.GraphProto) -> None:
@@ -25,7 +27,7 @@ class Wiring:
         self.writers = {name: node for node in self.nodes for name in node.output if name}
         self.readers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
         for node in self.nodes:
-            for name in dict.fromkeys(node.input):
+            for name in dict.fromkeys(names_read(node)):
                 self.readers[name].append(node)
 
     def only_reader(self, tensor: str) -> onnx.NodeProto | None:

@@ -8,12 +8,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgemill_converters.passes.base import Pass
+from edgemill_converters.passes.base import Pass, names_read
 from edgemill_converters.quantization.bias import ShiftBias
 from edgemill_converters.quantization.dialects.base import Dialect, Encoding
 from edgemill_converters.quantization.dialects.idioms import put_nodes, write_idioms
 from edgemill_converters.quantization.dialects.places import quantized_tensors
-from edgemill_converters.quantization.dialects.weights import quantize_weights
+from edgemill_converters.quantization.dialects.weights import channel_axis, quantize_weights
 from edgemill_converters.quantization.dialects.wiring import Wiring
 from edgemill_converters.quantization.plan import Plan
 from edgemill_core.tensors import Array
@@ -86,15 +86,21 @@ class _Writing:
         else:
             self._weights.append(self._dequantize(found.stored, name, found.scale, zero, axis=found.axis))
         node.input[1] = name
-        if bias is not None and bias.shape == found.scale.shape:
+        if bias is not None:
             name, scales = self._name(f"{node.name}_bias"), np.multiply(found.scale, scale, dtype=np.float32)
             stored = np.rint(bias / scales.astype(np.float64)).astype(np.int32)
             self._weights.append(self._dequantize(stored, name, scales, np.zeros(scales.shape, np.int32), axis=0))
             node.input[2] = name
 
     def _bias(self, node: onnx.NodeProto) -> Array | None:
+        """``[channels]``; ``None`` where it is computed, or a Gemm's of another form: then it stays in float."""
         tensor = self._wiring.constants.get(node.input[2]) if len(node.input) > 2 else None
-        return None if tensor is None else numpy_helper.to_array(tensor)
+        weights = self._wiring.constants[node.input[1]]
+        channels = weights.dims[channel_axis(node, len(weights.dims))]
+        if tensor is None or list(tensor.dims[-1:]) != [channels]:
+            return None
+        bias = numpy_helper.to_array(tensor)
+        return bias.ravel() if bias.size == channels else None
 
     def _activation(self, name: str, encoding: Encoding) -> None:
         """The pair behind ``name``; what read it now reads the pair."""
@@ -145,7 +151,7 @@ class _Writing:
         put_nodes(self._graph, nodes)
 
     def _drop_unread(self) -> None:
-        read = {name for node in self._graph.node for name in node.input} | self._wiring.outputs
+        read = {name for node in self._graph.node for name in names_read(node)} | self._wiring.outputs
         kept = onnx.GraphProto()
         kept.initializer.extend(tensor for tensor in self._graph.initializer if tensor.name in read)
         del self._graph.initializer[:]
