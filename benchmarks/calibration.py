@@ -63,17 +63,18 @@ def pictures(model: onnx.ModelProto, count: int) -> Iterator[Array]:
 
 
 def ours(graph: Path, method: str, few: int, many: int) -> float:
-    """By how many MB the peak of this process's memory grows from ``few`` samples to ``many``.
+    """By how many MB the peak of this process's memory grows in one pass, from the sample ``few`` to the plan."""
+    model, peaks = onnx.load(graph), []
 
-    The first pass is not counted: a second session finds the first one's memory in pieces, and takes some MB more.
-    """
-    model = onnx.load(graph)
-    peaks = []
-    for count in (few, few, many):
-        seen = collect(model, pictures(model, count))
-        plan_from(model, seen, 8, Quantization.model_validate({"method": method, "bias_correction": True}))
-        peaks.append(peak_mb())
-    return peaks[2] - peaks[1]
+    def watched() -> Iterator[Array]:
+        for index, picture in enumerate(pictures(model, many)):
+            if index == few:
+                peaks.append(peak_mb())
+            yield picture
+
+    settings = Quantization.model_validate({"method": method, "bias_correction": True})
+    plan_from(model, collect(model, watched()), 8, settings)
+    return peak_mb() - peaks[0]
 
 
 def theirs(graph: Path, samples: int) -> float:
