@@ -26,7 +26,7 @@ def told(script: str, *words: object) -> subprocess.CompletedProcess[str]:
 def boards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pcb") / "boards"
     write_pairs(folder, ["11111"], 4, 3)
-    write_pairs(folder, ["22222", "33333"], 30, 4)
+    write_pairs(folder, ["22222", "33333"], 76, 4)  # 150 that show each of two kinds can show one point
     write_pairs(folder, ["44444"], 2, 5)
     return folder
 
@@ -38,13 +38,13 @@ def test_from_a_folder_to_reports_and_a_line(boards: Path, tmp_path: Path) -> No
     done = told("run.py", boards, tmp_path / "out", *apart, "--models", tmp_path / "models")
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert found["held_out"] == {"22222": 30, "33333": 30}
+    assert found["held_out"] == {"22222": 76, "33333": 76}
     assert len(found["average_precision"]) == 4
     assert all(row == {"open": 1.0, "short": 1.0, "map": 1.0} for row in found["average_precision"].values())
     for built in found["built"].values():
         assert built["verdict"] == "pass"
         assert Path(built["report"]).is_file()
-    assert found["stations"]["detector"]["verdicts"] == {"pass": 60, "reject": 60}
+    assert found["stations"]["detector"]["verdicts"] == {"pass": 152, "reject": 152}
     assert set(found["stations"]["classifier"]["verdicts"]) == {"pass", "reject"}
     assert "22222000-test.png" in {path.name for path in (tmp_path / "out" / "drawn").iterdir()}
 
