@@ -5,16 +5,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import signal
 import tempfile
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import odd_steps
@@ -33,7 +30,6 @@ from edgemill_converters.importers import side_files
 from edgemill_core.durable import sha256_bytes
 from edgemill_core.errors import CacheError, DataError, StepCrashed
 from edgemill_core.verdict import Decision, Verdict
-from edgemill_runtimes.isolation import process
 
 
 @pytest.fixture
@@ -236,17 +232,6 @@ def test_a_step_has_its_callers_cores(store: Store) -> None:
         assert run(store, one(odd_steps.tell_cores))["odd"].path("cores.txt").read_text() == str([max(before)])
     finally:
         os.sched_setaffinity(0, before)
-
-
-@pytest.mark.parametrize("module", [child, process])
-def test_processes_are_started_after_a_fork_too(module: ModuleType) -> None:
-    module._spawner().submit(os.getpid).result()
-    with warnings.catch_warnings(action="ignore"):  # of a fork beside threads, which is what this is about
-        pid = os.fork()
-    if pid == 0:
-        signal.alarm(10)
-        os._exit(0 if module._spawner().submit(os.getpid).result() == os.getpid() else 1)
-    assert os.waitpid(pid, 0)[1] == 0
 
 
 def test_fresh_makes_everything_again(tmp_path: Path) -> None:

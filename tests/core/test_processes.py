@@ -1,14 +1,21 @@
-"""Memory that is shared, and memory that is held."""
+"""Memory that is shared and held, and processes that are started."""
 
 from __future__ import annotations
 
 import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+import warnings
 
 import numpy as np
 import pytest
 
 from edgemill_core.processes.own_memory import peak_resident_bytes, resident_bytes
 from edgemill_core.processes.shared_memory import TensorSlots, create_memory
+from edgemill_core.processes.spawning import end_in_words, spawn
 
 
 def test_a_process_knows_what_it_holds() -> None:
@@ -32,3 +39,38 @@ def test_arrays_come_out_of_a_slot_as_they_went_in() -> None:
         slots.write(0, {"a": np.zeros(100), "b": np.zeros(1)})
     with pytest.raises(ValueError, match="cannot be shared"):
         slots.write(0, {"a": np.array(["text"], object)})
+
+
+def started(module: str = "this") -> subprocess.Popen[bytes]:
+    """A process that prints something and ends."""
+    with open(os.devnull) as channel:
+        return spawn(module, channel.fileno())
+
+
+def test_processes_are_started_after_a_fork_too() -> None:
+    assert started().wait() == 0
+    with warnings.catch_warnings(action="ignore"):  # of a fork beside threads, which is what this is about
+        pid = os.fork()
+    if pid == 0:
+        signal.alarm(10)
+        os._exit(started().wait())
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_a_process_outlives_the_thread_that_asked_for_it() -> None:
+    """The kernel ends a child with the thread that started it."""
+    made: list[subprocess.Popen[bytes]] = []
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    def ask() -> None:
+        made.append(spawn("edgemill_runtimes.isolation.serve", theirs.fileno()))
+        time.sleep(1)  # until the child has told the kernel whom to watch
+
+    asker = threading.Thread(target=ask)
+    asker.start()
+    asker.join()
+    with ours, theirs, pytest.raises(subprocess.TimeoutExpired):
+        made[0].wait(0.3)  # it waits for a first message
+    made[0].kill()
+    assert end_in_words(made[0].wait()) == "killed by SIGKILL"
+    assert end_in_words(started("no_such_module").wait()) == "exit status 1"

@@ -11,13 +11,11 @@ import pickle
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -25,6 +23,7 @@ from typing import Any
 from edgemill_converters.building.disk import FULL, is_full
 from edgemill_converters.building.step import Tell
 from edgemill_core.errors import StepCrashed
+from edgemill_core.processes.spawning import end_in_words, spawn
 from edgemill_runtimes.isolation.process import answered
 
 _POLL_S = 0.2
@@ -134,7 +133,6 @@ def _failed(name: str, told: list[Any], work: Path) -> Exception:
 def crashed(name: str, code: int, log: Path) -> StepCrashed:
     """The error for a process that ended with ``code`` (negative: a signal's number) and no answer."""
     words = log.read_bytes()[-_LAST_WORDS:].decode(errors="replace").strip() if log.is_file() else ""
-    got = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
     if code == -signal.SIGKILL:
         fix = (
             "if nobody killed it, memory ran out (the kernel's log says so: dmesg): close other programs, "
@@ -145,7 +143,7 @@ def crashed(name: str, code: int, log: Path) -> StepCrashed:
     return StepCrashed(
         f"the process of the step {name!r} died",
         expected="an answer",
-        got=f"{got}; {words or 'no last words'}",
+        got=f"{end_in_words(code)}; {words or 'no last words'}",
         fix=fix,
     )
 
@@ -158,7 +156,7 @@ class Zygote:
         self._lock = threading.Lock()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._process = _spawner().submit(_spawn, theirs.fileno()).result()
+            self._process = spawn("edgemill_converters.building.zygote", theirs.fileno())
 
     def close(self) -> None:
         """End it, and whatever it started."""
@@ -212,23 +210,3 @@ def the_zygote() -> Zygote:
             _zygotes[:] = [Zygote()]
             atexit.register(_zygotes[0].close)
         return _zygotes[0]
-
-
-def _spawner() -> ThreadPoolExecutor:
-    # The kernel ends a child with the *thread* that started it, so one thread that lives as long as this process.
-    return _spawner_of(os.getpid())
-
-
-@cache
-def _spawner_of(process: int) -> ThreadPoolExecutor:  # after a fork there is no thread in it
-    return ThreadPoolExecutor(1, thread_name_prefix=f"zygote-spawner-{process}")
-
-
-def _spawn(channel: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "edgemill_converters.building.zygote", str(channel), str(os.getpid())],
-        pass_fds=[channel],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )

@@ -8,7 +8,6 @@ script may call ``edgemill.build`` without ``if __name__ == "__main__"``.
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import json
 import os
@@ -24,8 +23,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from edgemill_core.errors import EdgemillError
+from edgemill_core.processes.child_main import die_with_parent
 
-_PR_SET_PDEATHSIG = 1
 _HEAVY = ("edgemill_converters.building.steps", "onnxruntime.quantization")
 SAID_BYTES = 8_000
 
@@ -34,7 +33,8 @@ def main() -> None:
     """Until the build is gone: fork a child per order, and tell how it ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the build, which ends us
     descriptor, parent = int(sys.argv[1]), int(sys.argv[2])
-    _die_with_parent(parent)
+    if not die_with_parent(parent):
+        return
     control = socket.socket(fileno=descriptor)
     for name in _HEAVY:
         with suppress(ImportError):
@@ -58,17 +58,12 @@ def main() -> None:
         control.send(json.dumps({"pid": child}).encode())
 
 
-def _die_with_parent(parent: int) -> None:
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)  # it was gone before the kernel knew whom to watch
-
-
 def _work(job: Path, descriptors: list[int], parent: int) -> NoReturn:
     """The child's whole life. The job is a pickle that our build wrote a moment ago, into a folder of its own."""
     code = 1
     try:
-        _die_with_parent(parent)
+        if not die_with_parent(parent):
+            os._exit(0)
         with suppress(OSError):  # where memory runs out, a step goes before its build
             Path("/proc/self/oom_score_adj").write_text("900")
         channel = socket.socket(fileno=descriptors[0])

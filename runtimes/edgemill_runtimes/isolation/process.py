@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
-import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,6 +17,7 @@ from typing import Any
 from edgemill_core import errors
 from edgemill_core.errors import EdgemillError, EngineCrashed, EngineError, EngineTimeout
 from edgemill_core.processes.channel import MESSAGE_BYTES, encode
+from edgemill_core.processes.spawning import end_in_words, spawn
 from edgemill_core.tensors import TensorSpec
 from edgemill_runtimes.engines.facts import Layer
 from edgemill_runtimes.engines.settings import EngineSettings
@@ -77,8 +74,9 @@ class EngineProcess:
         self._log = tempfile.TemporaryFile(mode="a+b")  # noqa: SIM115 (closed in close)
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            descriptors = [theirs.fileno(), *([shared[0]] if shared else [])]
-            self._process = _spawner().submit(_spawn, theirs.fileno(), descriptors, self._log.fileno()).result()
+            inherited, log = shared[:1] if shared else (), self._log.fileno()
+            serve = "edgemill_runtimes.isolation.serve"
+            self._process = spawn(serve, theirs.fileno(), inherited, stdout=log, stderr=log)
         try:
             ready = self.ask(
                 {
@@ -193,7 +191,7 @@ class EngineProcess:
 
     def _died(self) -> EngineCrashed:
         code = self._end(1.0)
-        said = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+        said = end_in_words(code)
         with suppress(ValueError):  # closed meanwhile
             self._log.seek(0)
             said += f"; {self._log.read()[-400:].decode(errors='replace').strip() or 'no last words'}"
@@ -233,25 +231,3 @@ def answered(answer: dict[str, Any]) -> dict[str, Any]:
 
 def _specs(told: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
     return tuple(TensorSpec(one["name"], one["dtype"], tuple(one["shape"])) for one in told)
-
-
-def _spawner() -> ThreadPoolExecutor:
-    # The kernel ends a child with the *thread* that started it (prctl(2), PR_SET_PDEATHSIG), so one thread that lives
-    # as long as this process starts them all.
-    return _spawner_of(os.getpid())
-
-
-@cache
-def _spawner_of(process: int) -> ThreadPoolExecutor:  # after a fork there is no thread in it
-    return ThreadPoolExecutor(1, thread_name_prefix=f"engine-spawner-{process}")
-
-
-def _spawn(channel: int, descriptors: Sequence[int], log: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "edgemill_runtimes.isolation.serve", str(channel), str(os.getpid())],
-        pass_fds=descriptors,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )

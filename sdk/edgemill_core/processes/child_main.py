@@ -27,9 +27,8 @@ def child_main(work: Callable[[Channel, Mapping[str, Any]], None], beats: bool =
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the line process, which ends us in order
     descriptor, parent = int(sys.argv[1]), int(sys.argv[2])
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        return  # it was gone before the kernel knew whom to watch
+    if not die_with_parent(parent):
+        return
     channel = Channel(descriptor)
     first = channel.receive()
     if first is None:
@@ -43,6 +42,12 @@ def child_main(work: Callable[[Channel, Mapping[str, Any]], None], beats: bool =
         sys.exit(error.exit_code)
     except (BrokenPipeError, ConnectionResetError):
         return  # the parent is gone
+
+
+def die_with_parent(parent: int) -> bool:
+    """Let the kernel end this process with ``parent``; false if that is gone already, and nothing is to be done."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    return os.getppid() == parent  # else it was gone before the kernel knew whom to watch
 
 
 def _beat(channel: Channel) -> None:
