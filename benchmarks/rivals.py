@@ -6,12 +6,12 @@ NNCF is no dependency of the project, so it gets an environment of its own, once
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import onnx
+from own_environment import python_with
 
 from edgemill_core.tensors import Array
 
@@ -69,17 +69,7 @@ def by_nncf(graph: Path, calibration: Array, target: Path) -> Path:
     """``nncf.quantize`` on the OpenVINO model, with its preset for performance, on the same pictures."""
     pictures = target.with_suffix(".npy")
     np.save(pictures, calibration, allow_pickle=False)
-    subprocess.run([_python(), "-c", QUANTIZE, graph, pictures, target], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [python_with(CACHE, PACKAGES), "-c", QUANTIZE, graph, pictures, target], check=True, stdout=subprocess.DEVNULL
+    )
     return target
-
-
-def _python() -> Path:
-    python, whole = CACHE / "env" / "bin" / "python", CACHE / "env" / "whole"
-    if not whole.is_file():
-        print("installing NNCF, once …", file=sys.stderr, flush=True)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", CACHE / "env"], check=True)
-        subprocess.run(
-            [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES], check=True
-        )
-        whole.touch()
-    return python

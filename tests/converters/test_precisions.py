@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from agent_box import Box, alive, wait_until
+from agent_box import Box
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -306,12 +306,7 @@ def box(tmp_path: Path, bundle: Bundle) -> Iterator[Box]:
     station = {"name": "cell", "bundle": str(bundle.folder), "runtime": "openvino", "source": source}
     made = Box(tmp_path, {"device": {"id": "box-1"}, "stations": [station]})
     yield made
-    for agent in made.running:
-        if agent.poll() is None:
-            agent.kill()
-        agent.communicate()
-    for pid in set(made.processes().values()):
-        wait_until(lambda pid=pid: not alive(pid), f"process {pid} to be gone")
+    made.clear()
 
 
 def test_the_agent_runs_a_bf16_bundle(box: Box, bundle: Bundle) -> None:

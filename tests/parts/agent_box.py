@@ -59,6 +59,15 @@ class Box:
         path.write_text(yaml.safe_dump(self.settings, sort_keys=False))
         return path
 
+    def clear(self) -> None:
+        """End what still runs, and see that nothing is left of it."""
+        for agent in self.running:
+            if agent.poll() is None:
+                agent.kill()
+            agent.communicate()
+        for pid in set(self.processes().values()) - {os.getpid()}:
+            wait_until(lambda pid=pid: not alive(pid), f"process {pid} to be gone")
+
     def start(self) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "edgemill", "agent", "run", str(self.write()), "--json"]
         agent = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
