@@ -45,7 +45,7 @@ def run() -> list[Row]:
 
 def _rows(model: Model, folder: Path) -> list[Row]:
     print(f"{model.name} …", file=sys.stderr, flush=True)
-    bits = 8 if this_machine().int8_dot_product else 7
+    bits = this_machine().int8_weight_bits
     plan = calibrate(model.graph, (picture[None] for picture in model.calibration), bits, model.quantization)
     graphs = _graphs(model, plan, folder)
     inputs = folder / "compared.npy"

@@ -62,7 +62,7 @@ def _rows(case: Case, runtime: str, folder: Path) -> Iterator[Row]:
     """All precisions of one model on one runtime, timed in turns."""
     machine = this_machine()
     pictures = [row[None] for row in case.calibration]
-    given = Given(runtime, case.graph, calibrate(case.graph, pictures, 8 if machine.int8_dot_product else 7), machine)
+    given = Given(runtime, case.graph, calibrate(case.graph, pictures, machine.int8_weight_bits), machine)
     subjects: dict[str, Subject] = {}
     for one in PRECISIONS.values():
         if one.takes == "pictures" and one.can_run_on(runtime) and (one.hint is None or machine.bf16):

@@ -61,6 +61,11 @@ class Machine:
         return bool({"vnni", "avx_vnni", "amx_int8", "dotprod", "i8mm"} & set(self.features))
 
     @property
+    def int8_weight_bits(self) -> int:
+        """How many bits INT8 weights may use: 7 where sums saturate, so that they do not."""
+        return 8 if self.int8_dot_product else 7
+
+    @property
     def bf16(self) -> bool:
         """Whether products of BF16 numbers are instructions of the processor, rather than emulated."""
         return bool({"bf16", "amx_bf16", "avx_ne_convert"} & set(self.features))

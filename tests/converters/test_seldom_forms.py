@@ -16,11 +16,11 @@ from edgemill_converters.quantization.bias import ShiftBias, bias_shifts
 from edgemill_converters.quantization.calibration import calibrate, collect, quantizable_layers
 from edgemill_converters.quantization.dialects import DIALECTS, WriteQdq
 from edgemill_converters.quantization.dialects.weights import quantize_weights
-from edgemill_converters.quantization.dialects.wiring import Wiring
 from edgemill_converters.quantization.final import final_tensors, stand_ins
 from edgemill_converters.quantization.plan import Plan, Range
 from edgemill_converters.quantization.sensitivity import weight_noise
 from edgemill_converters.quantization.settings import Quantization
+from edgemill_converters.quantization.wiring import Wiring
 from edgemill_core.errors import ModelError, PassError
 from edgemill_runtimes.engines import load
 

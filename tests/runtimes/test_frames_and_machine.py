@@ -173,6 +173,7 @@ def test_int8_arithmetic_is_read_from_the_processor(
     machine = this_machine(tmp_path / "cpu")
     assert machine.features == features
     assert machine.int8_dot_product is dots
+    assert machine.int8_weight_bits == (8 if dots else 7)
     assert machine.int8_family.endswith("dot" if dots else "saturating")
     assert machine.cpu == "Test CPU"
 

@@ -13,6 +13,9 @@ from edgemill_converters.quantization.plan import Plan
 from edgemill_core.precision_hint import PrecisionHint
 from edgemill_runtimes.machine import Machine
 
+WEIGHED = ("Conv", "ConvTranspose", "MatMul", "Gemm")
+"""Operators whose second operand is weights."""
+
 
 @dataclass(frozen=True)
 class Given:

@@ -6,9 +6,7 @@ import onnx
 from onnx import TensorProto
 
 from edgemill_converters.passes.base import Pass, copy_of
-from edgemill_converters.precisions.base import Given, Precision, Rendered
-
-_WEIGHED = ("Conv", "ConvTranspose", "MatMul", "Gemm")
+from edgemill_converters.precisions.base import WEIGHED, Given, Precision, Rendered
 
 
 class ToFloat16(Pass):
@@ -31,7 +29,7 @@ class ToFloat16(Pass):
         if _types(result) != self._types:
             raise self._broken("inputs and outputs of the same types", f"{_types(result)}, not {self._types}")
         full = {one.name for one in result.graph.initializer if one.data_type == TensorProto.FLOAT}
-        left = [node.name for node in result.graph.node if node.op_type in _WEIGHED and full & set(node.input)]
+        left = [node.name for node in result.graph.node if node.op_type in WEIGHED and full & set(node.input)]
         if left:
             raise self._broken("every convolution and product in FP16", f"not so: {', '.join(left[:5])}")
 

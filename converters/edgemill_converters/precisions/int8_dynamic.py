@@ -104,5 +104,5 @@ class Int8Dynamic(Precision):
 
     def render(self, given: Given) -> Rendered:
         """Quantize the weights; the activations follow at each run."""
-        step = QuantizeDynamically(8 if given.machine.int8_dot_product else 7)
+        step = QuantizeDynamically(given.machine.int8_weight_bits)
         return Rendered(step(given.graph), step.name)

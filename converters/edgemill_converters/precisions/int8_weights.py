@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edgemill_converters.passes.base import Pass, copy_of
-from edgemill_converters.precisions.base import Given, Precision, Rendered
+from edgemill_converters.precisions.base import WEIGHED, Given, Precision, Rendered
+from edgemill_converters.quantization.dialects.weights import channel_axis
 from edgemill_core.errors import ModelError
 from edgemill_core.tensors import Array
 
-_WEIGHED = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 _LEAST = 4096
 """Weights of fewer numbers than this are left alone: they take little room, and early and depthwise layers have them.
 On efficientnet-lite0 that costs 0.3 % of FP32's size, and logits are 0.5 rather than 2.4 off at most."""
@@ -40,7 +40,7 @@ class StoreWeightsInInt8(Pass):
         if not found:
             raise ModelError(
                 "the model has no weights worth storing in INT8",
-                expected=f"{', '.join(_WEIGHED)} with constant weights, {_LEAST} numbers or more",
+                expected=f"{', '.join(WEIGHED)} with constant weights, {_LEAST} numbers or more",
                 got="none",
                 fix="leave int8-weights out of precisions: under targets: in the recipe",
             )
@@ -93,16 +93,9 @@ def _weights(graph: onnx.GraphProto) -> dict[str, int]:
     table = {one.name: one for one in graph.initializer if one.data_type == TensorProto.FLOAT}
     found: dict[str, int] = {}
     for node in graph.node:
-        if node.op_type in _WEIGHED and node.input[1] in table and np.prod(table[node.input[1]].dims) >= _LEAST:
-            found.setdefault(node.input[1], _axis(node, len(table[node.input[1]].dims)))
+        if node.op_type in WEIGHED and node.input[1] in table and np.prod(table[node.input[1]].dims) >= _LEAST:
+            found.setdefault(node.input[1], channel_axis(node, len(table[node.input[1]].dims)))
     return found
-
-
-def _axis(node: onnx.NodeProto, rank: int) -> int:
-    turned = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
-    if node.op_type == "Conv" or turned:
-        return 0
-    return 1 if node.op_type == "ConvTranspose" else rank - 1
 
 
 class Int8Weights(Precision):

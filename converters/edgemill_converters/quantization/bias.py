@@ -15,23 +15,10 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from edgemill_converters.passes.base import Pass, copy_of, names_read
+from edgemill_converters.quantization.dialects.weights import rounding_errors
 from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.quantization.statistics import Statistics
 from edgemill_core.tensors import Array
-
-
-def rounding_errors(weights: Array, bits: int) -> NDArray[np.float64]:
-    """``weights`` less what symmetric quantization makes of them.
-
-    Args:
-        weights: ``[outputs, …]``, one scale an output.
-        bits: 8 (up to 127) or 7 (up to 64), see ``Plan``.
-    """
-    levels = 127 if bits == 8 else 64
-    wide = weights.astype(np.float64)
-    most = np.abs(wide).max(axis=tuple(range(1, wide.ndim)), keepdims=True)
-    step = np.where(most > 0, most / levels, 1.0)
-    return np.asarray(wide - np.rint(wide / step) * step)
 
 
 def bias_shifts(

@@ -29,10 +29,6 @@ _EVERY = 20
 """Pictures between two words of progress."""
 
 
-def _quiet(_: str) -> None:
-    """Progress that nobody reads."""
-
-
 @dataclass(frozen=True)
 class Calibration:
     """What one pass over the pictures showed; plans by any method are made from it.
@@ -68,7 +64,7 @@ def calibrate(
     settings: Quantization = Quantization(),  # noqa: B008 (frozen)
     *,
     names: Sequence[str] = (),
-    progress: Callable[[str], None] = _quiet,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Plan:
     """``collect``, then ``plan_from``; see there for arguments and errors."""
     return plan_from(model, collect(model, pictures, names=names, progress=progress), weight_bits, settings)
@@ -79,7 +75,7 @@ def collect(
     pictures: Iterable[Array],
     *,
     names: Sequence[str] = (),
-    progress: Callable[[str], None] = _quiet,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Calibration:
     """Run the pictures through the FP32 graph, once, and keep statistics of every tensor concerned.
 

@@ -7,15 +7,14 @@ activation follows, its own domain, so that a score can be represented that no c
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from math import log
 
 import onnx
 
-from edgemill_converters.passes.base import names_read
 from edgemill_converters.quantization.plan import Range
 from edgemill_converters.quantization.statistics import Statistics
+from edgemill_converters.quantization.wiring import Wiring
 
 LAYERS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "Einsum", "LSTM", "GRU", "RNN"})
 """Operators that mix values by weights, quantized or not."""
@@ -23,7 +22,6 @@ _MOVES = frozenset(
     {"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Slice", "Split", "Concat", "Gather"}
 )
 """Operators that change no value."""
-_CUTS = ("Relu", "Clip")
 
 
 @dataclass(frozen=True)
@@ -55,24 +53,9 @@ def stand_ins(graph: onnx.GraphProto) -> dict[str, str]:
     What is cut off is in no other layer's input, so the range of the layer's output is that of what is left of it;
     then runtimes fuse the cut into the layer.
     """
-    readers = _readers(graph)
-    given = {value.name for value in graph.output}
-    found = {}
-    for name in (name for node in graph.node if node.op_type in LAYERS for name in node.output):
-        left = name
-        while left not in given and len(readers[left]) == 1 and readers[left][0].op_type in _CUTS:
-            left = readers[left][0].output[0]
-        if left != name:
-            found[name] = left
-    return found
-
-
-def _readers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
-    readers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
-    for node in graph.node:
-        for name in names_read(node):
-            readers[name].append(node)
-    return readers
+    wiring = Wiring(graph)
+    outputs = [name for node in wiring.nodes if node.op_type in LAYERS for name in node.output]
+    return {name: left for name in outputs if (left := wiring.behind_cuts(name)) != name}
 
 
 def _mixes(node: onnx.NodeProto) -> bool:
@@ -83,12 +66,12 @@ def _mixes(node: onnx.NodeProto) -> bool:
 
 def final_tensors(graph: onnx.GraphProto) -> dict[str, Domain | None]:
     """Outputs of layers behind which no layer comes, with the domain of the activation that alone reads them."""
-    readers = _readers(graph)
+    wiring = Wiring(graph)
+    readers, given = wiring.readers, wiring.outputs
     # Backwards, so that whoever reads a tensor was seen before it.
     followed: dict[str, bool] = {}
     domains: dict[str, Domain | None] = {}
-    given = {value.name for value in graph.output}
-    for node in reversed(graph.node):
+    for node in reversed(wiring.nodes):
         for name in node.output:
             followed[name] = any(
                 _mixes(reader) or any(followed[output] for output in reader.output) for reader in readers[name]

@@ -20,16 +20,15 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from edgemill_converters.quantization.dialects.weights import channel_axis, most_stored
+from edgemill_converters.quantization.dialects.weights import channel_axis, rounding_errors
 from edgemill_converters.quantization.plan import Plan, Range
+from edgemill_converters.quantization.wiring import CUTS
 from edgemill_core.tensors import Array
 
 WORTH_SPLITTING = 0.02
 """Share of the whole loss below which a group is not looked into any further."""
 SMALL = 0.05
 """Losses up to this add up, so that what one half leaves is a good guess at the other."""
-CUTS = ("Relu", "Clip")
-"""Operators that throw away part of a layer's output, so that what its range lacks may be no noise."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +76,9 @@ def noise_of(values: Array, extent: Range, bits: int = 8) -> tuple[float, float]
 
 def weight_noise(node: onnx.NodeProto, weights: Array, bits: int) -> float:
     """Power of the error of symmetric weights per output channel, as a share of the weights' power."""
-    flat = np.moveaxis(weights, channel_axis(node, weights.ndim), 0)
-    flat = flat.reshape(flat.shape[0], -1).astype(np.float64)
-    step = np.abs(flat).max(axis=1, keepdims=True) / most_stored(bits)
-    step[step == 0] = 1.0
-    power = float(np.square(flat).sum())
-    return float(np.square(np.round(flat / step) * step - flat).sum()) / power if power else 0.0
+    by_output = np.moveaxis(weights, channel_axis(node, weights.ndim), 0)
+    power = float(np.square(by_output, dtype=np.float64).sum())
+    return float(np.square(rounding_errors(by_output, bits)).sum()) / power if power else 0.0
 
 
 def local_noise(graph: onnx.GraphProto, plan: Plan, runs: Iterable[Mapping[str, Array]]) -> dict[str, float]:
@@ -98,7 +94,7 @@ def local_noise(graph: onnx.GraphProto, plan: Plan, runs: Iterable[Mapping[str, 
             error[name] += noise
             power[name] += strength
     weights = {tensor.name: tensor for tensor in graph.initializer}
-    cut = {node.input[0] for node in graph.node if node.op_type in CUTS}
+    cut = {node.input[0] for node in graph.node if node.op_type in CUTS}  # what their range lacks may be no noise
     found = {}
     for node in graph.node:
         if node.name in plan.layers:

@@ -8,6 +8,9 @@ import onnx
 
 from edgemill_converters.passes.base import names_read
 
+CUTS = ("Clip", "Relu")
+"""Activations that throw away part of a layer's output, which a saturating QuantizeLinear does on the way."""
+
 
 class Wiring:
     """Of the graph as it was when this was made; nodes are held, not copied.
@@ -34,3 +37,11 @@ class Wiring:
         """The node that takes ``tensor``, if there is exactly one and the tensor is no output of the graph."""
         readers = self.readers.get(tensor, [])
         return readers[0] if len(readers) == 1 and tensor not in self.outputs else None
+
+    def behind_cuts(self, tensor: str) -> str:
+        """What is left of ``tensor`` behind the ``CUTS`` in a row that alone read it; itself where none does."""
+        reader = self.only_reader(tensor)
+        while reader is not None and reader.op_type in CUTS:
+            tensor = reader.output[0]
+            reader = self.only_reader(tensor)
+        return tensor

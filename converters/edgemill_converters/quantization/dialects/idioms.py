@@ -10,7 +10,7 @@ from __future__ import annotations
 import onnx
 from onnx import helper, numpy_helper
 
-from edgemill_converters.quantization.dialects.wiring import Wiring
+from edgemill_converters.quantization.wiring import Wiring
 
 DOMAIN = "com.microsoft"
 

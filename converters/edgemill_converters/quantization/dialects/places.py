@@ -7,12 +7,9 @@ from onnx import numpy_helper
 
 from edgemill_converters.quantization.dialects.base import QUANTIZABLE, Dialect
 from edgemill_converters.quantization.dialects.weights import has_weights
-from edgemill_converters.quantization.dialects.wiring import Wiring
 from edgemill_converters.quantization.plan import Plan, Range
+from edgemill_converters.quantization.wiring import CUTS, Wiring
 from edgemill_core.errors import ModelError
-
-FOLDED = ("Clip", "Relu")
-"""Activations that a saturating QuantizeLinear does on the way: the pair stands behind them."""
 
 
 def quantized_tensors(wiring: Wiring, plan: Plan, dialect: Dialect) -> dict[str, Range]:
@@ -26,7 +23,7 @@ def quantized_tensors(wiring: Wiring, plan: Plan, dialect: Dialect) -> dict[str,
     for node in layers:
         names.append((node.name, node.input[0]))
         if node.op_type in dialect.outputs:
-            names.append((node.name, _end(wiring, node.output[0])))
+            names.append((node.name, wiring.behind_cuts(node.output[0])))
     for layer, name in names:
         if name not in plan.ranges:
             raise ModelError(
@@ -41,7 +38,7 @@ def quantized_tensors(wiring: Wiring, plan: Plan, dialect: Dialect) -> dict[str,
 def _within(wiring: Wiring, tensor: str, found: Range) -> Range:
     """``found`` cut to what the activation that writes ``tensor`` can give: a wider one could not do its work."""
     writer = wiring.writers.get(tensor)
-    if writer is None or writer.op_type not in FOLDED:
+    if writer is None or writer.op_type not in CUTS:
         return found
     known = [wiring.constants.get(name) for name in (*writer.input[1:], "", "")]
     low, high = (None if one is None else numpy_helper.to_array(one).item() for one in known[:2])
@@ -49,15 +46,6 @@ def _within(wiring: Wiring, tensor: str, found: Range) -> Range:
     return Range(
         found.low if least is None else max(found.low, least), found.high if high is None else min(found.high, high)
     )
-
-
-def _end(wiring: Wiring, tensor: str) -> str:
-    """The end of the chain of activations behind ``tensor`` that its quantization does on the way."""
-    reader = wiring.only_reader(tensor)
-    while reader is not None and reader.op_type in FOLDED:
-        tensor = reader.output[0]
-        reader = wiring.only_reader(tensor)
-    return tensor
 
 
 def _layers(wiring: Wiring, plan: Plan) -> list[onnx.NodeProto]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from edgemill_converters.quantization.dialects.base import QUANTIZABLE
@@ -39,6 +40,8 @@ def channel_axis(node: onnx.NodeProto, rank: int) -> int:
     """The axis of the weights that the output's channels lie along."""
     if node.op_type == "Conv":
         return 0
+    if node.op_type == "ConvTranspose":
+        return 1
     if node.op_type == "Gemm":
         return 0 if any(a.name == "transB" and a.i for a in node.attribute) else 1
     return rank - 1
@@ -47,6 +50,19 @@ def channel_axis(node: onnx.NodeProto, rank: int) -> int:
 def most_stored(bits: int) -> int:
     """The largest magnitude of a stored weight: 127 of 8 bits, 64 of 7, as ONNX Runtime's ``reduce_range`` has it."""
     return (1 << bits - 1) - (1 if bits == 8 else 0)
+
+
+def rounding_errors(weights: Array, bits: int) -> NDArray[np.float64]:
+    """``weights`` less what symmetric quantization makes of them.
+
+    Args:
+        weights: ``[outputs, …]``, one scale an output.
+        bits: see ``most_stored``.
+    """
+    wide = weights.astype(np.float64)
+    most = np.abs(wide).max(axis=tuple(range(1, wide.ndim)), keepdims=True)
+    step = np.where(most > 0, most / most_stored(bits), 1.0)
+    return np.asarray(wide - np.rint(wide / step) * step)
 
 
 def quantize_weights(

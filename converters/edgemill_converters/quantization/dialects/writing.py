@@ -14,8 +14,8 @@ from edgemill_converters.quantization.dialects.base import Dialect, Encoding
 from edgemill_converters.quantization.dialects.idioms import put_nodes, write_idioms
 from edgemill_converters.quantization.dialects.places import quantized_tensors
 from edgemill_converters.quantization.dialects.weights import channel_axis, quantize_weights
-from edgemill_converters.quantization.dialects.wiring import Wiring
 from edgemill_converters.quantization.plan import Plan
+from edgemill_converters.quantization.wiring import Wiring
 from edgemill_core.tensors import Array
 
 
