@@ -62,8 +62,11 @@ def _row(sample: Sample, declared: RowInput) -> Array:
         ) from error
 
 
-def truths_of(samples: Sequence[Sample]) -> list[Truth]:
+def truths_of(samples: Sequence[Sample], role: str = "judge") -> list[Truth]:
     """The labels of a set.
+
+    Args:
+        role: of the set, as in the recipe.
 
     Raises:
         DataError: a sample has none.
@@ -71,8 +74,8 @@ def truths_of(samples: Sequence[Sample]) -> list[Truth]:
     truths = [sample.truth for sample in samples if sample.truth is not None]
     if len(truths) != len(samples):
         raise DataError(
-            "the judge needs labels",
-            expected="data: judge: {labels: …}",
+            f"the {role} needs labels",
+            expected=f"data: {role}: {{labels: …}}",
             got=f"{len(samples) - len(truths)} of {len(samples)} samples without a label",
             fix="label the pictures, or name a labelled set in the recipe",
         )

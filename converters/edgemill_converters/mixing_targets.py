@@ -10,6 +10,7 @@ from edgemill_converters.candidates import ExtraVariant
 from edgemill_converters.quantization.fallback import find_fallback, search_set
 from edgemill_converters.quantization.fallback_found import FallbackFound
 from edgemill_converters.quantization.plan import Plan
+from edgemill_converters.quantization.settings import Fallback
 from edgemill_converters.recipe import Recipe
 from edgemill_core.samples import Sample
 
@@ -20,12 +21,13 @@ LABEL = "mixed"
 def fallbacks(
     recipe: Recipe,
     baked: BakedModel,
-    plan: Plan | None,
+    plan: Plan,
+    settings: Fallback,
     samples: Sequence[Sample],
-    memory: Path | None,
+    memory: Path,
     progress: Callable[[str], None],
 ) -> tuple[FallbackFound, ...]:
-    """What the search found for each INT8 target; nothing where the recipe asks for no fallback.
+    """What the search found for each INT8 target.
 
     Args:
         samples: the search set.
@@ -34,9 +36,6 @@ def fallbacks(
     Raises:
         DataError: the search set has no labels.
     """
-    settings = recipe.quantization.fallback
-    if settings is None or plan is None:
-        return ()
     task = recipe.make_task()
     search = search_set(baked, recipe.input, task, samples, progress)
     return tuple(

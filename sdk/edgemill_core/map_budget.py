@@ -54,10 +54,8 @@ def _decide(budget: Budget, drop: Drop, confidence: float) -> Judgement:
     )
     needs = None
     if drop.reference == 0:
-        outcome, why = (
-            Outcome.FAIL,
-            f"{title}: the reference finds none of what is labelled; mend the labels or the model",
-        )
+        outcome = Outcome.FAIL
+        why = f"{title}: the reference finds none of what is labelled; mend the labels or the model"
     elif drop.upper <= delta:
         outcome = Outcome.PASS
     elif drop.lower > delta or (drop.seen >= delta and drop.allowance <= delta):

@@ -19,8 +19,6 @@ from edgemill_converters.candidates import Candidate, fp32_beside
 from edgemill_converters.choosing import Choice, Entrant, choose
 from edgemill_converters.gates import gates_against
 from edgemill_converters.measuring import Measurement
-from edgemill_converters.quantization.fallback_found import FallbackFound
-from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.recipe import Objective, Recipe
 from edgemill_converters.result import BuildResult, VariantResult
 from edgemill_core.budget import Ruling
@@ -42,11 +40,11 @@ def result_of(sources: Sources, plan: BuildPlan, done: Entries, report: Path) ->
         reference=read_plain(done["decide"].path(steps.VERDICTS), tuple[Verdict, ...]),
         variants=variants,
         choice=_choice(sources.recipe.objective, variants),
-        plan=read_plain(done["calibrate"].path(steps.PLAN), Plan) if plan.calibrates else None,
+        plan=plan.plan_in(done),
         seconds={name: entry.seconds for name, entry in done.items() if name != "report"},
         bundle=None,
         report=report,
-        fallbacks=read_plain(done["search"].path(steps.MIXES), tuple[FallbackFound, ...]) if plan.searches else (),
+        fallbacks=plan.mixes_in(done),
         digests=sources.digests,
     )
 

@@ -3,8 +3,8 @@
 ::
 
     bake ──┬─ calibrate (─ search) ─ render ──┬─ run (each candidate) ── judge (each) ──┬─ report
-           │                         ├─ measure (all of them, alone) ──────────┤
-           └─ reference ─── decide ──┴─ golden ────────────────────────────────┘
+           │                                  ├─ measure (all of them, alone) ──────────┤
+           └─ reference ──── decide ──────────┴─ golden ────────────────────────────────┘
     prepare ─┘
 
 A step's key holds what its result is a function of and no more: contents and not names, of the recipe only what it
@@ -91,6 +91,14 @@ class BuildPlan:
         """All that were rendered."""
         return [found.candidate for found in self.rendered.values()]
 
+    def plan_in(self, done: Entries) -> Plan | None:
+        """The quantization plan, where one was made."""
+        return read_plain(done["calibrate"].path(steps.PLAN), Plan) if self.calibrates else None
+
+    def mixes_in(self, done: Entries) -> tuple[FallbackFound, ...]:
+        """What the searches found, where there were any."""
+        return read_plain(done["search"].path(steps.MIXES), tuple[FallbackFound, ...]) if self.searches else ()
+
     def _settled(self, rendered: Entry) -> list[Planned]:
         self.rendered = {found.candidate.name: found for found in steps.rendered_in(rendered.folder)}
         return self.planned()
@@ -130,7 +138,7 @@ class BuildPlan:
 
     def _calibrate(self, done: Entries) -> Step:
         sources = self._from
-        bits = 8 if sources.machine.int8_dot_product else 7
+        bits = sources.machine.int8_weight_bits
         quantization = sources.recipe.quantization.for_task(sources.task.name).model_copy(update={"fallback": None})
         depends = {
             "graph": done["bake"].files[steps.GRAPH],
@@ -149,9 +157,8 @@ class BuildPlan:
 
     def _render(self, done: Entries) -> Step:
         recipe = self._from.recipe
-        plan: Plan | None = read_plain(done["calibrate"].path(steps.PLAN), Plan) if self.calibrates else None
-        mixes = read_plain(done["search"].path(steps.MIXES), tuple[FallbackFound, ...]) if self.searches else ()
-        asked = [*self._from.extra, *mixed_variants(recipe, mixes)]
+        plan = self.plan_in(done)
+        asked = [*self._from.extra, *mixed_variants(recipe, self.mixes_in(done))]
         changed = [(e.label, e.target, e.change(plan), e.why) for e in asked] if plan is not None else []
         depends = {
             "baked": done["bake"].files,
@@ -184,6 +191,7 @@ class BuildPlan:
         given = {
             "recipe": sources.recipe,
             "plan": done["calibrate"].path(steps.PLAN),
+            "settings": sources.recipe.quantization.fallback,
             "samples": sources.search.samples,
         }
         return Step(steps.search_mixes, given, depends, notes=True)

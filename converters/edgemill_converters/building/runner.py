@@ -54,7 +54,6 @@ class Runner:
     Args:
         recipe: name of what is built, for the log's folder and for the times of earlier builds.
         progress: told what is going on.
-        executor: whose threads watch over the steps' processes; a pool of this machine's cores if ``None``.
         unchanged: raises if what the build started from is not what it was; asked, by any thread, before a result is
             kept.
     """
@@ -64,14 +63,12 @@ class Runner:
         store: Store,
         recipe: str,
         progress: Tell,
-        executor: Executor | None = None,
         unchanged: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._recipe = recipe
         self._progress = progress
         self._workers = min(len(os.sched_getaffinity(0)), _MOST_AT_ONCE)
-        self._executor = executor
         self._unchanged = unchanged
         self._history = History(store.journal())
         self._stop = threading.Event()
@@ -88,22 +85,16 @@ class Runner:
         Raises:
             EdgemillError: of a step; the others are ended, and what is done is kept.
         """
-        executor = self._executor or ThreadPoolExecutor(self._workers, thread_name_prefix="step")
-        going: dict[Future[Entry], tuple[Planned, float]] = {}
-        try:
-            return self._run(plans, executor, going)
-        except BaseException:
-            self._stop.set()
-            wait(going)
-            raise
-        finally:
-            if executor is not self._executor:
-                executor.shutdown()
+        with ThreadPoolExecutor(self._workers, thread_name_prefix="step") as watching:
+            try:
+                return self._run(plans, watching)
+            except BaseException:
+                self._stop.set()  # leaving waits for those that are going
+                raise
 
-    def _run(
-        self, plans: Sequence[Planned], executor: Executor, going: dict[Future[Entry], tuple[Planned, float]]
-    ) -> dict[str, Entry]:
+    def _run(self, plans: Sequence[Planned], watching: Executor) -> dict[str, Entry]:
         done: dict[str, Entry] = {}
+        going: dict[Future[Entry], tuple[Planned, float]] = {}
         while len(done) < len(plans):
             by_name = {plan.name: plan for plan in plans}
             ahead = self._ahead(plans, done, going)
@@ -111,7 +102,7 @@ class Runner:
             waiting = [step for step in ahead if not step.going]
             for step in to_start(waiting, running, self._workers, {one.name: one for one in ahead}):
                 given = {name: done[name] for name in by_name[step.name].needs}
-                future = executor.submit(self._perform, by_name[step.name], given)
+                future = watching.submit(self._perform, by_name[step.name], given)
                 going[future] = (by_name[step.name], time.monotonic())
             self._tell(plans, done, going)
             finished, _ = wait(going, timeout=_TICK_S, return_when=FIRST_COMPLETED)

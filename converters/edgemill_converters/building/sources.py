@@ -77,11 +77,9 @@ def read_sources(
     sets = {role: read_set(recipe, role, source) if source is not None else [] for role, source in given.items()}
     for role in ("search", "judge"):
         sets[role] = settled(sets[role], task, recipe.input, role)
-    check_labels([budget.metric for budget in recipe.budget], sets["judge"], "judge")
-    judging.truths_of(sets["judge"])
-    if recipe.quantization.fallback is not None:
-        check_labels([budget.metric for budget in recipe.budget], sets["search"], "search")
-        judging.truths_of(sets["search"])
+    for role in ("judge", *(("search",) if recipe.quantization.fallback is not None else ())):
+        check_labels([budget.metric for budget in recipe.budget], sets[role], role)
+        judging.truths_of(sets[role], role)
     check_disjoint(sets, digests.of)
     found = {role: Inputs(samples, [_content(one, digests) for one in samples]) for role, samples in sets.items()}
     files = locate_model(recipe)

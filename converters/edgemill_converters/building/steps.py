@@ -24,6 +24,7 @@ from edgemill_converters.measuring import Subject, measure
 from edgemill_converters.mixing_targets import fallbacks
 from edgemill_converters.quantization.calibration import calibrate
 from edgemill_converters.quantization.plan import Plan
+from edgemill_converters.quantization.settings import Fallback
 from edgemill_converters.recipe import Recipe
 from edgemill_converters.result import BuildResult
 from edgemill_core.budget import judge
@@ -111,10 +112,12 @@ def just(plan: Plan, _: Plan) -> Plan:
     return plan
 
 
-def search_mixes(into: Path, tell: Tell, recipe: Recipe, plan: Path, samples: Sequence[Sample], notes: Path) -> None:
+def search_mixes(
+    into: Path, tell: Tell, recipe: Recipe, plan: Path, settings: Fallback, samples: Sequence[Sample], notes: Path
+) -> None:
     """For each INT8 target, the layers to leave in float: ``MIXES``."""
     baked = bake(import_model(recipe), recipe.input, recipe.make_task())
-    write_plain(into / MIXES, fallbacks(recipe, baked, read_plain(plan, Plan), samples, notes, tell))
+    write_plain(into / MIXES, fallbacks(recipe, baked, read_plain(plan, Plan), settings, samples, notes, tell))
 
 
 def run_reference(into: Path, tell: Tell, recipe: Recipe, prepared: Path) -> None:

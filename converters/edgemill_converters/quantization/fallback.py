@@ -42,7 +42,7 @@ def search_set(
     """
     prepared = prepare_set(samples, declared)
     answers = reference_outputs(baked, declared, prepared, progress)
-    sight = Sight.of(task, declared, truths_of(samples), answers)
+    sight = Sight.of(task, declared, truths_of(samples, "search"), answers)
     return SearchSet(samples, prepared, verdicts_of(answers, task, samples), sight)
 
 

@@ -15,14 +15,14 @@ import onnx
 
 from edgemill_converters.bake import BakedModel
 from edgemill_converters.comparing.layers import watched
-from edgemill_converters.judging import Sight, verdicts_of
+from edgemill_converters.judging import Sight, truths_of, verdicts_of
 from edgemill_converters.quantization.dialects import DIALECTS, WriteQdq
 from edgemill_converters.quantization.mixing import is_inside, keeps_floor
 from edgemill_converters.quantization.notes import Notes
 from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.quantization.sensitivity import local_noise, relative_error
 from edgemill_converters.recipe import Target
-from edgemill_core.budget import Budget, Outcome, judge
+from edgemill_core.budget import Budget, Outcome, Ruling, judge
 from edgemill_core.durable import canonical_json, sha256_bytes
 from edgemill_core.errors import DataError
 from edgemill_core.samples import Sample, Truth
@@ -52,23 +52,6 @@ class SearchSet:
     prepared: Array
     reference: Sequence[Verdict]
     sight: Sight | None = None
-
-    @property
-    def truths(self) -> list[Truth]:
-        """The labels.
-
-        Raises:
-            DataError: a sample has none.
-        """
-        found = [sample.truth for sample in self.samples if sample.truth is not None]
-        if not found or len(found) != len(self.samples):
-            raise DataError(
-                "the search needs labels",
-                expected="data: search: {labels: …}",
-                got=f"{len(self.samples) - len(found)} of {len(self.samples)} samples without a label",
-                fix="label the pictures, or name a labelled set under data: search: in the recipe",
-            )
-        return found
 
     def part(self, count: int) -> list[int]:
         """Places of ``count`` samples, spread evenly over the set; all of them if there are no more."""
@@ -123,8 +106,24 @@ class Job:
 
     @cached_property
     def truths(self) -> list[Truth]:
-        """Of the search set."""
-        return self.search.truths
+        """Of the search set.
+
+        Raises:
+            DataError: a sample has none.
+        """
+        return truths_of(self.search.samples, "search")
+
+    @cached_property
+    def shown(self) -> tuple[Budget, ...]:
+        """What a mix is judged by. To show a floor is the judge's, on a set that is large enough for it."""
+        return tuple(one.model_copy(update={"floor": None}) for one in self.budget)
+
+    @cached_property
+    def unchanged(self) -> Ruling:
+        """The judge's of the reference against itself: what the set can show of a mix that loses nothing."""
+        reference, sight = self.search.reference, self.search.sight
+        same = sight.itself() if sight is not None else None
+        return judge(self.shown, self.truths, reference, reference, boxes=same)
 
     @cached_property
     def places(self) -> list[int]:
@@ -193,13 +192,11 @@ class Trials:
         with self._engine(layers) as engine:
             outputs = np.concatenate(list(self._outputs(engine, range(len(job.search.samples)))))
         exact = self._keep_exact(outputs[job.places]) if not layers else self._exact_outputs()
-        reference, sight = list(job.search.reference), job.search.sight
-        seen, same = (sight.beside(outputs), sight.itself()) if sight is not None else (None, None)
+        sight = job.search.sight
+        seen = sight.beside(outputs) if sight is not None else None
         verdicts = verdicts_of(outputs, job.task, job.search.samples)
-        # To show a floor is the judge's; the search asks whether it is kept, on a set that may be too small to show it.
-        budget = [one.model_copy(update={"floor": None}) for one in job.budget]
-        ruling = judge(budget, job.truths, reference, verdicts, boxes=seen)
-        inside = is_inside(ruling, judge(budget, job.truths, reference, reference, boxes=same)) and all(
+        ruling = judge(job.shown, job.truths, job.search.reference, verdicts, boxes=seen)
+        inside = is_inside(ruling, job.unchanged) and all(
             keeps_floor(one, judged) for one, judged in zip(job.budget, ruling.judgements, strict=True)
         )
         for judged in ruling.judgements:
