@@ -75,6 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "edgemill", ""
     server: PushServer
+    _refused = False
     _METHOD: ClassVar = (405, "only POST /frames is served here", "POST a picture to /frames")
 
     def do_POST(self) -> None:
@@ -152,14 +153,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         if answer.status >= 400:  # what is left of a refused body must not be read as the next request
-            self.close_connection = True
+            self.close_connection = self._refused = True
             self.send_header("Connection", "close")
         if answer.status == 503:
             self.send_header("Retry-After", "1")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
-        if answer.status >= 400:
+
+    def finish(self) -> None:
+        """Close; a refused sender is heard out, when it holds nobody else's place any more."""
+        super().finish()
+        if self._refused:
             self._linger()
 
     def _linger(self) -> None:
