@@ -1,4 +1,4 @@
-"""From the imported model to the FP32 graph that every target starts from, and the reference to judge against."""
+"""From the imported model to the graph that every target starts from, and the reference to judge against."""
 
 from __future__ import annotations
 
@@ -12,16 +12,29 @@ from edgemill_converters.importers import ImportedModel
 from edgemill_converters.importers.base import Native
 from edgemill_converters.passes.activate import Activate, activated
 from edgemill_converters.passes.bake_input import BakeInput
-from edgemill_converters.passes.base import Pass, Sequential, copy_of, only_output
+from edgemill_converters.passes.bake_tensors import BakeTensors, element_type
+from edgemill_converters.passes.base import Pass, Sequential, only_output
 from edgemill_converters.passes.detection_head import DetectionHead, detections_of
 from edgemill_converters.passes.fix_shape import FixShape, picture_input
+from edgemill_converters.passes.fix_shapes import FixShapes, model_inputs
 from edgemill_converters.passes.fold import Fold
+from edgemill_converters.passes.name_output import NameOutput
 from edgemill_converters.passes.select_classes import SelectClasses, text_classes
 from edgemill_converters.passes.upgrade_opset import UpgradeOpset
+from edgemill_core.engine_input import AnyInput
 from edgemill_core.errors import ModelError
 from edgemill_core.picture_input import Colour, Layout, PictureInput
 from edgemill_core.row_input import RowInput
-from edgemill_core.tasks import ImageClassification, MarketRisk, ObjectDetection, Segmentation, Task, TextRecognition
+from edgemill_core.tasks import (
+    MarketRisk,
+    ObjectDetection,
+    OneOfClasses,
+    Regression,
+    Segmentation,
+    Task,
+    TextRecognition,
+)
+from edgemill_core.tensor_input import TensorInput
 from edgemill_core.tensors import Array
 
 ByHand = Callable[[Sequence[Array]], Array]
@@ -48,7 +61,7 @@ class Given:
     task: Task
     model: ImportedModel
     shaped: onnx.ModelProto
-    declared: PictureInput
+    declared: AnyInput
 
 
 def _text_output(given: Given) -> TaskOutput:
@@ -70,24 +83,52 @@ def _text_output(given: Given) -> TaskOutput:
 
 def _classes_output(given: Given) -> TaskOutput:
     task = given.task
-    if not isinstance(task, (ImageClassification, Segmentation)):
+    if not isinstance(task, (OneOfClasses, Segmentation)):
         raise TypeError(f"not a task of classes along axis 1: {task!r}")
-    output, rank = only_output(given.shaped), 2 if isinstance(task, ImageClassification) else 4
-    shape = [dim.dim_value for dim in output.type.tensor_type.shape.dim]
-    if len(shape) != rank or shape[1] not in (0, len(task.classes)):
-        raise ModelError(
-            f"the model does not give what task {task.name!r} reads",
-            expected=f"[1, {len(task.classes)}{', height, width' if rank == 4 else ''}], one a class",
-            got=f"{output.name}: {shape}",
-            fix="name every class of the model under task: classes:, in its order",
-        )
+    rank = 4 if isinstance(task, Segmentation) else 2
+    fix = "name every class of the model under task: classes:, in its order"
+    _check_output(given, rank, len(task.classes), "one a class", fix)
     head = task.head
     return TaskOutput((Activate(head, task.output),), lambda outputs: activated(head, outputs[0]))
 
 
+def _values_output(given: Given) -> TaskOutput:
+    task = given.task
+    if not isinstance(task, Regression):
+        raise TypeError(f"not a task of values: {task!r}")
+    _check_output(given, 2, len(task.values), "one a value", "name every output of the model under task: values:")
+    return TaskOutput((NameOutput(task.output),), first_output)
+
+
+def _levels_output(given: Given) -> TaskOutput:
+    task = given.task
+    if not isinstance(task, MarketRisk):
+        raise TypeError(f"not a task of quantiles: {task!r}")
+    fix = "name one model file per level, in the order of levels:"
+    _check_output(given, 2, len(task.levels), "one a level", fix)
+    return TaskOutput((NameOutput(task.output),), first_output)
+
+
+def first_output(outputs: Sequence[Array]) -> Array:
+    """By hand, where the model already gives what the task reads."""
+    return np.asarray(outputs[0])
+
+
+def _check_output(given: Given, rank: int, count: int, each: str, fix: str) -> None:
+    output = only_output(given.shaped)
+    shape = [dim.dim_value for dim in output.type.tensor_type.shape.dim]
+    if len(shape) != rank or shape[1] not in (0, count):
+        raise ModelError(
+            f"the model does not give what task {given.task.name!r} reads",
+            expected=f"[1, {count}{', height, width' if rank == 4 else ''}], {each}",
+            got=f"{output.name}: {shape}",
+            fix=fix,
+        )
+
+
 def _detections(given: Given) -> TaskOutput:
     task = given.task
-    if not isinstance(task, ObjectDetection):
+    if not isinstance(task, ObjectDetection) or not isinstance(given.declared, PictureInput):
         raise TypeError(f"not a detector: {task!r}")
     head, size = task.head, given.declared.size
     made = DetectionHead(head, len(task.classes), size, task.output)
@@ -95,83 +136,106 @@ def _detections(given: Given) -> TaskOutput:
 
 
 OUTPUTS: dict[str, Callable[[Given], TaskOutput]] = {
+    "classification": _classes_output,
     "image-classification": _classes_output,
+    "market-risk": _levels_output,
     "object-detection": _detections,
+    "regression": _values_output,
     "segmentation": _classes_output,
     "text-recognition": _text_output,
 }
-"""Per task: a new task adds one line here when its models do not already give what it reads."""
+"""One line a task."""
 
 
 @dataclass(frozen=True)
 class BakedModel:
-    """The FP32 graph with everything baked in, and what is needed to run the untouched model beside it.
+    """The graph with everything baked in, and what is needed to run the untouched model beside it.
 
     Attributes:
-        graph: takes ``picture: uint8[1, height, width, channels]`` or ``row: float64[1, features]``, gives the task's
-            output.
-        reference: the imported model with its input shape fixed and nothing else changed.
-        by_hand: see ``TaskOutput``; ``None`` where the model's own library is the reference.
+        graph: takes ``picture: uint8[1, height, width, channels]``, ``row: float64[1, features]`` or
+            ``tensors: float32 | int64[1, values]``, and gives the task's output.
+        reference: the imported model with its input shapes fixed and nothing else changed.
+        by_hand: see ``TaskOutput``.
         steps: names of the passes that made ``graph``.
         native: the model's own library, which is the reference where there is one.
     """
 
     graph: onnx.ModelProto
     reference: onnx.ModelProto
-    by_hand: ByHand | None
+    by_hand: ByHand
     steps: str
     native: Native | None = None
 
 
-def bake(model: ImportedModel, declared: PictureInput | RowInput, task: Task) -> BakedModel:
-    """Fix the shape, upgrade the opset, select the task's output, bake the input, fold.
+def bake(model: ImportedModel, declared: AnyInput, task: Task) -> BakedModel:
+    """Fix the shapes, upgrade the opset, make the task's output, bake the input, fold.
 
     Raises:
         ModelError: the recipe does not fit the model.
         PassError: a pass failed.
     """
-    if isinstance(declared, RowInput):
-        return _bake_rows(model, task)
-    if task.name not in OUTPUTS:
-        raise ModelError(
-            f"task {task.name!r} takes no pictures",
-            expected="features: under input:",
-            got="size: under input:",
-            fix="mend input: or task: in the recipe",
-        )
-    reference = FixShape(declared)(model.proto)
+    fix_shape = _fix_shape(model.proto, declared)
+    reference = fix_shape(model.proto)
     output = OUTPUTS[task.name](Given(task, model, reference, declared))
-    chain = Sequential([UpgradeOpset(), *output.passes, BakeInput(declared), Fold()])
+    chain = Sequential([*_around(reference, output, declared)])
     graph = chain(reference)
     graph.ClearField("metadata_props")
-    return BakedModel(graph, reference, output.by_hand, f"fix-shape → {chain.name}")
+    return BakedModel(graph, reference, output.by_hand, f"{fix_shape.name} → {chain.name}", model.native)
 
 
-def _bake_rows(model: ImportedModel, task: Task) -> BakedModel:
-    """Nothing is baked in: the graph takes the numbers as they are. Its output gets the task's name."""
-    levels = len(task.levels) if isinstance(task, MarketRisk) else 0
-    outputs = model.proto.graph.output[0].type.tensor_type.shape.dim[-1].dim_value
-    if outputs != levels:
-        raise ModelError(
-            f"the model does not give what task {task.name!r} reads",
-            expected=f"{levels} outputs, one a level" if levels else "a model that takes pictures",
-            got=f"{outputs} outputs",
-            fix="name one model file per level, in the order of levels:",
-        )
-    graph = copy_of(model.proto)
-    old = graph.graph.output[0].name
-    graph.graph.output[0].name = task.output
-    for node in graph.graph.node:
-        node.output[:] = [task.output if name == old else name for name in node.output]
-    return BakedModel(graph, model.proto, None, "trees in float64", model.native)
+def _fix_shape(proto: onnx.ModelProto, declared: AnyInput) -> Pass:
+    if isinstance(declared, PictureInput):
+        return FixShape(declared)
+    inputs = model_inputs(proto)
+    if isinstance(declared, RowInput):
+        return FixShapes({value.name: (1, len(declared.features)) for value in inputs[:1]})
+    own = {value.name: tuple(d.dim_value or 1 for d in value.type.tensor_type.shape.dim) for value in inputs}
+    fixed = {name: own.get(name, ()) for name in declared.fixed}
+    return FixShapes({**{name: one.shape for name, one in declared.tensors.items()}, **fixed})
 
 
-def reference_feeds(baked: BakedModel, prepared: Array, declared: PictureInput) -> dict[str, Array]:
-    """Normalise on the host, as the author's own code would, so that the reference owes nothing to our baking.
+def _around(reference: onnx.ModelProto, output: TaskOutput, declared: AnyInput) -> Sequence[Pass]:
+    """The passes between the model with its shapes fixed and the graph.
+
+    What computes in float64 is exact to the last bit as it was imported; nothing is fused there.
+    """
+    if isinstance(declared, PictureInput):
+        return (UpgradeOpset(), *output.passes, BakeInput(declared), Fold())
+    exact = isinstance(declared, RowInput) and of_float64(reference)
+    order = declared.names if isinstance(declared, TensorInput) else tuple(v.name for v in model_inputs(reference))
+    baked = (
+        BakeTensors("tensors", declared.dtype, order, declared.fixed)
+        if isinstance(declared, TensorInput)
+        else BakeTensors("row", "float64", order)
+    )
+    return (*output.passes, baked) if exact else (UpgradeOpset(), *output.passes, baked, Fold())
+
+
+def of_float64(model: onnx.ModelProto) -> bool:
+    """Whether it computes in float64: trees that were trained so, for instance."""
+    return any(value.type.tensor_type.elem_type == onnx.TensorProto.DOUBLE for value in model.graph.output)
+
+
+def reference_feeds(baked: BakedModel, prepared: Array, declared: AnyInput) -> dict[str, Array]:
+    """What the untouched model takes, made on the host, so that the reference owes nothing to our baking.
 
     Args:
-        prepared: ``uint8[1, height, width, channels]``, blue-green-red.
+        prepared: an engine's input. A picture is normalised as the author's own code would do it. Of rows there may be
+            several at once.
     """
+    if isinstance(declared, PictureInput):
+        return _picture_feeds(baked, prepared, declared)
+    inputs = {value.name: value for value in model_inputs(baked.reference)}
+    if isinstance(declared, RowInput):
+        return {name: prepared.astype(element_type(value)) for name, value in inputs.items()}
+    given: dict[str, Array] = {**declared.apart(prepared)}
+    for name, value in declared.fixed.items():
+        shape = [dim.dim_value for dim in inputs[name].type.tensor_type.shape.dim]
+        given[name] = np.broadcast_to(np.asarray(value), shape)
+    return {name: np.array(given[name], element_type(value), order="C") for name, value in inputs.items()}
+
+
+def _picture_feeds(baked: BakedModel, prepared: Array, declared: PictureInput) -> dict[str, Array]:
     pixels = np.asarray(prepared, np.float32)
     if declared.colour is Colour.RGB:
         pixels = pixels[..., ::-1]
@@ -185,4 +249,4 @@ def reference_feeds(baked: BakedModel, prepared: Array, declared: PictureInput) 
 
 def reference_output(baked: BakedModel, outputs: Sequence[Array]) -> Array:
     """The task's output, taken from the reference's bare outputs."""
-    return np.asarray(outputs[0]) if baked.by_hand is None else baked.by_hand(outputs)
+    return baked.by_hand(outputs)

@@ -82,7 +82,7 @@ def write_golden_inputs(
     place.mkdir(parents=True, exist_ok=True)
     np.save(place / "inputs.npy", prepared[list(indices)], allow_pickle=False)
     frames: list[str] = []
-    shown = [index for index in indices if not samples[index].fields][:GOLDEN_FRAMES]
+    shown = list(indices[:GOLDEN_FRAMES]) if prepared.ndim == 4 else []  # only pictures are
     for number, index in enumerate(shown):
         frames.append(f"golden/frame-{number}.png")
         (folder / frames[-1]).write_bytes(encode_png(read_picture(samples[index].picture)))

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 import onnx
 
-from edgemill_converters.bake import BakedModel
-from edgemill_converters.precisions import Given, precision_for
+from edgemill_converters.bake import BakedModel, of_float64
+from edgemill_converters.precisions import PRECISIONS, Given, Precision, precision_for
 from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.recipe import Recipe, Target
+from edgemill_core.errors import RecipeError
 from edgemill_core.precision_hint import PrecisionHint
 from edgemill_runtimes.engines import EngineSettings
 from edgemill_runtimes.machine import Machine, this_machine
@@ -129,6 +130,20 @@ def rendered(target: Target, precision: str, given: Given, before: str, label: s
         PassError: the graph could not be rendered.
     """
     found = precision_for(precision, target.runtime)
+    _check_type(given.graph, found)
     made = found.render(given)
     steps = " → ".join(filter(None, (before, made.steps)))
     return Candidate(f"{target.name}-{label or precision}", target, precision, made.graph, steps, found.hint)
+
+
+def _check_type(graph: onnx.ModelProto, precision: Precision) -> None:
+    """What was trained in float64 is exact in float64 alone, and nothing else becomes it."""
+    if of_float64(graph) == precision.of_float64:
+        return
+    own = [one.name for one in PRECISIONS.values() if one.of_float64 != precision.of_float64]
+    raise RecipeError(
+        f"the model computes in {'float32' if precision.of_float64 else 'float64'}, and so not in {precision.name}",
+        expected=" | ".join(own),
+        got=precision.name,
+        fix=f"write precisions: [{own[0]}] under targets: in the recipe",
+    )

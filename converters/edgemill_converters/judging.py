@@ -11,13 +11,17 @@ import numpy as np
 import onnx
 
 from edgemill_converters.bake import BakedModel, reference_feeds, reference_output
+from edgemill_converters.importers.base import Native
 from edgemill_core.average_precision import ComparedBoxes
+from edgemill_core.engine_input import AnyInput
 from edgemill_core.errors import DataError, InputError
 from edgemill_core.inspection.labelled import Detections, Labelled, labelled_in
 from edgemill_core.picture_input import PictureInput
 from edgemill_core.row_input import RowInput
 from edgemill_core.samples import Sample, Truth
 from edgemill_core.tasks import ObjectDetection, Task
+from edgemill_core.tensor_files import read_tensors
+from edgemill_core.tensor_input import TensorInput
 from edgemill_core.tensors import Array
 from edgemill_core.verdict import Verdict
 from edgemill_runtimes.engines import load
@@ -26,15 +30,22 @@ from edgemill_runtimes.frames.decode import Frame
 from edgemill_runtimes.isolation import EngineProcess
 
 
-def prepare_set(samples: Sequence[Sample], declared: PictureInput | RowInput) -> Array:
+def prepare_set(samples: Sequence[Sample], declared: AnyInput) -> Array:
     """All samples of a set as engine inputs.
 
     Returns:
-        ``uint8[samples, height, width, channels]``, or ``float64[samples, features]``.
+        ``uint8[samples, height, width, channels]``, ``float64[samples, features]``, or
+        ``float32 | int64[samples, values]``.
     """
+    return np.concatenate([_prepared(sample, declared) for sample in samples])
+
+
+def _prepared(sample: Sample, declared: AnyInput) -> Array:
     if isinstance(declared, RowInput):
-        return np.concatenate([_row(sample, declared) for sample in samples])
-    return np.concatenate([prepare(_read(sample), declared) for sample in samples])
+        return _row(sample, declared)
+    if isinstance(declared, TensorInput):
+        return read_tensors(sample.picture, declared)
+    return prepare(_read(sample), declared)
 
 
 def _read(sample: Sample) -> Frame:
@@ -82,24 +93,28 @@ def truths_of(samples: Sequence[Sample], role: str = "judge") -> list[Truth]:
     return truths
 
 
-def reference_outputs(
-    baked: BakedModel, declared: PictureInput | RowInput, prepared: Array, progress: Callable[[str], None]
-) -> Array:
-    """Outputs of the untouched model, ``[samples, …]``: by its own library, or normalised on the host."""
+def reference_outputs(baked: BakedModel, declared: AnyInput, prepared: Array, progress: Callable[[str], None]) -> Array:
+    """Outputs of the untouched model, ``[samples, …]``: by its own library, or by ONNX Runtime on its graph."""
     if baked.native is not None:
-        return baked.native(prepared)
-    if isinstance(declared, RowInput):
-        raise TypeError("a model that takes rows is judged by its own library")
-    found = []
+        return _run_through(baked, declared, prepared, baked.native, progress)
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder, "reference.onnx")
         onnx.save(baked.reference, graph)
         with load("onnxruntime", graph) as engine:
-            for index in range(len(prepared)):
-                if index % 50 == 0:
-                    progress(f"reference verdicts, {index} of {len(prepared)}")
-                feeds = reference_feeds(baked, prepared[index : index + 1], declared)
-                found.append(np.array(reference_output(baked, list(engine.run(feeds).values()))))
+            return _run_through(baked, declared, prepared, lambda feeds: list(engine.run(feeds).values()), progress)
+
+
+def _run_through(
+    baked: BakedModel, declared: AnyInput, prepared: Array, run: Native, progress: Callable[[str], None]
+) -> Array:
+    if isinstance(declared, RowInput) and baked.native is not None:  # all at once: libraries are slow to call
+        return reference_output(baked, run(reference_feeds(baked, prepared, declared)))
+    found = []
+    for index in range(len(prepared)):
+        if index % 50 == 0:
+            progress(f"reference verdicts, {index} of {len(prepared)}")
+        feeds = reference_feeds(baked, prepared[index : index + 1], declared)
+        found.append(np.array(reference_output(baked, run(feeds))))
     return np.concatenate(found)
 
 
@@ -126,9 +141,7 @@ class Sight:
     reference: list[Detections]
 
     @classmethod
-    def of(
-        cls, task: Task, declared: PictureInput | RowInput, truths: Sequence[Truth], reference: Array
-    ) -> Sight | None:
+    def of(cls, task: Task, declared: AnyInput, truths: Sequence[Truth], reference: Array) -> Sight | None:
         """``None`` where there are no boxes to compare; ``reference`` are its outputs, ``[samples, …]``."""
         boxes = all(truth.boxes is not None for truth in truths)
         if not boxes or not isinstance(task, ObjectDetection) or not isinstance(declared, PictureInput):

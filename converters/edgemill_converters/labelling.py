@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from edgemill_core.engine_input import AnyInput
 from edgemill_core.errors import DataError
 from edgemill_core.inspection import decide
 from edgemill_core.inspection.labelled import as_findings, labelled_in
 from edgemill_core.metrics import metric_named
 from edgemill_core.picture_input import PictureInput
-from edgemill_core.row_input import RowInput
 from edgemill_core.samples import Sample
 from edgemill_core.tasks import ObjectDetection, Task
 from edgemill_core.verdict import Decision
@@ -23,7 +23,7 @@ _WHERE = {
 }
 
 
-def settled(samples: Sequence[Sample], task: Task, declared: PictureInput | RowInput, where: str) -> list[Sample]:
+def settled(samples: Sequence[Sample], task: Task, declared: AnyInput, where: str) -> list[Sample]:
     """Samples with boxes as the task has it: a part is good if its rules are kept by what is labelled.
 
     Args:

@@ -12,7 +12,7 @@ from edgemill_converters.gates import Gates
 from edgemill_converters.precisions import PRECISIONS, precision_for
 from edgemill_converters.quantization.settings import Quantization
 from edgemill_core.budget import Budget, budgets_by_metric
-from edgemill_core.engine_input import EngineInput
+from edgemill_core.engine_input import AnyInput, EngineInput, said
 from edgemill_core.errors import DataError, RecipeError
 from edgemill_core.metrics import MEAN_AVERAGE_PRECISION, family_of, metric_named
 from edgemill_core.picture_input import PictureInput
@@ -157,7 +157,7 @@ class Recipe(Folder):
 
     @field_validator("input")
     @classmethod
-    def _normalise_fits(cls, declared: PictureInput | RowInput) -> PictureInput | RowInput:
+    def _normalise_fits(cls, declared: AnyInput) -> AnyInput:
         for key in ("mean", "std") if isinstance(declared, PictureInput) else ():
             assert isinstance(declared, PictureInput)
             numbers = len(getattr(declared.normalise, key))
@@ -178,17 +178,20 @@ class Recipe(Folder):
     @model_validator(mode="after")
     def _belong_together(self) -> Recipe:
         rows = isinstance(self.input, RowInput)
+        fitting = [one.name for one in PRECISIONS.values() if rows or not one.of_float64]
         for target in self.targets:
-            kind = "numbers" if rows else "pictures"
-            fitting = [one.name for one in PRECISIONS.values() if one.takes == kind]
             if set(target.precisions) - set(fitting):
                 raise ValueError(
-                    f"precisions of a model that takes {kind}: {', '.join(fitting)}; write them under targets:"
+                    f"precisions of a model that takes {said(self.input)}: {', '.join(fitting)}; "
+                    "write them under targets:"
                 )
         if (self.data.judge.rows is not None) != rows:
-            raise ValueError("rows: under data: goes with features: under input:, pictures with size:")
+            raise ValueError(
+                "rows: under data: goes with features: under input:, and other sets with size: or tensors:"
+            )
         if self.needs_calibration and self.data.calibration is None:
-            raise ValueError("INT8 needs data: calibration:")
+            trees = "; trees that compute in float64 need precisions: [fp64] under targets:" if rows else ""
+            raise ValueError(f"INT8 needs data: calibration:{trees}")
         if self.quantization.fallback is not None and not self.needs_calibration:
             raise ValueError(
                 "fallback: mixes INT8 with floats, and no target asks for int8: add it to precisions: under targets:, "
@@ -282,6 +285,13 @@ def _check_precisions(target: Target, where: str) -> None:
 
 
 def _check_budget(recipe: Recipe, task: Task) -> None:
+    if said(recipe.input) not in task.takes:
+        raise RecipeError(
+            f"task {task.name!r} takes no {said(recipe.input)}",
+            expected=" or ".join(task.takes),
+            got=f"{said(recipe.input)}, by input:",
+            fix="mend input: or task: in the recipe",
+        )
     table = budgets_by_metric(recipe.budget)
     maps = MEAN_AVERAGE_PRECISION in task.metrics
     unknown = [metric for metric in table if family_of(metric) not in task.metrics]

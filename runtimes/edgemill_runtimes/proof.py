@@ -11,7 +11,7 @@ from edgemill_core.bundle import Bundle, VariantEntry
 from edgemill_core.chain import StageSaw, conclude
 from edgemill_core.durable import sha256_bytes
 from edgemill_core.errors import BundleError
-from edgemill_core.row_input import RowInput
+from edgemill_core.picture_input import PictureInput
 from edgemill_core.tasks import Task, task_from
 from edgemill_core.tensors import Array
 from edgemill_runtimes.frames import prepare, read_picture
@@ -163,8 +163,8 @@ def frames_hold(bundle: Bundle) -> bool:
     if bundle.chain is not None:
         return all(frames_hold(one) for one in bundle.alone())
     golden, declared = bundle.model.golden, bundle.model.input
-    if isinstance(declared, RowInput):
-        return True  # numbers go in as they are
+    if not isinstance(declared, PictureInput):
+        return True  # numbers and tensors go in as they are
     _check_counts({"frames": golden.frames, "prepared": golden.prepared})
     return all(
         sha256_bytes(prepare(read_picture(bundle.path(name)), declared).tobytes()) == digest

@@ -64,6 +64,16 @@ def _class(truth: Truth, verdict: Verdict) -> float | None:
     return None if truth.class_name is None else float(verdict.reading.get("class") == truth.class_name)
 
 
+def _absolute_error(truth: Truth, verdict: Verdict) -> float | None:
+    """Of the first value, in its own unit."""
+    values = verdict.reading.get("values")
+    if truth.outcome is None:
+        return None
+    if not isinstance(values, Mapping) or not values:
+        return float("inf")
+    return abs(float(next(iter(values.values()))) - truth.outcome)
+
+
 def _pinball(truth: Truth, verdict: Verdict) -> float | None:
     """Mean over the levels (Koenker and Bassett 1978, "Regression Quantiles")."""
     quantiles = verdict.reading.get("quantiles")
@@ -82,6 +92,7 @@ METRICS: dict[str, Metric] = {
         Metric("overkill_rate", "overkill (good parts not passed)", higher_is_better=False, score=_overkill),
         Metric("exact_rate", "readable codes read exactly", higher_is_better=True, score=_exact, needs="text"),
         Metric("class_rate", "classes named rightly", higher_is_better=True, score=_class, needs="class_name"),
+        Metric("absolute_error", "absolute error", False, _absolute_error, is_loss=True, needs="outcome"),
         Metric("pinball_loss", "pinball loss", higher_is_better=False, score=_pinball, is_loss=True, needs="outcome"),
     )
 }

@@ -36,6 +36,7 @@ class Truth:
         outcome: the number that came about, where the task forecasts one.
         class_name: what it shows, where the task names classes.
         boxes: everything of the task's classes that is in the picture; ``None`` where nobody labelled boxes.
+        mask: a picture of the same size whose pixels that are not 0 are defective; ``None`` where nobody drew one.
         size: width and height in pixels of the picture that ``boxes`` were drawn in.
     """
 
@@ -45,6 +46,7 @@ class Truth:
     class_name: str | None = None
     boxes: tuple[TrueBox, ...] | None = None
     size: tuple[int, int] | None = None
+    mask: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Sample:
 
     Attributes:
         id: unique in its data set.
-        picture: the picture's file, or the table that the row stands in.
+        picture: the file of the picture or of the tensors, or the table that the row stands in.
         fields: the row's numbers by name; empty for a picture.
         context: what the line knows when the part comes, e.g. ``{"expected": "L7K42B"}``.
         truth: the label; ``None`` for calibration pictures without one.

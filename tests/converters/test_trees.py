@@ -64,7 +64,7 @@ def test_every_bit_is_lightgbms_own_on_all_thresholds_and_random_rows(tmp_path: 
     boosters = [lightgbm.Booster(model_file=str(path)) for path in sorted(tmp_path.glob("q-*.txt"))]
     rows = np.concatenate([make_rows(3000, 7)[0], *map(edges, boosters)])
     assert model.native is not None
-    expected = model.native(rows)
+    (expected,) = model.native({"row": rows})
     by_hand = np.stack([booster.predict(rows) for booster in boosters], axis=1) * rows[:, :1]
     assert np.array_equal(expected, by_hand)
     with load("onnxruntime", tmp_path / "trees.onnx") as engine:
@@ -81,7 +81,7 @@ def test_a_tree_that_is_a_single_leaf_is_exact_too(tmp_path: Path) -> None:
     assert model.native is not None
     with load("onnxruntime", tmp_path / "trees.onnx") as engine:
         found = np.concatenate([engine.run({"row": row[None]})["scores"] for row in rows])
-    assert np.array_equal(found, model.native(rows))
+    assert np.array_equal(found, *model.native({"row": rows}))
 
 
 REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {

@@ -15,7 +15,7 @@ import onnx
 from pydantic import TypeAdapter
 
 from edgemill_converters import bundling, judging
-from edgemill_converters.bake import BakedModel, bake
+from edgemill_converters.bake import BakedModel, bake, first_output
 from edgemill_converters.building.plain import read_plain, write_plain
 from edgemill_converters.building.step import Tell
 from edgemill_converters.candidates import Candidate, ExtraVariant, candidates
@@ -88,7 +88,7 @@ def render(into: Path, _: Tell, recipe: Recipe, baked: Path, plan: Plan | None, 
         baked: folder of ``bake_model``.
     """
     graph = onnx.load(baked / GRAPH)
-    model = BakedModel(graph, graph, None, read_plain(baked / STEPS, str))
+    model = BakedModel(graph, graph, first_output, read_plain(baked / STEPS, str))
     told = []
     for found in candidates(recipe, model, plan, extra):
         paths = bundling.save_graph(found.graph, into, found.name)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from edgemill_converters.chaining.recipe import ChainRecipe, StageSource
 from edgemill_core.bundle import Bundle, open_bundle
 from edgemill_core.chain import check_tasks
+from edgemill_core.engine_input import said
 from edgemill_core.errors import BundleError, RecipeError
-from edgemill_core.row_input import RowInput
+from edgemill_core.picture_input import PictureInput
 
 
 def open_sources(recipe: ChainRecipe) -> tuple[Bundle, ...]:
@@ -39,11 +40,11 @@ def _open(recipe: ChainRecipe, source: StageSource) -> Bundle:
     except BundleError as error:
         what = f"stage {source.name}: {error.what}"
         raise BundleError(what, expected=error.expected, got=error.got, fix=error.fix) from error
-    if bundle.chain is not None or isinstance(bundle.model.input, RowInput):
+    if bundle.chain is not None or not isinstance(bundle.model.input, PictureInput):
         raise RecipeError(
             f"stage {source.name} cannot be made of {bundle.manifest.name}",
             expected="a bundle of one model that takes pictures",
-            got="a chain" if bundle.chain is not None else "a model that takes numbers",
+            got="a chain" if bundle.chain is not None else f"a model that takes {said(bundle.model.input)}",
             fix="name the bundles of its models as stages" if bundle.chain is not None else "name another bundle",
         )
     return bundle

@@ -32,7 +32,7 @@ class ImportedModel:
         digest: SHA-256 of the file; of several, over their digests in order.
         proto: its graph.
         classes: the classes its metadata lists, where the recipe names the key.
-        native: what the model's own library gives for inputs, where the graph is our translation of it.
+        native: the model's own library, where the graph is a translation and so not what is to be compared with.
     """
 
     source: Path

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
 
 from edgemill_core.tensors import Array
 
-Native = Callable[[Array], Array]
-"""Engine inputs, one sample a row, to the outputs of the model's own library."""
+Native = Callable[[Mapping[str, Array]], Sequence[Array]]
+"""What the model's own library gives: inputs by name, as the graph takes them, to its outputs in the graph's order.
+
+Of a model that takes a row of numbers, several rows at once.
+"""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ LightGBM walks doubles against double thresholds and adds leaf values in the ord
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,10 +45,11 @@ def import_lightgbm(paths: Sequence[Path], recipe: Recipe) -> Imported:
     scale = _scale(recipe, recipe.input)
     proto = _graph([booster.dump_model() for booster in boosters], paths, len(recipe.input.features), scale)
 
-    def native(rows: Array) -> Array:
+    def native(feeds: Mapping[str, Array]) -> list[Array]:
+        rows = feeds[INPUT]
         columns = [booster.predict(rows, raw_score=True, num_threads=1) for booster in boosters]
         scores = np.stack(columns, axis=1).astype(np.float64)
-        return scores if scale is None else scores * np.asarray(rows, np.float64)[:, scale : scale + 1]
+        return [scores if scale is None else scores * np.asarray(rows, np.float64)[:, scale : scale + 1]]
 
     return Imported(proto, native)
 

@@ -11,7 +11,6 @@ from google.protobuf.message import DecodeError
 from edgemill_converters.importers.base import Imported
 from edgemill_converters.recipe import Recipe
 from edgemill_core.errors import ModelError
-from edgemill_core.picture_input import PictureInput
 
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 OLDEST_OPSET = 7
@@ -20,17 +19,17 @@ NEWEST_OPSET = 23
 """Newest opset that every pinned runtime reads."""
 
 
-def import_onnx(paths: Sequence[Path], recipe: Recipe) -> Imported:
+def import_onnx(paths: Sequence[Path], _: Recipe) -> Imported:
     """Read an ONNX file.
 
     Raises:
         ModelError: not ONNX, cut off, of an opset or operator domain that the runtimes do not read, or invalid.
     """
-    if len(paths) != 1 or not isinstance(recipe.input, PictureInput):
+    if len(paths) != 1:
         raise ModelError(
-            "an ONNX model is one file that takes a picture",
-            expected="one file under model:, and size: under input:",
-            got=f"{len(paths)} files, input: {'size' if isinstance(recipe.input, PictureInput) else 'features'}",
+            "an ONNX model is one file",
+            expected="one file under model:",
+            got=f"{len(paths)} files",
             fix="mend the recipe",
         )
     (path,) = paths

@@ -31,9 +31,9 @@ class Activate(NewOutput):
 
 
 def activated(head: str, values: Array) -> Array:
-    """The same by hand, in float64."""
-    wide = np.asarray(values, np.float64)
+    """The same by hand, in float64; what comes as float64 stays so."""
+    wide, own = np.asarray(values, np.float64), np.float64 if values.dtype == np.float64 else np.float32
     if head == "logits":
         powers = np.exp(wide - wide.max(axis=1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
-    return np.asarray(1 / (1 + np.exp(-wide)) if head == "independent" else wide, np.float32)
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True), own)
+    return np.asarray(1 / (1 + np.exp(-wide)) if head == "independent" else wide, own)

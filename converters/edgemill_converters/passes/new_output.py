@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 
 import onnx
-from onnx import TensorProto, helper
+from onnx import helper
 
 from edgemill_converters.passes.base import Pass, copy_of, only_output, rename_tensor
 
@@ -16,12 +16,12 @@ class NewOutput(Pass):
     _output: str
 
     def _apply(self, model: onnx.ModelProto) -> onnx.ModelProto:
-        only_output(model)
+        kind = only_output(model).type.tensor_type.elem_type
         result = copy_of(model)
         rename_tensor(result.graph, self._output, f"{self._output}_of_the_model")
         result.graph.node.append(self._node(result.graph, result.graph.output[0].name))
         del result.graph.output[:]
-        result.graph.output.append(helper.make_tensor_value_info(self._output, TensorProto.FLOAT, None))
+        result.graph.output.append(helper.make_tensor_value_info(self._output, kind, None))
         return onnx.shape_inference.infer_shapes(result)
 
     @abstractmethod

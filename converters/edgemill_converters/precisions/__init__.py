@@ -18,8 +18,8 @@ from edgemill_runtimes.machine import Machine
 PRECISIONS: dict[str, Precision] = {
     one.name: one
     for one in (
-        Unchanged("fp64", "numbers", 1e-12),
-        Unchanged("fp32", "pictures", 1e-3),
+        Unchanged("fp64", 1e-12, of_float64=True),
+        Unchanged("fp32", 1e-3),
         Fp16(),
         Bf16(),
         Int8(),
@@ -40,7 +40,7 @@ def precision_for(name: str, runtime: str) -> Precision:
     found = PRECISIONS[name]
     if found.can_run_on(runtime):
         return found
-    able = [one.name for one in PRECISIONS.values() if one.takes == found.takes and one.can_run_on(runtime)]
+    able = [one.name for one in PRECISIONS.values() if one.of_float64 == found.of_float64 and one.can_run_on(runtime)]
     raise RecipeError(
         f"{name} cannot be rendered for runtime {runtime!r}",
         expected=f"{name} on {' | '.join(found.runtimes() or ())}",

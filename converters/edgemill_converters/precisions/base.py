@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
 
 import onnx
 
@@ -48,7 +47,7 @@ class Precision(ABC):
     Attributes:
         name: the word.
         tolerance: largest absolute difference of outputs that golden samples may show on another box.
-        takes: what kind of model it is for.
+        of_float64: it is for models that compute in float64, and others are not.
         calibrated: whether it needs ``data: calibration:``.
         integer: whether products are summed in integers, which CPUs do differently; see ``Machine.int8_family``.
         hint: what engines must be told, because the graph cannot say it.
@@ -56,7 +55,7 @@ class Precision(ABC):
 
     name: str
     tolerance: float
-    takes: Literal["pictures", "numbers"] = "pictures"
+    of_float64: bool = False
     calibrated: bool = False
     integer: bool = False
     hint: PrecisionHint | None = None

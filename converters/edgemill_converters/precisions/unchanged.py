@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from edgemill_converters.precisions.base import Given, Precision, Rendered
 
 
 class Unchanged(Precision):
-    """FP32 for pictures, FP64 for numbers."""
+    """FP32 or FP64."""
 
-    def __init__(self, name: str, takes: Literal["pictures", "numbers"], tolerance: float) -> None:
+    def __init__(self, name: str, tolerance: float, of_float64: bool = False) -> None:
         self.name = name
-        self.takes = takes
+        self.of_float64 = of_float64
         self.tolerance = tolerance
 
     def render(self, given: Given) -> Rendered:

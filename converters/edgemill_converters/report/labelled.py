@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgemill_converters.recipe import Recipe
+from edgemill_core.engine_input import AnyInput
 from edgemill_core.inspection import Finding
 from edgemill_core.inspection.labelled import as_findings, labelled_in
 from edgemill_core.picture_input import PictureInput
-from edgemill_core.row_input import RowInput
 from edgemill_core.samples import Sample
 
 
-def really_there(sample: Sample, classes: Sequence[str], declared: PictureInput | RowInput) -> list[Finding] | None:
+def really_there(sample: Sample, classes: Sequence[str], declared: AnyInput) -> list[Finding] | None:
     """The labelled boxes that count, in shares of the region that the model looks at.
 
     Returns:

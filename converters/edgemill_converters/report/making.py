@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from edgemill_converters.report.markup import Markup, element, joined
 from edgemill_converters.report.wording import NOT_AVAILABLE, confidence, objective_name, percent
 from edgemill_converters.result import BuildResult
+from edgemill_core.engine_input import AnyInput
 from edgemill_core.metrics import metric_named
-from edgemill_core.picture_input import PictureInput
 from edgemill_core.row_input import RowInput
+from edgemill_core.tensor_input import TensorInput
 
 _LOSS_NOTE = (
     "A loss is compared by its mean. The bound is a bootstrap over blocks of neighbouring samples, in pairs, and grows "
@@ -66,9 +67,11 @@ def _identity(result: BuildResult) -> list[tuple[str, str]]:
     ]
 
 
-def _input(declared: PictureInput | RowInput) -> str:
+def _input(declared: AnyInput) -> str:
     if isinstance(declared, RowInput):
         return f"{len(declared.features)} numbers: {', '.join(declared.names)}"
+    if isinstance(declared, TensorInput):
+        return "; ".join(f"{name}: {one.dtype}{list(one.shape)}" for name, one in declared.tensors.items())
     region = declared.region
     looked_at = f"{region.width} × {region.height} at ({region.x}, {region.y})" if region else "the whole picture"
     return f"{looked_at}, brought to {declared.size[0]} × {declared.size[1]} ({declared.resize.method.value})"

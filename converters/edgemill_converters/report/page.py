@@ -19,7 +19,7 @@ from edgemill_converters.report.tiles import tiles
 from edgemill_converters.report.tried import tried_section
 from edgemill_converters.result import BuildResult
 from edgemill_core.durable import write_bytes
-from edgemill_core.row_input import RowInput
+from edgemill_core.verdict import Decision
 
 _Section = tuple[str, str, str, Callable[[BuildResult], Markup]]
 _SECTIONS: tuple[_Section, ...] = (
@@ -91,7 +91,8 @@ def _header(result: BuildResult) -> Markup:
 
 def _sections(result: BuildResult) -> list[_Section]:
     """Where verdicts are figures, no decision can flip; where nothing was searched, no layer was looked at."""
-    left_out = {"flips", "confusion"} if isinstance(result.recipe.input, RowInput) else set()
+    figures = all(verdict.decision is Decision.SCORE for verdict in result.reference)
+    left_out = {"flips", "confusion"} if figures else set()
     left_out |= set() if result.fallbacks else {"sensitivity"}
     return [section for section in _SECTIONS if section[0] not in left_out]
 

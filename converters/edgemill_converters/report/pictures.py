@@ -20,6 +20,7 @@ from edgemill_core.errors import InputError
 from edgemill_core.inspection import Finding, findings_in, in_words
 from edgemill_core.picture_input import PictureInput, Region
 from edgemill_core.samples import Sample, Truth
+from edgemill_core.tensor_files import SUFFIXES as TENSORS
 from edgemill_core.verdict import Verdict
 from edgemill_runtimes.frames import Frame, read_picture
 from edgemill_runtimes.frames.opencv import cv2
@@ -150,6 +151,11 @@ def _marked(text: str, truth: str) -> Markup:
 
 def _picture(flip: Flip, region: Region | None, names: tuple[str, str], truth: Sequence[Finding]) -> Markup:
     sample = flip.sample
+    if sample.fields:
+        figures = ", ".join(f"{name} {value:g}" for name, value in sample.fields.items())
+        return element("div", figures, class_="unread")
+    if sample.picture.suffix.lower() in TENSORS:
+        return element("div", f"tensors of {sample.picture.name}", class_="unread")
     try:
         content, size = _small_jpeg(sample, region)
     except InputError as error:

@@ -11,11 +11,11 @@ from typing import Any
 from edgemill_agent.frame_ring import FrameRing
 from edgemill_agent.processes.priority import WORKER, stand_back
 from edgemill_core.bundle import Bundle, open_bundle
+from edgemill_core.engine_input import said
 from edgemill_core.errors import EngineError, InputError
 from edgemill_core.picture_quality import PictureQuality
 from edgemill_core.processes.channel import Channel
 from edgemill_core.processes.child_main import child_main
-from edgemill_core.row_input import RowInput
 from edgemill_core.verdict import Verdict
 from edgemill_runtimes.frames.quality import QualityGate
 from edgemill_runtimes.pipeline import Pipeline, engines_of, open_pipeline
@@ -64,7 +64,7 @@ def _answer_all(channel: Channel, judge: Judge) -> None:
 
 
 def _check_source(bundle: Bundle, gives: str) -> None:
-    takes = "numbers" if isinstance(bundle.model.input, RowInput) else "pictures"
+    takes = said(bundle.model.input)
     if takes != gives:
         raise EngineError(
             f"the bundle is of another task than the source: {bundle.manifest.name} ({bundle.task.name})",

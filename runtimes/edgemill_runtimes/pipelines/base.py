@@ -8,9 +8,8 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Protocol, Union
 
+from edgemill_core.engine_input import AnyInput
 from edgemill_core.errors import InputError
-from edgemill_core.picture_input import PictureInput
-from edgemill_core.row_input import RowInput
 from edgemill_core.verdict import Verdict
 from edgemill_runtimes.frames import Frame
 
@@ -36,7 +35,7 @@ class Facts(Protocol):
 class Pipeline(ABC):
     """Everything between a part and its verdict. Use it as a context manager."""
 
-    declared: PictureInput | RowInput
+    declared: AnyInput
     """What the first model looks at."""
 
     @abstractmethod
@@ -45,7 +44,7 @@ class Pipeline(ABC):
 
         Args:
             part: a frame (``uint8[height, width, 3]``, blue-green-red) or a picture's file; for a model that takes
-                numbers, the numbers by name.
+                numbers, the numbers by name; for one that takes tensors, arrays by name, or the file that holds them.
             context: what the line knows of this part, e.g. ``{"expected": "L7K42B"}``.
 
         Raises:

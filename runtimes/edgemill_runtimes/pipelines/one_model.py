@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgemill_core.picture_input import PictureInput
+from edgemill_core.engine_input import AnyInput
 from edgemill_core.row_input import RowInput
 from edgemill_core.tasks import Task, tuned
+from edgemill_core.tensor_files import read_tensors
+from edgemill_core.tensor_input import TensorInput
 from edgemill_core.tensors import Array
 from edgemill_core.verdict import Verdict
 from edgemill_runtimes.engines import Engine, EngineFacts
@@ -19,7 +21,7 @@ from edgemill_runtimes.pipelines.base import NOTHING_KNOWN, Part, Pipeline, wron
 class ModelPipeline(Pipeline):
     """An engine, how its input is prepared, and the task that reads its output."""
 
-    def __init__(self, engine: Engine, declared: PictureInput | RowInput, task: Task) -> None:
+    def __init__(self, engine: Engine, declared: AnyInput, task: Task) -> None:
         self.engine = engine
         self.declared = declared
         self.task = task
@@ -41,6 +43,8 @@ class ModelPipeline(Pipeline):
         return lambda: task.verdict(self.engine.finish(started), context)
 
     def _prepared(self, part: Part) -> Array:
+        if isinstance(self.declared, TensorInput):
+            return _tensors(part, self.declared)
         if isinstance(part, Mapping):
             if isinstance(self.declared, RowInput):
                 return self.declared.prepare(part)
@@ -51,7 +55,7 @@ class ModelPipeline(Pipeline):
         return prepare(frame, self.declared)
 
     def decide(self, prepared: Array, context: Mapping[str, str] = NOTHING_KNOWN) -> Verdict:
-        """Decide on a prepared input, ``uint8[1, height, width, channels]`` or ``float64[1, features]``."""
+        """Decide on a prepared input, as ``self.declared`` makes it."""
         return self.task.verdict(self.outputs(prepared), context)
 
     def outputs(self, prepared: Array) -> dict[str, Array]:
@@ -86,3 +90,11 @@ class ModelPipeline(Pipeline):
 
     def __enter__(self) -> ModelPipeline:
         return self
+
+
+def _tensors(part: Part, declared: TensorInput) -> Array:
+    if isinstance(part, Mapping):
+        return declared.prepare(part)
+    if isinstance(part, (str, Path)):
+        return read_tensors(Path(part), declared)
+    raise wrong_kind(f"tensors: {', '.join(declared.names)}", "a picture")

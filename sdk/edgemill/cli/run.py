@@ -1,11 +1,11 @@
-"""``edgemill run``: verdicts on pictures, or on the rows of tables."""
+"""``edgemill run``: verdicts on pictures, on the rows of tables, or on files of tensors."""
 
 from __future__ import annotations
 
 import csv
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -13,11 +13,12 @@ from pathlib import Path
 from edgemill.cli.output import print_json, print_line
 from edgemill_core.bundle import open_bundle
 from edgemill_core.codes import read_codes
+from edgemill_core.engine_input import said
 from edgemill_core.errors import EdgemillError, InputError
 from edgemill_core.inspection import in_words
 from edgemill_core.picture_input import PictureInput
-from edgemill_core.row_input import RowInput
 from edgemill_core.row_table import OUTCOME, Row, read_table
+from edgemill_core.tensor_files import SUFFIXES as TENSORS
 from edgemill_core.verdict import Verdict
 from edgemill_runtimes.frames import read_picture
 from edgemill_runtimes.frames.annotate import annotate
@@ -54,10 +55,10 @@ class _Row:
 def run(settings: RunSettings) -> None:
     """A verdict for every part; one that cannot be read is reported, the others go on, and the exit code is 2."""
     bundle = open_bundle(settings.bundle)
-    of_tables = isinstance(bundle.model.input, RowInput)
+    parts = _PARTS[said(bundle.model.input)]
     rows = []
     with open_pipeline(bundle, settings.runtime) as pipeline:
-        for row in (_on_tables if of_tables else _on_pictures)(pipeline, settings):
+        for row in parts(pipeline, settings):
             rows.append(row)
             if not settings.json:
                 _print_row(row)
@@ -70,7 +71,7 @@ def run(settings: RunSettings) -> None:
 
 def _on_pictures(pipeline: Pipeline, settings: RunSettings) -> Iterator[_Row]:
     codes = read_codes(settings.labels) if settings.labels else {}
-    pictures = list(_pictures(settings.pictures))
+    pictures = list(_files(settings.pictures, SUFFIXES, "picture"))
     targets = _targets(settings.save, pictures) if settings.save else {}
     for picture in pictures:
         expected = codes.get(picture.name, settings.expect)
@@ -90,14 +91,30 @@ def _one(pipeline: Pipeline, picture: Path, context: dict[str, str], target: Pat
     return _Row(str(picture), "picture", verdict, None, elapsed)
 
 
-def _on_tables(pipeline: Pipeline, settings: RunSettings) -> Iterator[_Row]:
+def _on_tensors(pipeline: Pipeline, settings: RunSettings) -> Iterator[_Row]:
+    _no_options(settings, "tensors", "files (.npz)")
+    for path in _files(settings.pictures, TENSORS, "sample"):
+        start = time.perf_counter()
+        try:
+            verdict = pipeline(path)
+        except InputError as error:
+            yield _Row(str(path), "sample", None, error, (time.perf_counter() - start) * 1e3)
+        else:
+            yield _Row(str(path), "sample", verdict, None, (time.perf_counter() - start) * 1e3)
+
+
+def _no_options(settings: RunSettings, takes: str, files: str) -> None:
     if settings.save or settings.labels or settings.expect:
         raise InputError(
-            "this bundle's model takes numbers",
-            expected="tables (CSV), and no --labels, --expect or --save",
+            f"this bundle's model takes {takes}",
+            expected=f"{files}, and no --labels, --expect or --save",
             got="an option for pictures",
             fix="leave the option out",
         )
+
+
+def _on_tables(pipeline: Pipeline, settings: RunSettings) -> Iterator[_Row]:
+    _no_options(settings, "numbers", "tables (CSV)")
     for table in settings.pictures:
         try:
             yield from (_row(pipeline, table, row) for row in read_table(table))
@@ -128,20 +145,23 @@ def _print_row(row: _Row) -> None:
     print_line(f"{row.verdict.decision.value:<10} {row.part}  {said}  ({row.milliseconds:.1f} ms)")
 
 
-def _pictures(given: tuple[Path, ...]) -> Iterator[Path]:
+def _files(given: tuple[Path, ...], suffixes: Collection[str], what: str) -> Iterator[Path]:
     for path in given:
         if path.is_dir():
-            found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+            found = sorted(p for p in path.iterdir() if p.suffix.lower() in suffixes)
             if not found:
                 raise InputError(
-                    f"there is no picture in {path}",
-                    expected=f"files ending in {', '.join(sorted(SUFFIXES))}",
+                    f"there is no {what} in {path}",
+                    expected=f"files ending in {', '.join(sorted(suffixes))}",
                     got="none",
                     fix="name another folder",
                 )
             yield from found
         else:
             yield path
+
+
+_PARTS = {"pictures": _on_pictures, "numbers": _on_tables, "tensors": _on_tensors}
 
 
 def _targets(folder: Path, pictures: Sequence[Path]) -> dict[Path, Path]:

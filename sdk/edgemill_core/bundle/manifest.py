@@ -19,9 +19,10 @@ from edgemill_core.chain import Stage, check_order, check_tasks
 from edgemill_core.durable import canonical_json, sha256_bytes
 from edgemill_core.engine_input import EngineInput
 from edgemill_core.errors import BundleError, RecipeError
+from edgemill_core.picture_input import PictureInput
 from edgemill_core.precision_hint import PrecisionHint
-from edgemill_core.row_input import RowInput
 from edgemill_core.tasks import task_from
+from edgemill_core.tensor_input import TensorInput
 from edgemill_core.validation import Strict, first_complaint
 
 SCHEMA_MAJOR, SCHEMA_MINOR = 1, 0
@@ -29,7 +30,10 @@ CHAIN_MINOR = 1
 """Schema of a bundle with a chain; an agent that knows only 1.0 refuses the key ``chain``."""
 HINT_MINOR = 2
 """Schema of a bundle with a precision hint; an older agent refuses that key, and so never runs the variant without."""
+TASKS_MINOR = 3
+"""Schema of a bundle whose model takes tensors, or of a task that was not there before; an older agent refuses both."""
 MIN_AGENT = "0.1.0"
+_FIRST_TASKS = ("image-classification", "market-risk", "object-detection", "segmentation", "text-recognition")
 
 
 def check_file_name(name: str) -> str:
@@ -99,10 +103,11 @@ class GoldenInputs(Strict):
     """The golden samples: engine inputs, and whole frames that prove the pre-processing.
 
     Attributes:
-        inputs: ``.npy`` file, ``uint8[samples, height, width, channels]`` or ``float64[samples, features]``.
+        inputs: ``.npy`` file, ``uint8[samples, height, width, channels]`` ``float64[samples, features]`` or
+            ``float32 | int64[samples, values]``.
         contexts: per sample, what the line knew.
         reference: the reference's decision per sample.
-        frames: picture files, whole frames; none for a model that takes numbers.
+        frames: picture files, whole frames; none for a model that takes numbers or tensors.
         prepared: per frame, SHA-256 of the bytes that crop and resize must give.
     """
 
@@ -206,8 +211,8 @@ class Manifest(Strict):
         names, stages = [model.name for model in self.models], [stage.name for stage in self.chain.stages]
         if names != stages or len(self.chain.origins) != len(stages):
             raise ValueError(f"the chain is of {', '.join(stages)}, the models are {', '.join(names)}")
-        if any(isinstance(model.input, RowInput) for model in self.models):
-            raise ValueError("a model of the chain takes numbers")
+        if any(not isinstance(model.input, PictureInput) for model in self.models):
+            raise ValueError("a model of the chain takes no pictures")
         for model in self.models:
             if [variant.runtime for variant in model.variants] != list(self.chain.runtimes):
                 raise ValueError(f"model {model.name} has other variants than one for each of the chain's runtimes")
@@ -232,8 +237,12 @@ class Manifest(Strict):
 
 def schema_version(models: Iterable[ModelEntry], chain: bool = False) -> str:
     """The oldest version of the form that can say all of this, so that older agents read what they can."""
-    hinted = any(variant.precision_hint is not None for model in models for variant in model.variants)
-    return f"{SCHEMA_MAJOR}.{HINT_MINOR if hinted else CHAIN_MINOR if chain else SCHEMA_MINOR}"
+    needs = [SCHEMA_MINOR, CHAIN_MINOR if chain else SCHEMA_MINOR]
+    for model in models:
+        needs += [HINT_MINOR for variant in model.variants if variant.precision_hint is not None]
+        if isinstance(model.input, TensorInput) or model.task.get("name") not in _FIRST_TASKS:
+            needs.append(TASKS_MINOR)
+    return f"{SCHEMA_MAJOR}.{max(needs)}"
 
 
 def parse_manifest(content: bytes) -> Manifest:

@@ -8,17 +8,21 @@ from pydantic import ValidationError
 
 from edgemill_core.errors import RecipeError
 from edgemill_core.tasks.base import Task
+from edgemill_core.tasks.classification import Classification, OneOfClasses
 from edgemill_core.tasks.image_classification import ImageClassification
 from edgemill_core.tasks.market_risk import MarketRisk
 from edgemill_core.tasks.object_detection import ObjectDetection
+from edgemill_core.tasks.regression import Regression
 from edgemill_core.tasks.segmentation import Segmentation
 from edgemill_core.tasks.text_recognition import TextRecognition
 from edgemill_core.validation import first_complaint
 
 TASKS: dict[str, type[Task]] = {
+    "classification": Classification,
     "image-classification": ImageClassification,
     "market-risk": MarketRisk,
     "object-detection": ObjectDetection,
+    "regression": Regression,
     "segmentation": Segmentation,
     "text-recognition": TextRecognition,
 }
@@ -29,9 +33,12 @@ FINDERS = (ObjectDetection, Segmentation)
 __all__ = [
     "FINDERS",
     "TASKS",
+    "Classification",
     "ImageClassification",
     "MarketRisk",
     "ObjectDetection",
+    "OneOfClasses",
+    "Regression",
     "Segmentation",
     "Task",
     "TextRecognition",

@@ -25,6 +25,8 @@ class Task(Strict, ABC):
     """Names of the metrics that make sense for this task (``edgemill_core.metrics``)."""
     output: ClassVar[str]
     """Name of the one engine output that the task reads."""
+    takes: ClassVar[tuple[str, ...]] = ("pictures",)
+    """What models of this task look at: pictures, numbers or tensors (``edgemill_core.engine_input``)."""
     tunable: ClassVar[tuple[str, ...]] = ()
     """Settings that a box may set for itself: those that say what is made of an output, not what the output is."""
 

@@ -32,6 +32,7 @@ class MarketRisk(Task):
 
     metrics: ClassVar[tuple[str, ...]] = ("pinball_loss",)
     output: ClassVar[str] = "quantiles"
+    takes: ClassVar[tuple[str, ...]] = ("numbers",)
 
     name: Literal["market-risk"] = "market-risk"
     levels: Annotated[tuple[Level, ...], Field(min_length=1)]
