@@ -11,6 +11,9 @@ import yaml
 from edgemill_core.errors import EdgemillError
 
 Lines = dict[str, int]
+_LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+"""Recipes that list a thousand classes are read ten times as fast in C."""
+_DEEPEST = 50
 
 
 def read_yaml(path: Path, noun: str, error_class: type[EdgemillError]) -> tuple[dict[str, Any], Lines]:
@@ -26,9 +29,15 @@ def read_yaml(path: Path, noun: str, error_class: type[EdgemillError]) -> tuple[
             f"there is no {noun} at {path}", expected="a YAML file", got="no such file", fix="check the path"
         )
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-        lines = dict(_walk(node, "")) if node is not None else {}
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        _check_depth(text)
+        loader = _LOADER(text)
+        try:
+            node = loader.get_single_node()
+            lines = dict(_walk(node, "")) if node is not None else {}
+            loaded = loader.construct_document(node) if node is not None else None
+        finally:
+            loader.dispose()
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise error_class(
             f"{path} is not YAML", expected="valid YAML in UTF-8", got=str(error)[:300], fix="mend the line it names"
@@ -41,6 +50,15 @@ def read_yaml(path: Path, noun: str, error_class: type[EdgemillError]) -> tuple[
             fix=f"start from the {noun} in the guide",
         )
     return loaded, lines
+
+
+def _check_depth(text: str) -> None:
+    """The C reader goes down by recursion, and a file that is nested without end would crash it."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise yaml.YAMLError(f"nested more than {_DEEPEST} deep (line {event.start_mark.line + 1})")
 
 
 def _walk(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int]]:

@@ -90,7 +90,18 @@ def test_a_missing_key_is_named(workshop: Workshop) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["[1, 2]", "a: [", "name: x\nname: y\n", "", "just words", b"\xff\xfe\x00", "? [a, b]\n: c", "d: 2024-99-99"],
+    [
+        "[1, 2]",
+        "a: [",
+        "name: x\nname: y\n",
+        "",
+        "just words",
+        b"\xff\xfe\x00",
+        "? [a, b]\n: c",
+        "d: 2024-99-99",
+        pytest.param("[" * 100_000, id="nested"),
+        pytest.param("- " * 100_000, id="dashes"),
+    ],
 )
 def test_what_is_no_recipe_is_refused(tmp_path: Path, content: str | bytes) -> None:
     path = tmp_path / "r.yaml"
