@@ -58,7 +58,7 @@ def _check_depth(text: str) -> None:
     for event in yaml.parse(text, Loader=_LOADER):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST:
-            raise yaml.YAMLError(f"nested more than {_DEEPEST} deep (line {event.start_mark.line + 1})")
+            raise yaml.YAMLError(f"nested more than {_DEEPEST} deep")
 
 
 def _walk(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import openvino
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -133,6 +134,26 @@ class TestOnnxRuntime(FusingContract):
 
 class TestOpenVino(FusingContract):
     runtime = runs_on = "openvino"
+
+    def test_a_residual_sum_is_done_on_a_layers_way(self, folder: Path) -> None:
+        """No kernel of its own, as there is where one of its sides stays in float."""
+        model, plan = planned("residual")
+        kernels = {}
+        for sums in (True, False):
+            onnx.save(WriteQdq(plan, replace(DIALECTS["openvino"], sums=sums))(model), folder / "sum.onnx")
+            compiled = openvino.Core().compile_model(folder / "sum.onnx", "CPU")
+            kinds = [node.get_rt_info()["layerType"] for node in compiled.get_runtime_model().get_ops()]
+            kernels[sums] = sum(kind in ("Subgraph", "Eltwise") for kind in kinds)
+        assert kernels[True] == kernels[False] - 1
+
+    def test_a_sum_with_what_no_layer_writes_is_left_alone(self) -> None:
+        net = Net()
+        pooled = net.op("AveragePool", "x", kernel_shape=[3, 3], pads=[1] * 4)
+        model = net.model(net.conv(net.op("Add", net.op("Relu", net.conv("x")), pooled)))
+        plan = calibrate(model, FEEDS, 8)
+        written = WriteQdq(plan, DIALECTS["openvino"])(model)
+        pairs = sum(node.op_type == "QuantizeLinear" for node in written.graph.node)
+        assert pairs == len({node.input[0] for node in model.graph.node if node.op_type == "Conv"})
 
 
 class TestTensorRt(DialectContract):

@@ -45,3 +45,10 @@ class Wiring:
             tensor = reader.output[0]
             reader = self.only_reader(tensor)
         return tensor
+
+    def before_cuts(self, tensor: str) -> onnx.NodeProto | None:
+        """The node that writes ``tensor``, or what the ``CUTS`` in a row before it cut; ``None`` for inputs."""
+        writer: onnx.NodeProto | None = self.writers.get(tensor)
+        while writer is not None and writer.op_type in CUTS:
+            writer = self.writers.get(writer.input[0])
+        return writer

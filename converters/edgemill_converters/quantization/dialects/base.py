@@ -39,6 +39,7 @@ class Dialect:
         name: for reports.
         symmetric: activations are int8 with zero point 0, rather than uint8 with any.
         outputs: types of layers whose output is quantized too, behind their activation.
+        sums: what a layer gives to a sum whose other side is quantized is quantized too.
         quantized_bias: int32 bias behind its own DequantizeLinear.
         weights_as_pairs: FP32 weights behind a Q/DQ pair rather than stored INT8 weights behind a DQ.
         idioms: GELU and the mean over a plane are written as the one node that the runtime has for them.
@@ -47,6 +48,7 @@ class Dialect:
     name: str
     symmetric: bool = False
     outputs: tuple[str, ...] = ()
+    sums: bool = False
     quantized_bias: bool = False
     weights_as_pairs: bool = False
     idioms: bool = False

@@ -24,6 +24,8 @@ def quantized_tensors(wiring: Wiring, plan: Plan, dialect: Dialect) -> dict[str,
         names.append((node.name, node.input[0]))
         if node.op_type in dialect.outputs:
             names.append((node.name, wiring.behind_cuts(node.output[0])))
+    if dialect.sums:
+        names += _sums(wiring, plan, {name for _, name in names})
     for layer, name in names:
         if name not in plan.ranges:
             raise ModelError(
@@ -33,6 +35,18 @@ def quantized_tensors(wiring: Wiring, plan: Plan, dialect: Dialect) -> dict[str,
                 fix="calibrate this very graph; node and tensor names must be the same",
             )
     return {name: _within(wiring, name, plan.ranges[name]) for _, name in names}
+
+
+def _sums(wiring: Wiring, plan: Plan, quantized: set[str]) -> list[tuple[str, str]]:
+    """The other sides of sums with one side quantized, where a layer of the plan writes them, each with that layer."""
+    found = []
+    for node in wiring.nodes:
+        if node.op_type == "Add" and quantized & set(node.input):
+            for name in set(node.input) - quantized:
+                layer = wiring.before_cuts(name)
+                if layer is not None and layer.name in plan.layers:
+                    found.append((layer.name, name))
+    return found
 
 
 def _within(wiring: Wiring, tensor: str, found: Range) -> Range:
