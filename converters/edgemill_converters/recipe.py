@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 
+from edgemill_converters.data_source import DataSource
 from edgemill_converters.gates import Gates
 from edgemill_converters.precisions import PRECISIONS, precision_for
 from edgemill_converters.quantization.settings import Quantization
@@ -50,38 +52,6 @@ class ModelSource(Strict):
     def files(self) -> tuple[str, ...]:
         """All of them."""
         return (self.file,) if isinstance(self.file, str) else self.file
-
-
-_READERS = ("labels", "pictures", "rows", "coco")
-
-
-class DataSource(Strict):
-    """One data set; exactly one reader is named.
-
-    Attributes:
-        labels: a CSV file, or a folder with ``labels.csv``.
-        pictures: a folder of pictures without labels.
-        rows: a CSV file with the model's features, and ``outcome``.
-        coco: a JSON file with boxes, in COCO's form.
-        take: use only the first so many, in the order of the file.
-    """
-
-    labels: str | None = None
-    pictures: str | None = None
-    rows: str | None = None
-    coco: str | None = None
-    take: Annotated[int, Field(gt=0)] | None = None
-
-    @model_validator(mode="after")
-    def _one_reader(self) -> DataSource:
-        if sum(getattr(self, name) is not None for name in _READERS) != 1:
-            raise ValueError(f"name exactly one of: {', '.join(_READERS)}")
-        return self
-
-    @property
-    def reader(self) -> tuple[str, str]:
-        """Name of the reader and the path it reads."""
-        return next((name, str(getattr(self, name))) for name in _READERS if getattr(self, name) is not None)
 
 
 class DataSets(Strict):
@@ -185,7 +155,7 @@ class Recipe(Folder):
                     f"precisions of a model that takes {said(self.input)}: {', '.join(fitting)}; "
                     "write them under targets:"
                 )
-        if (self.data.judge.rows is not None) != rows:
+        if self.data.judge.function is None and (self.data.judge.rows is not None) != rows:
             raise ValueError(
                 "rows: under data: goes with features: under input:, and other sets with size: or tensors:"
             )
@@ -264,9 +234,15 @@ def _known_keys(parent: str, form: type[BaseModel]) -> list[str]:
     models: list[type[BaseModel]] = [form]
     for part in filter(None, parent.split(".")):
         if not part.isdigit():
-            fields = [model.model_fields[part] for model in models if part in model.model_fields]
-            models = [model for field in fields for model in _models_in(field.annotation)]
-    return [name for model in models for name in model.model_fields if name != "folder"]
+            found = [model.model_fields[part] for model in models if part in model.model_fields]
+            models = [model for field in found for model in _models_in(field.annotation)]
+    fields = [(name, field) for model in models for name, field in _written_fields(model).items()]
+    return [field.alias or name for name, field in fields]
+
+
+def _written_fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Without the recipe's own folder, which nobody writes."""
+    return {n: f for n, f in model.model_fields.items() if n != "folder" or not issubclass(model, Folder)}
 
 
 def _models_in(annotation: object) -> list[type[BaseModel]]:

@@ -31,7 +31,7 @@ class Truth:
     """What is so, whoever looks.
 
     Attributes:
-        good: the part is fit to pass.
+        good: the part is fit to pass; ``None`` where only a class is known, of which the task knows whether it is fit.
         text: what is printed on it, where the task reads text.
         outcome: the number that came about, where the task forecasts one.
         class_name: what it shows, where the task names classes.
@@ -40,7 +40,7 @@ class Truth:
         size: width and height in pixels of the picture that ``boxes`` were drawn in.
     """
 
-    good: bool
+    good: bool | None
     text: str | None = None
     outcome: float | None = None
     class_name: str | None = None

@@ -7,7 +7,8 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError, field_validator
 
-from edgemill_converters.recipe import DataSource, Folder, wrong
+from edgemill_converters.data_source import DataSource
+from edgemill_converters.recipe import Folder, wrong
 from edgemill_core.chain import Stage, check_order
 from edgemill_core.errors import RecipeError
 from edgemill_core.rate_budget import RateBudget

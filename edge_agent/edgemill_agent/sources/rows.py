@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgemill_agent.sources.base import Arrival, Source
 from edgemill_core.errors import InputError
-from edgemill_core.row_table import OUTCOME, Row, read_table
+from edgemill_core.row_table import Row, read_table
 
 _LOOK_S = 0.2
 
@@ -60,4 +60,4 @@ def _unusable(path: Path, expected: str, got: str) -> InputError:
 def _arrival(row: Row) -> Arrival:
     if row.fault:
         return Arrival(row.item, fault=row.fault)
-    return Arrival(row.item, fields={name: value for name, value in row.fields.items() if name != OUTCOME})
+    return Arrival(row.item, fields=row.fields)

@@ -17,7 +17,8 @@ from edgemill_core.engine_input import said
 from edgemill_core.errors import EdgemillError, InputError
 from edgemill_core.inspection import in_words
 from edgemill_core.picture_input import PictureInput
-from edgemill_core.row_table import OUTCOME, Row, read_table
+from edgemill_core.row_input import RowInput
+from edgemill_core.row_table import LABELS, Columns, Row, read_table
 from edgemill_core.tensor_files import SUFFIXES as TENSORS
 from edgemill_core.verdict import Verdict
 from edgemill_runtimes.frames import read_picture
@@ -115,9 +116,11 @@ def _no_options(settings: RunSettings, takes: str, files: str) -> None:
 
 def _on_tables(pipeline: Pipeline, settings: RunSettings) -> Iterator[_Row]:
     _no_options(settings, "numbers", "tables (CSV)")
+    features = pipeline.declared.names if isinstance(pipeline.declared, RowInput) else ()
+    columns = Columns(labels=[name for name in LABELS if name not in features])
     for table in settings.pictures:
         try:
-            yield from (_row(pipeline, table, row) for row in read_table(table))
+            yield from (_row(pipeline, table, row) for row in read_table(table, columns=columns))
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise InputError(
                 f"{table} cannot be read", expected="a CSV file in UTF-8", got=str(error), fix="name another file"
@@ -129,7 +132,7 @@ def _row(pipeline: Pipeline, table: Path, row: Row) -> _Row:
     try:
         if row.fault:
             raise InputError(row.fault, expected="finite numbers", got=f"line {row.line}", fix="mend the line")
-        verdict = pipeline({name: row.fields[name] for name in row.fields if name != OUTCOME})
+        verdict = pipeline(row.fields)
     except InputError as error:
         return _Row(part, "row", None, error, (time.perf_counter() - start) * 1e3)
     return _Row(part, "row", verdict, None, (time.perf_counter() - start) * 1e3)
