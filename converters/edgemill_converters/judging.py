@@ -80,9 +80,9 @@ def truths_of(samples: Sequence[Sample], role: str = "judge") -> list[Truth]:
         role: of the set, as in the recipe.
 
     Raises:
-        DataError: a sample has none.
+        DataError: a sample has none, or one that does not say whether it is good.
     """
-    truths = [sample.truth for sample in samples if sample.truth is not None]
+    truths = [sample.truth for sample in samples if sample.truth is not None and sample.truth.good is not None]
     if len(truths) != len(samples):
         raise DataError(
             f"the {role} needs labels",

@@ -13,10 +13,11 @@ from edgemill_core.metrics import metric_named
 from edgemill_core.picture_input import PictureInput
 from edgemill_core.samples import Sample
 from edgemill_core.tasks import ObjectDetection, Task
+from edgemill_core.tasks.classification import OneOfClasses
 from edgemill_core.verdict import Decision
 
 _WHERE = {
-    "boxes": "boxes: name a set with `coco:`",
+    "boxes": "boxes: name a set with `coco:`, `yolo:` or `voc:`",
     "class_name": "a class: add the column `class` to the labels",
     "text": "what is printed on good parts: add the column `printed` to the labels",
     "outcome": "what came about: add the column `outcome`",
@@ -24,20 +25,39 @@ _WHERE = {
 
 
 def settled(samples: Sequence[Sample], task: Task, declared: AnyInput, where: str) -> list[Sample]:
-    """Samples with boxes as the task has it: a part is good if its rules are kept by what is labelled.
+    """Samples that are good or not as the task has it.
+
+    With boxes, a part is good if the task's rules are kept by what is labelled. Where nobody said whether it is, but
+    of which class it is, it is good if the task calls that class fit.
 
     Args:
-        samples: those without labelled boxes stay as they are.
-        task: a detector; for any other task all samples stay as they are.
+        samples: those without labels stay as they are.
+        task: what is to be told of them.
         declared: which region the model looks at.
         where: the set, for messages.
 
     Raises:
-        DataError: a box of a class that the task does not have.
+        DataError: a box of a class that the task does not have, or a class of which it cannot tell whether it is good.
     """
+    samples = [_of_class(sample, task, where) for sample in samples]
     if not isinstance(task, ObjectDetection) or not isinstance(declared, PictureInput):
         return list(samples)
     return [_settle(sample, task, declared, where) for sample in samples]
+
+
+def _of_class(sample: Sample, task: Task, where: str) -> Sample:
+    truth = sample.truth
+    if truth is None or truth.good is not None:
+        return sample
+    classes = task.classes if isinstance(task, OneOfClasses) else ()
+    if truth.class_name not in classes or not isinstance(task, OneOfClasses):
+        raise DataError(
+            f"the {where} set says of {sample.id} that it is {truth.class_name}, and not whether it is good",
+            expected=f"a class of the task: {' | '.join(classes)}" if classes else "labels that say what is good",
+            got=str(truth.class_name),
+            fix="name the classes as under task: classes:, or label the set with a column `good`",
+        )
+    return replace(sample, truth=replace(truth, good=truth.class_name in task.fit))
 
 
 def _settle(sample: Sample, task: ObjectDetection, declared: PictureInput, where: str) -> Sample:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgemill_converters.recipe import Recipe
 from edgemill_core.durable import canonical_json, sha256_bytes, sha256_file
-from edgemill_core.samples import Sample
+from edgemill_core.samples import Sample, Truth
 
 
 def digests_of(
@@ -39,4 +39,10 @@ def set_digest(samples: Sequence[Sample], digest: Callable[[Path], str] = sha256
 
 def _of_sample(sample: Sample, digest: Callable[[Path], str]) -> list[object]:
     content = dict(sample.fields) if sample.fields else digest(sample.picture)
-    return [content, asdict(sample.truth) if sample.truth else None, dict(sample.context)]
+    return [content, told_of(sample.truth, digest) if sample.truth else None, dict(sample.context)]
+
+
+def told_of(truth: Truth, digest: Callable[[Path], str]) -> dict[str, object]:
+    """A label, with what is in its mask instead of where that lies."""
+    told = asdict(truth)
+    return told | {"mask": digest(truth.mask)} if truth.mask is not None else told

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -24,15 +24,17 @@ from edgemill_runtimes.machine import Machine
 
 @dataclass(frozen=True)
 class Inputs:
-    """Samples, and what their engine inputs are made from: a digest each, of the picture or the row."""
+    """Samples, and what their engine inputs are made from: a digest each, of the picture or the row; masks likewise."""
 
     samples: list[Sample]
     contents: list[str]
+    masks: list[str] = field(default_factory=list)
 
     @cached_property
     def labels(self) -> object:
-        """What is known of each sample beside its input, ``plain``; where the picture lies is no part of it."""
-        return [{name: value for name, value in plain(one).items() if name != "picture"} for one in self.samples]
+        """What is known of each sample beside its input, ``plain``; where its files lie is no part of it."""
+        told = [replace(one, truth=replace(one.truth, mask=None) if one.truth else None) for one in self.samples]
+        return [[{n: v for n, v in plain(one).items() if n != "picture"} for one in told], self.masks]
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def read_sources(
         check_labels([budget.metric for budget in recipe.budget], sets[role], role)
         judging.truths_of(sets[role], role)
     check_disjoint(sets, digests.of)
-    found = {role: Inputs(samples, [_content(one, digests) for one in samples]) for role, samples in sets.items()}
+    found = {role: _inputs(samples, digests) for role, samples in sets.items()}
     files = locate_model(recipe)
     whole = [path for file in files for path in (file, *side_files(file))]
     return Sources(
@@ -97,6 +99,11 @@ def read_sources(
         extra,
         machine,
     )
+
+
+def _inputs(samples: list[Sample], digests: FileDigests) -> Inputs:
+    masks = [digests.of(one.truth.mask) if one.truth and one.truth.mask else "" for one in samples]
+    return Inputs(samples, [_content(one, digests) for one in samples], masks if any(masks) else [])
 
 
 def _content(sample: Sample, digests: FileDigests) -> str:

@@ -35,10 +35,11 @@ class ChainData(Strict):
     @field_validator("judge")
     @classmethod
     def _of_the_whole(cls, judge: DataSource) -> DataSource:
-        if judge.coco is not None:
+        reader, _, _ = judge.reader
+        if reader in ("coco", "yolo", "voc"):
             raise ValueError(
-                "a set with labels:, because boxes (coco:) belong to one stage's task, whose classes and sizes say "
-                "what is bad; a chain is judged on whether the whole part is good: write labels: with a column `good`"
+                f"a set with labels:, because boxes ({reader}:) belong to one stage's task, whose classes and sizes "
+                "say what is bad; a chain is judged on whether the whole part is good: write labels: with a column `good`"
             )
         return judge
 

@@ -127,7 +127,7 @@ def _read(data: Path, declared: EngineInput) -> list[Sample]:
         if data.is_file() or (data / "labels.csv").is_file()
         else "pictures"
     )
-    found = READERS[reader](data)
+    found = list(READERS[reader](data))
     if not found:
         raise DataError(
             f"there is nothing in {data}", expected="at least one sample", got="none", fix="name another set with --set"

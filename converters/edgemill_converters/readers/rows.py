@@ -1,50 +1,72 @@
-"""A CSV of rows: one column a feature, ``outcome`` for what came about, and the first column names the row."""
+"""Rows of a table: one column names the row, some hold labels, and each other one is a feature."""
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Iterator
 from pathlib import Path
 
+from edgemill_converters.readers.complaints import TABLE_FAULTS, check_unique, no_table
+from edgemill_converters.readers.parquet import read_parquet
+from edgemill_converters.readers.truths import Cells, truth_in
 from edgemill_core.errors import DataError
-from edgemill_core.row_table import OUTCOME, read_table
-from edgemill_core.samples import Sample, Truth
+from edgemill_core.row_table import CLASS, GOOD, OUTCOME, Columns, Row, read_table
+from edgemill_core.samples import Sample
+
+_PARQUET = (".parquet", ".pq")
 
 
-def read_rows(path: Path) -> list[Sample]:
+def read_rows(
+    path: Path,
+    item: str | None = None,
+    outcome: str | None = OUTCOME,
+    class_name: str | None = CLASS,
+    good: str | None = GOOD,
+    ignore: tuple[str, ...] = (),
+) -> list[Sample]:
     """Every row of ``path``, in the order of the file.
 
+    Args:
+        path: CSV, or Parquet by its suffix.
+        item: the column that names the row; the first one if ``None``.
+        outcome, class_name, good: columns of labels; ``None`` where that is a feature's name.
+        ignore: columns that are not read.
+
     Raises:
-        DataError: no such file, not UTF-8, no column ``outcome``, a value that is no number, or a row named twice.
+        DataError: no such file, not UTF-8, cut off, a value that is no number or no label, or a row named twice.
+        MissingPartError: it is Parquet, and pyarrow is not installed.
     """
-    samples = []
-    try:
-        for row in read_table(path):
-            if row.fault or OUTCOME not in row.fields:
-                raise DataError(
-                    f"{path}, line {row.line}: not a row of the judge",
-                    expected="a finite number in every column but the first, one of them called outcome",
-                    got=row.fault or f"columns: {', '.join(row.fields)}",
-                    fix="mend this line",
-                )
-            fields = {name: value for name, value in row.fields.items() if name != OUTCOME}
-            truth = Truth(good=True, outcome=row.fields[OUTCOME])
-            samples.append(Sample(row.item, path, {}, truth, fields))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(
-            f"{path} cannot be read",
-            expected="a CSV file in UTF-8 with the columns in its first line",
-            got=str(error),
-            fix="mend the path in the recipe, or save the table as UTF-8 CSV",
-        ) from error
-    _check_unique(path, samples)
+    told = {"outcome": outcome, "class_name": class_name, "good": good}
+    labels = {key: name for key, name in told.items() if name is not None}
+    columns = Columns(tuple(labels.values()), item, ignore)
+    samples = [_sample(path, row, labels) for row in _rows(path, columns)]
+    check_unique(path, samples, "row")
     return samples
 
 
-def _check_unique(path: Path, samples: list[Sample]) -> None:
-    seen: set[str] = set()
-    for sample in samples:
-        if sample.id in seen:
-            raise DataError(
-                f"{path} names a row twice", expected="one line a row", got=sample.id, fix="remove one of the lines"
-            )
-        seen.add(sample.id)
+def _rows(path: Path, columns: Columns) -> Iterator[Row]:
+    if path.suffix.lower() in _PARQUET:
+        yield from read_parquet(path, columns)
+        return
+    try:
+        yield from read_table(path, columns=columns)
+    except TABLE_FAULTS as error:
+        raise no_table(path, error) from error
+
+
+def _sample(path: Path, row: Row, labels: dict[str, str]) -> Sample:
+    try:
+        if row.fault:
+            raise ValueError(row.fault)
+        cells = {key: row.labels[name] for key, name in labels.items() if name in row.labels}
+        truth = truth_in(Cells(**cells))
+        if cells and truth is None:
+            raise ValueError(f"nothing in {', '.join(labels[key] for key in cells)}")
+    except ValueError as error:
+        place = "row" if path.suffix.lower() in _PARQUET else "line"
+        raise DataError(
+            f"{path}, {place} {row.line}: not a row of the judge",
+            expected="a finite number in every column but that of the row's name and those of labels, and a label",
+            got=str(error),
+            fix=f"mend this {place}, or say under `rows:` what the columns are",
+        ) from error
+    return Sample(row.item, path, {}, truth, row.fields)

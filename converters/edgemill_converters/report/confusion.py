@@ -23,7 +23,7 @@ _COLUMNS = (Decision.PASS, Decision.UNCERTAIN, Decision.REJECT)
 def confusion(samples: Sequence[Sample], verdicts: Sequence[Verdict]) -> Counter[tuple[bool, Decision]]:
     """Count labelled samples by (good, decision)."""
     pairs = zip(samples, verdicts, strict=True)
-    return Counter((sample.truth.good, verdict.decision) for sample, verdict in pairs if sample.truth is not None)
+    return Counter((bool(sample.truth.good), verdict.decision) for sample, verdict in pairs if sample.truth is not None)
 
 
 def confusion_section(result: BuildResult) -> Markup:
