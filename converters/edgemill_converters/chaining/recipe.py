@@ -39,7 +39,7 @@ class ChainData(Strict):
         if reader in ("coco", "yolo", "voc"):
             raise ValueError(
                 f"a set with labels:, because boxes ({reader}:) belong to one stage's task, whose classes and sizes "
-                "say what is bad; a chain is judged on whether the whole part is good: write labels: with a column `good`"
+                "say what is bad; a chain is judged on whether the whole part is good: write labels: with a column good"
             )
         return judge
 

@@ -32,6 +32,7 @@ _EXTRAS = {
     "iotcore": "agent",
     "paho": "agent",
     "matplotlib": "convert",
+    "PIL": "convert",
     "onnx": "convert",
     "onnxruntime": "convert",
 }
@@ -141,6 +142,17 @@ def compare(
 
 
 @app.command()
+def data(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe's YAML file.")],
+    json: Json = False,
+) -> None:
+    """Look at every sample of a recipe's sets: what is damaged, doubled, unlabelled or out of balance."""
+    from edgemill.cli.data import run
+
+    run(recipe, json)
+
+
+@app.command()
 def doctor(json: Json = False) -> None:
     """Say what this machine has, what is missing, and how to get it."""
     from edgemill.cli.doctor import run
@@ -230,12 +242,13 @@ def ledger_evidence(
     state: StateFolder,
     station: Annotated[str, typer.Option("--station", help="Only of this station.")] = "",
     last: Annotated[int, typer.Option("--last", min=0, help="The newest so many; 0 for all.")] = 50,
+    export: Annotated[Path | None, typer.Option("--export", help="Folder for frames, and a table to label.")] = None,
     json: Json = False,
 ) -> None:
-    """List the parts whose frames were to be kept, for `edgemill run --evidence NUMBER`."""
+    """List the parts whose frames were to be kept, for `edgemill run --evidence NUMBER`, or export them."""
     from edgemill.cli.ledger import evidence
 
-    evidence(state, station, last, json)
+    evidence(state, station, last, export, json)
 
 
 @ledger.command("verify")

@@ -6,12 +6,18 @@ import json as jsonlib
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgemill.cli.output import print_json, print_line
 from edgemill_agent.ledger import LedgerView
 from edgemill_core.errors import InputError
+from edgemill_core.evidence_table import TABLE
 from edgemill_link.broker_settings import broker_at
+
+if TYPE_CHECKING:
+    from edgemill_agent.evidence_list import Listed
 
 
 def stats(state: Path, json: bool) -> None:
@@ -43,15 +49,33 @@ def stats(state: Path, json: bool) -> None:
         print_line(f"  {kind}: {held:,} bytes of payloads{' and frames' if kind == 'evidence' else ''}")
 
 
-def evidence(state: Path, station: str, last: int, json: bool) -> None:
+def evidence(state: Path, station: str, last: int, export: Path | None, json: bool) -> None:
     """Parts whose frames were to be kept; the newest ``last`` of them, all if that is 0."""
     from edgemill_agent.evidence_list import list_evidence
 
-    found = list_evidence(LedgerView.open(state), station)
+    view = LedgerView.open(state)
+    found = list_evidence(view, station)
     shown = found[-last:] if last else found
-    if json:
+    if export is not None:
+        _export_evidence(view, shown, export, json)
+    elif json:
         print_json({"parts": len(found), "evidence": [one.as_dict() for one in shown]})
+    else:
+        _print_evidence(state, found, shown)
+
+
+def _export_evidence(view: LedgerView, shown: Sequence[Listed], folder: Path, json: bool) -> None:
+    from edgemill_agent.evidence_export import export_evidence
+
+    parts = export_evidence(view, shown, folder)
+    if json:
+        print_json({"folder": str(folder), "parts": parts})
         return
+    print_line(f"{parts} parts in {folder / TABLE}")
+    print_line("write 1 or 0 under good there, or a class, and name the folder in a recipe: {evidence: FOLDER}")
+
+
+def _print_evidence(state: Path, found: Sequence[Listed], shown: Sequence[Listed]) -> None:
     for one in shown:
         where = f"{one.file} ({one.bytes:,} bytes)" if one.file else f"{one.state}: {one.why}"
         said = f"{one.decision or '-'}{' (late)' if one.late else ''}"
