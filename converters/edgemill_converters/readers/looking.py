@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -60,7 +59,7 @@ def _look_at_picture(sample: Sample, declared: PictureInput | None) -> Seen:
     frame = read_picture(sample.picture)
     height, width = frame.shape[:2]
     size = f"{width} x {height}"
-    fault = _cut_off(sample.picture) or _labels_fault(sample, frame)
+    fault = _labels_fault(sample, frame)
     if not fault and declared is not None:
         fault = _complaint(lambda: prepare_set([sample], declared))
     grey = frame[:: max(1, height // 256), :: max(1, width // 256)]
@@ -94,14 +93,3 @@ def _labels_fault(sample: Sample, frame: Frame) -> str:
     if mask.shape != frame.shape:
         return f"its mask has {mask.shape[1]} x {mask.shape[0]} pixels"
     return "" if mask.any() else f"its mask {truth.mask} marks nothing"
-
-
-def _cut_off(path: Path) -> str:
-    """A picture whose end is missing, which decoders fill with grey. In JPEG's stream 0xFF stands before markers only
-    (ITU T.81, B.1.1.5), so that after a whole picture's last scan (SOS) its end (EOI) comes."""
-    content = path.read_bytes()
-    if content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
-        return "it is cut off: JPEG's end is missing"
-    if content.startswith(b"\x89PNG") and b"IEND" not in content[-1024:]:
-        return "it is cut off: PNG's end is missing"
-    return ""
