@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgemill_converters.building.files import FileDigests
+from edgemill_converters.building.plain import digest_of
+from edgemill_converters.building.sources import inputs_of
 from edgemill_converters.data_source import COMMON, DataSource
 from edgemill_converters.labelling import settled
 from edgemill_converters.readers import READERS, check_disjoint, place_of, read_set, samples_of
@@ -26,7 +29,7 @@ from edgemill_converters.readers.voc import read_voc
 from edgemill_converters.readers.yolo import read_yolo
 from edgemill_converters.recipe import Folder
 from edgemill_converters.set_digests import set_digest
-from edgemill_core.errors import DataError
+from edgemill_core.errors import DataError, MissingPartError
 from edgemill_core.evidence_table import COLUMNS
 from edgemill_core.picture_input import PictureInput
 from edgemill_core.samples import Sample, TrueBox, Truth
@@ -163,6 +166,17 @@ def test_a_mask_belongs_to_the_digest_by_what_is_in_it(tmp_path: Path) -> None:
     assert set_digest(read_mvtec(mvtec(tmp_path / "b"))) == before
     draw(tmp_path / "a" / "ground_truth" / "crack" / "0_mask.png", 10)
     assert set_digest(found) != before
+
+
+def test_a_step_depends_on_masks_by_content_and_not_on_where_they_lie(tmp_path: Path) -> None:
+    def labels(folder: Path) -> object:
+        digests = FileDigests(tmp_path / "digests.json", forget=True)
+        return digest_of(inputs_of(read_mvtec(folder), digests).labels)
+
+    before = labels(mvtec(tmp_path / "a"))
+    assert labels(mvtec(tmp_path / "b")) == before
+    draw(tmp_path / "b" / "ground_truth" / "crack" / "0_mask.png", 10)
+    assert labels(tmp_path / "b") != before
 
 
 @pytest.mark.parametrize(
@@ -394,6 +408,12 @@ def test_what_is_wrong_in_a_table(tmp_path: Path, content: bytes, parts: list[st
     write(tmp_path / "t.csv", content)
     said = complaint(read_rows, tmp_path / "t.csv")
     assert all(part in said for part in parts), said
+
+
+def test_without_pyarrow_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingPartError, match=r"edgemill\[parquet\]"):
+        read_rows(tmp_path / "t.parquet")
 
 
 def test_labels_of_tensors_by_class_or_by_number(tmp_path: Path) -> None:

@@ -11,14 +11,8 @@ import pytest
 
 from edgemill_converters.readers import check_disjoint
 from edgemill_converters.readers.rows import read_rows
-from edgemill_core.errors import DataError, MissingPartError
+from edgemill_core.errors import DataError
 from edgemill_core.samples import Truth
-
-
-def test_without_pyarrow_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingPartError, match=r"edgemill\[parquet\]"):
-        read_rows(tmp_path / "t.parquet")
 
 
 @pytest.fixture

@@ -81,6 +81,7 @@ def moved(where: str, number: int, **values: object) -> Change:
         (moved("annotations", 0, bbox=[1, 2, 3]), ["annotation 1 is wrong", "left, top, width, height", "[1, 2, 3]"]),
         (moved("annotations", 0, bbox=[1, 2, 0, 5]), ["annotation 1 is wrong", "with an area"]),
         (moved("annotations", 0, bbox=[1, 2, float("nan"), 5]), ["annotation 1 is wrong"]),
+        (moved("annotations", 0, bbox=[1, 2, 10**400, 5]), ["annotation 1 is wrong"]),
         (moved("annotations", 0, bbox=[1, 2, "3", 5]), ["annotation 1 is wrong"]),
         (moved("annotations", 0, bbox=[80, 20, 22, 5]), ["annotation 1 is wrong", "100 x 50 pixels", "80, 20, 22, 5"]),
         (moved("annotations", 0, bbox=[-2, 20, 22, 5]), ["annotation 1 is wrong", "100 x 50 pixels"]),
@@ -95,7 +96,7 @@ def test_what_is_wrong_is_named_with_file_and_id(tmp_path: Path, change: Change,
         assert part in str(caught.value)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", "\x00"])
+@pytest.mark.parametrize("content", ["", "{", "[1]", "\x00", "[" * 100_000, '{"images": 1e'])
 def test_what_is_no_coco_is_refused(tmp_path: Path, content: str) -> None:
     with pytest.raises(DataError, match=r"boxes\.json"):
         read_coco(written(tmp_path, content))

@@ -83,7 +83,7 @@ def read_sources(
         check_labels([budget.metric for budget in recipe.budget], sets[role], role)
         judging.truths_of(sets[role], role)
     check_disjoint(sets, digests.of)
-    found = {role: _inputs(samples, digests) for role, samples in sets.items()}
+    found = {role: inputs_of(samples, digests) for role, samples in sets.items()}
     files = locate_model(recipe)
     whole = [path for file in files for path in (file, *side_files(file))]
     return Sources(
@@ -101,7 +101,8 @@ def read_sources(
     )
 
 
-def _inputs(samples: list[Sample], digests: FileDigests) -> Inputs:
+def inputs_of(samples: list[Sample], digests: FileDigests) -> Inputs:
+    """The samples of one set, with the digests of their files."""
     masks = [digests.of(one.truth.mask) if one.truth and one.truth.mask else "" for one in samples]
     return Inputs(samples, [_content(one, digests) for one in samples], masks if any(masks) else [])
 

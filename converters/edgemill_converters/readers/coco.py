@@ -45,7 +45,7 @@ def read_coco(path: Path) -> list[Sample]:
 def _read(path: Path) -> _Entry:
     try:
         told = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"{path} cannot be read",
             expected="a file in COCO's JSON",
@@ -111,7 +111,7 @@ def _size(path: Path, image: _Entry) -> tuple[int, int]:
 
 def _box(path: Path, entry: _Entry, name: str, size: tuple[int, int]) -> TrueBox:
     box = entry["bbox"]
-    numbers = isinstance(box, list) and len(box) == 4 and all(isinstance(v, (int, float)) and isfinite(v) for v in box)
+    numbers = isinstance(box, list) and len(box) == 4 and all(map(_is_finite, box))
     if not numbers or box[2] <= 0 or box[3] <= 0:
         raise _wrong(path, "annotation", entry, "bbox: [left, top, width, height], with an area", str(box)[:100])
     left, top, right, bottom = box[0], box[1], box[0] + box[2], box[1] + box[3]
@@ -119,6 +119,13 @@ def _box(path: Path, entry: _Entry, name: str, size: tuple[int, int]) -> TrueBox
         inside = f"a box inside of its picture of {size[0]} x {size[1]} pixels (left, top, width, height)"
         raise _wrong(path, "annotation", entry, inside, str(box))
     return TrueBox(name, left, top, right, bottom, bool(entry.get("iscrowd") or entry.get("ignore")))
+
+
+def _is_finite(value: object) -> bool:
+    try:
+        return isinstance(value, (int, float)) and isfinite(value)
+    except OverflowError:  # a whole number that no float holds
+        return False
 
 
 def _sample(path: Path, image: _Entry, boxes: list[TrueBox], size: tuple[int, int]) -> Sample:
