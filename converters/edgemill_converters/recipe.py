@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from edgemill_converters.card_settings import CardSettings
 from edgemill_converters.gates import Gates
 from edgemill_converters.precisions import PRECISIONS, precision_for
 from edgemill_converters.quantization.settings import Quantization
@@ -143,6 +144,7 @@ class Recipe(Folder):
     objective: Objective = Objective.LATENCY_P50
     quantization: Quantization = Quantization()
     gates: Gates = Gates()
+    card: CardSettings = CardSettings()
 
     @model_validator(mode="before")
     @classmethod
