@@ -15,6 +15,7 @@ from edgemill_converters.papers.needs import requirements_of
 from edgemill_converters.papers.writing import write_papers
 from edgemill_converters.passes.base import copy_of
 from edgemill_converters.precisions import PRECISIONS
+from edgemill_converters.raw_weights import write_apart
 from edgemill_converters.recipe import Recipe
 from edgemill_core.bundle import (
     MIN_AGENT,
@@ -59,15 +60,7 @@ def save_graph(model: onnx.ModelProto, folder: Path, name: str) -> tuple[str, st
     """
     place = folder / "models" / name
     place.mkdir(parents=True)
-    onnx.save_model(
-        copy_of(model),
-        place / "graph.onnx",
-        save_as_external_data=True,
-        all_tensors_to_one_file=True,
-        location="graph.weights",
-        size_threshold=1024,
-    )
-    (place / "graph.weights").touch()
+    write_apart(copy_of(model), place / "graph.onnx", place / "graph.weights")
     return f"models/{name}/graph.onnx", f"models/{name}/graph.weights"
 
 

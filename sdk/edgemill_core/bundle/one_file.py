@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tarfile
 import tempfile
@@ -25,7 +26,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from edgemill_core.bundle.manifest import FileEntry, Manifest, check_file_name, parse_manifest
+from edgemill_core.bundle.manifest import FileEntry, Manifest, parse_manifest
 from edgemill_core.bundle.store import MANIFEST, SEAL, Bundle, open_bundle
 from edgemill_core.durable import sha256_bytes, sync_folder, sync_tree
 from edgemill_core.errors import BundleError, InputError
@@ -254,11 +255,7 @@ def _expect(file: Path, source: IO[bytes], wanted: bytes, what: str) -> None:
 
 def _own_folder(manifest: Manifest) -> str:
     name = f"{manifest.name}-{manifest.version}"
-    try:
-        check_file_name(name)
-    except ValueError as error:
-        raise _damaged("the bundle has no name that a folder may have", "letters, digits, . _ -", repr(name)) from error
-    if "/" in name:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*", name):
         raise _damaged("the bundle has no name that a folder may have", "letters, digits, . _ -", repr(name))
     return name
 
