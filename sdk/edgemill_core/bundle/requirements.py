@@ -12,7 +12,7 @@ from edgemill_core.validation import Strict
 
 OLDEST_PYTHON = "3.10"
 """What the agent's side runs on (JetPack 6)."""
-Version = Annotated[str, Field(pattern=r"^\d+(\.\d+)*$", max_length=40)]
+Version = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)*$", max_length=40)]
 
 
 class Requirements(Strict):

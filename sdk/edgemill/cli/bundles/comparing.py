@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from edgemill.cli.columns import printable
 from edgemill.cli.given_bundle import open_given
 from edgemill.cli.output import print_json, print_line
 from edgemill_core.bundle import Difference, card_of, difference
@@ -48,7 +49,7 @@ def _print(found: Difference) -> None:
 def _short(value: Any) -> str:
     if value is None:
         return "nothing"
-    text = str(value)
+    text = printable(str(value))
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgemill.cli.columns import print_columns, printable
 from edgemill.cli.output import print_json, print_line
 from edgemill_core.bundle import Manifest, peek
 from edgemill_core.bundle.one_file import SUFFIX, read_manifest
@@ -70,22 +71,22 @@ def _found(path: Path) -> Found:
 
 
 def _print(found: list[Found]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for title in ("name", "version", "content", "MB", "variants", "path"):
-        table.add_column(title, justify="right" if title == "MB" else "left", no_wrap=True)
-    for one in found:
-        if (manifest := one.manifest) is not None:
-            variants = sum(len(model.variants) for model in manifest.models)
-            size = f"{manifest.size_bytes / 1e6:.2f}"
-            row = (manifest.name, manifest.version, manifest.content_digest[:12], size, str(variants), str(one.path))
-            table.add_row(*row)
-    if any(one.manifest for one in found):
-        Console(soft_wrap=True, markup=False, highlight=False).print(table)
+    rows = [
+        (
+            one.manifest.name,
+            one.manifest.version,
+            one.manifest.content_digest[:12],
+            f"{one.manifest.size_bytes / 1e6:.2f}",
+            str(sum(len(model.variants) for model in one.manifest.models)),
+            str(one.path),
+        )
+        for one in found
+        if one.manifest is not None
+    ]
+    if rows:
+        print_columns(("name", "version", "content", "MB", "variants", "path"), rows, ("MB", "variants"))
     for one in found:
         if one.error is not None:
-            print_line(f"{one.path}: {one.error.what}")
+            print_line(f"{printable(str(one.path))}: {one.error.what}")
     if not found:
         print_line("no bundles here")

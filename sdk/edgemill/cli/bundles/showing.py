@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from edgemill.cli.columns import print_columns, printable
 from edgemill.cli.given_bundle import open_given
 from edgemill.cli.output import print_json, print_line
 from edgemill_core.bundle import SBOM, Bundle, Card, VariantEntry, card_of
 from edgemill_core.bundle.bill import counts, read_bill
+from edgemill_core.bundle.card import JudgedCard
 from edgemill_core.bundle.requirements import in_words
 from edgemill_core.parts_of_one import said
 
@@ -51,21 +52,24 @@ def _as_dict(path: Path, bundle: Bundle, card: Card | None) -> dict[str, Any]:
 
 def _print(bundle: Bundle, card: Card | None) -> None:
     manifest = bundle.manifest
-    print_line(f"{manifest.name} {manifest.version}  content {manifest.content_digest}")
+    print_line(f"{printable(manifest.name)} {printable(manifest.version)}  content {manifest.content_digest}")
     if card is None:
         print_line("built before bundles had a card; build it again to get one")
     else:
         _print_card(card)
-    _table(("variant", "precision", "needs", "MB"), [_row(bundle, one) for one in _variants(bundle)])
+    print_line()
+    print_columns(("variant", "precision", "MB", "needs"), [_row(bundle, one) for one in _variants(bundle)], ("MB",))
     if card is not None and card.judged:
         head = ("judged", "metric", "samples", "trained", "variant's", "worse by at most", "allowed")
-        _table(head, [_judged(card, index) for index in range(len(card.judged))])
+        print_line()
+        print_columns(head, map(_judged, card.judged), ("samples",))
     if SBOM in manifest.files:
         found = counts(read_bill(bundle))
         print_line(f"\nbill of materials: {', '.join(f'{number} {kind}' for kind, number in found.items())}")
     rows = [(name, f"{entry.bytes:,}", entry.sha256[:12]) for name, entry in sorted(manifest.files.items())]
     rows += [(f"{name} (record)", f"{e.bytes:,}", e.sha256[:12]) for name, e in sorted(manifest.records.items())]
-    _table(("file", "bytes", "SHA-256"), rows)
+    print_line()
+    print_columns(("file", "bytes", "SHA-256"), rows, ("bytes",))
 
 
 def _print_card(card: Card) -> None:
@@ -83,7 +87,7 @@ def _print_card(card: Card) -> None:
     }
     for title, text in told.items():
         if text:
-            print_line(f"  {title:<10} {' '.join(text.split())}")
+            print_line(f"  {title:<10} {printable(text)}")
 
 
 def _variants(bundle: Bundle) -> list[tuple[str, VariantEntry]]:
@@ -99,24 +103,10 @@ def _row(bundle: Bundle, named: tuple[str, VariantEntry]) -> tuple[str, ...]:
     name, one = named
     size = sum(bundle.manifest.files[file].bytes for file in (one.graph, one.weights)) / 1e6
     needs = in_words(one.requires, one.runtime, one.cpu, one.precision_hint)
-    return name, one.precision, needs, f"{size:.2f}"
+    return name, one.precision, f"{size:.2f}", needs
 
 
-def _judged(card: Card, index: int) -> tuple[str, ...]:
-    one = card.judged[index]
+def _judged(one: JudgedCard) -> tuple[str, ...]:
     reference = "" if one.reference is None else f"{one.reference:.6g}"
     bounds = (said(one.bound), f"{said(one.allowed)} at {said(one.confidence)}")
     return one.variant, one.metric, str(one.samples), reference, f"{one.value:.6g}", *bounds
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for title in head:
-        table.add_column(title, justify="right" if title in ("MB", "bytes", "samples") else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    print_line()
-    Console(soft_wrap=True, markup=False, highlight=False).print(table)
