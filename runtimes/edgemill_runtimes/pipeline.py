@@ -104,7 +104,12 @@ def engines_of(bundle: Bundle, runtime: str) -> dict[str, dict[str, str]]:
 def open_model(
     bundle: Bundle, variant: VariantEntry, settings: EngineSettings | None = None, isolated: bool | Isolation = False
 ) -> ModelPipeline:
-    """Load one variant of a bundle of one model, in its own precision; raises as ``load`` does."""
+    """Load one variant of a bundle of one model, in its own precision; raises as ``load`` does.
+
+    Raises:
+        MissingPartError: this box lacks something that the variant says it needs.
+    """
+    check_requirements(variant)
     settings = replace(settings or EngineSettings(variant.device), precision_hint=variant.precision_hint)
     engine = load(variant.runtime, bundle.path(variant.graph), settings, isolated)
     return ModelPipeline(engine, bundle.model.input, bundle.task)
