@@ -22,7 +22,7 @@ DISTRIBUTIONS = {
 
 def installed_runtime(runtime: str) -> tuple[str, str] | None:
     """The package that brings ``runtime``, and its version; ``None`` where none is installed, or it is no package."""
-    for name in (*DISTRIBUTIONS.get(runtime, ()), *_added(runtime)):
+    for name in DISTRIBUTIONS.get(runtime) or _added(runtime):
         try:
             return name, metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -30,7 +30,7 @@ from edgemill_converters.papers.tools import parts, tools_used
 from edgemill_converters.raw_weights import LEAST_BYTES, write_apart
 from edgemill_converters.recipe import read_recipe
 from edgemill_converters.result import BuildResult
-from edgemill_core.bundle import PAPERS, PROVENANCE, SBOM, Bundle, card_of, export_bundle, open_bundle
+from edgemill_core.bundle import PAPERS, PROVENANCE, SBOM, Bundle, card_of, export_bundle, import_bundle, open_bundle
 from edgemill_core.bundle.bill import counts, read_bill
 from edgemill_core.durable import sha256_file
 from edgemill_core.errors import BundleError, RecipeError
@@ -171,6 +171,15 @@ def test_the_same_measurements_give_the_same_file(said: Bundle, tmp_path: Path) 
     assert again.bundle is not None
     export_bundle(said, tmp_path / "1.edgemill")
     export_bundle(again.bundle, tmp_path / "2.edgemill")
+    assert (tmp_path / "1.edgemill").read_bytes() == (tmp_path / "2.edgemill").read_bytes()
+
+
+@pytest.mark.parametrize("which", ["model", "chain"])
+def test_a_real_bundle_goes_into_one_file_and_back(every: dict[str, Bundle], which: str, tmp_path: Path) -> None:
+    export_bundle(every[which], tmp_path / "1.edgemill")
+    back = import_bundle(tmp_path / "1.edgemill", tmp_path / "there")
+    assert open_bundle(back.folder).manifest == every[which].manifest
+    export_bundle(back, tmp_path / "2.edgemill")
     assert (tmp_path / "1.edgemill").read_bytes() == (tmp_path / "2.edgemill").read_bytes()
 
 

@@ -178,7 +178,10 @@ def forged(bundle: Bundle, change: Callable[[dict[str, object]], None], bodies: 
     raw["files"], raw["records"] = {}, {}
     change(raw)
     content = canonical_json(raw)
-    members = [(MANIFEST, content), (SEAL, f"{sha256_bytes(content)}\n".encode()), *sorted(bodies.items())]
+    return archive([(MANIFEST, content), (SEAL, f"{sha256_bytes(content)}\n".encode()), *sorted(bodies.items())])
+
+
+def archive(members: list[tuple[str, bytes]]) -> bytes:
     out = b""
     for name, body in members:
         told = tarfile.TarInfo(name)
@@ -261,6 +264,18 @@ def test_one_file_is_opened_for_as_long_as_it_is_needed(bundle: Bundle, one: Pat
     with opened_bundle(bundle.folder) as opened:
         assert opened.folder == bundle.folder
     assert bundle.folder.exists()
+
+
+@pytest.mark.parametrize("content", [b"[" * 200_000, b"{}", b"\xff", b'{"schema_version": "2.0"}'])
+def test_a_manifest_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
+    members = [(MANIFEST, content), (SEAL, f"{sha256_bytes(content)}\n".encode())]
+    refused(archive(members), tmp_path)
+
+
+def test_nobody_waits_for_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.edgemill")
+    with pytest.raises(BundleError, match="there is no bundle at"), opened_bundle(tmp_path / "pipe.edgemill"):
+        pass
 
 
 def test_what_is_no_file_is_said_to_be_none(tmp_path: Path, bundle: Bundle) -> None:

@@ -270,7 +270,7 @@ def parse_manifest(content: bytes) -> Manifest:
         raw = json.loads(content)
         version = str(raw["schema_version"])
         major = int(version.split(".")[0])
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(
             "the bundle's manifest cannot be read",
             expected='a JSON object with "schema_version"',

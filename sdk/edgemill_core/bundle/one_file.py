@@ -19,6 +19,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -35,7 +36,7 @@ SUFFIX = ".edgemill"
 _BLOCK = tarfile.BLOCKSIZE
 _END = bytes(2 * _BLOCK)
 _PIECE = 1 << 20
-MOST_MANIFEST = 64 << 20
+MOST_MANIFEST = 16 << 20
 """A manifest is read into memory; one of a thousand golden samples has less than 1 MB."""
 
 
@@ -103,7 +104,8 @@ def import_bundle(file: Path, folder: Path) -> Bundle:
         folder.mkdir(parents=True, exist_ok=True)
         place = Path(tempfile.mkdtemp(dir=folder, prefix=f".{target.name}.new."))
         try:
-            unpack(file, place / "bundle")
+            if unpack(file, place / "bundle").manifest != manifest:
+                raise _damaged(f"{file} changed while it was read", "the same from first to last", "another bundle")
             sync_tree(place / "bundle")
             os.replace(place / "bundle", target)
         finally:
@@ -194,6 +196,8 @@ def _copy(source: IO[bytes], target: IO[bytes], name: str, entry: FileEntry) -> 
 @contextmanager
 def _opened(file: Path) -> Iterator[IO[bytes]]:
     try:
+        if not stat.S_ISREG(file.stat().st_mode):  # opening a pipe would wait for somebody to write
+            raise OSError("a folder, or something else that is no file")
         source = file.open("rb")
     except OSError as error:
         raise BundleError(
