@@ -59,11 +59,11 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return bundle
 
 
-@pytest.fixture(scope="module")
-def every(built: BuildResult, chained: ChainResult, said: Bundle) -> dict[str, Bundle]:
-    assert built.bundle is not None
-    assert chained.bundle is not None
-    return {"model": built.bundle, "chain": chained.bundle, "said": said}
+@pytest.fixture
+def bundle(which: str, request: pytest.FixtureRequest) -> Bundle:
+    """Of a model of which its author said nothing, of a chain, or of a model of which everything is said."""
+    found = request.getfixturevalue({"model": "built", "chain": "chained", "said": "said"}[which])
+    return found if isinstance(found, Bundle) else found.bundle
 
 
 def bill_of(bundle: Bundle) -> dict[str, Any]:
@@ -81,16 +81,15 @@ def components(part: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("which", ["model", "chain", "said"])
-def test_the_bill_is_valid_by_the_schemas_own_library(every: dict[str, Bundle], which: str) -> None:
+def test_the_bill_is_valid_by_the_schemas_own_library(bundle: Bundle, which: str) -> None:
     validator = JsonStrictValidator(SchemaVersion.V1_6)
-    assert validator.validate_str(every[which].path(SBOM).read_text()) is None
-    spoiled = {**bill_of(every[which]), "serialNumber": "urn:uuid:none"}
+    assert validator.validate_str(bundle.path(SBOM).read_text()) is None
+    spoiled = {**bill_of(bundle), "serialNumber": "urn:uuid:none"}
     assert validator.validate_str(json.dumps(spoiled)) is not None
 
 
 @pytest.mark.parametrize("which", ["model", "chain", "said"])
-def test_the_bill_lists_every_file_but_itself_with_its_digest(every: dict[str, Bundle], which: str) -> None:
-    bundle = every[which]
+def test_the_bill_lists_every_file_but_itself_with_its_digest(bundle: Bundle, which: str) -> None:
     listed = {one["name"]: one["hashes"] for one in components(bill_of(bundle)) if one["type"] == "file"}
     assert listed == {
         name: [{"alg": "SHA-256", "content": entry.sha256}]
@@ -100,15 +99,15 @@ def test_the_bill_lists_every_file_but_itself_with_its_digest(every: dict[str, B
 
 
 @pytest.mark.parametrize("which", ["model", "chain", "said"])
-def test_every_reference_of_the_bill_leads_somewhere_and_every_one_once(every: dict[str, Bundle], which: str) -> None:
-    bill = bill_of(every[which])
+def test_every_reference_of_the_bill_leads_somewhere_and_every_one_once(bundle: Bundle, which: str) -> None:
+    bill = bill_of(bundle)
     own = bill["metadata"]["component"]
     refs = [own["bom-ref"], *(one["bom-ref"] for one in components(bill))]
     assert len(set(refs)) == len(refs)
     asked = {ref for one in bill["dependencies"] for ref in [one["ref"], *one["dependsOn"]]}
     asked |= {one["ref"] for one in own["modelCard"]["modelParameters"]["datasets"]}
     assert asked <= set(refs)
-    runtimes = {one.runtime for model in every[which].manifest.models for one in model.variants}
+    runtimes = {one.runtime for model in bundle.manifest.models for one in model.variants}
     assert runtimes <= {one["name"] for one in components(bill) if one["type"] == "library"}
 
 
@@ -175,21 +174,20 @@ def test_the_same_measurements_give_the_same_file(said: Bundle, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("which", ["model", "chain"])
-def test_a_real_bundle_goes_into_one_file_and_back(every: dict[str, Bundle], which: str, tmp_path: Path) -> None:
-    export_bundle(every[which], tmp_path / "1.edgemill")
+def test_a_real_bundle_goes_into_one_file_and_back(bundle: Bundle, which: str, tmp_path: Path) -> None:
+    export_bundle(bundle, tmp_path / "1.edgemill")
     back = import_bundle(tmp_path / "1.edgemill", tmp_path / "there")
-    assert open_bundle(back.folder).manifest == every[which].manifest
+    assert open_bundle(back.folder).manifest == bundle.manifest
     export_bundle(back, tmp_path / "2.edgemill")
     assert (tmp_path / "1.edgemill").read_bytes() == (tmp_path / "2.edgemill").read_bytes()
 
 
 @pytest.mark.parametrize("which", ["model", "chain", "said"])
-def test_no_paper_tells_of_the_machine_or_the_day(every: dict[str, Bundle], which: str) -> None:
+def test_no_paper_tells_of_the_machine_or_the_day(bundle: Bundle, which: str) -> None:
     import getpass
     import platform
     import socket
 
-    bundle = every[which]
     texts = [bundle.path(name).read_text() for name in bundle.manifest.files if Path(name).name in PAPERS]
     assert len(texts) == (12 if which == "chain" else 4)
     told = "\n".join(texts)
@@ -212,8 +210,7 @@ def test_a_path_from_the_root_says_no_more_than_its_name(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("which", ["model", "chain", "said"])
-def test_provenance_is_a_statement_of_what_was_built_from_what(every: dict[str, Bundle], which: str) -> None:
-    bundle = every[which]
+def test_provenance_is_a_statement_of_what_was_built_from_what(bundle: Bundle, which: str) -> None:
     told = json.loads(bundle.path(PROVENANCE).read_text())
     assert (told["_type"], told["predicateType"]) == (
         "https://in-toto.io/Statement/v1",
@@ -399,8 +396,7 @@ def test_of_a_runtime_that_others_added_only_what_was_built_with_is_known() -> N
 
 
 @pytest.mark.parametrize("which", ["model", "chain", "said"])
-def test_every_variant_says_what_it_needs(every: dict[str, Bundle], which: str) -> None:
-    bundle = every[which]
+def test_every_variant_says_what_it_needs(bundle: Bundle, which: str) -> None:
     for model in bundle.manifest.models:
         for variant in model.variants:
             assert variant.requires is not None
@@ -475,10 +471,10 @@ def assert_apart(graph: Path, weights: bytes) -> None:
 
 
 @pytest.mark.parametrize("which", ["model", "chain", "said"])
-def test_graph_and_weights_of_every_variant_are_apart(every: dict[str, Bundle], which: str) -> None:
-    for model in every[which].manifest.models:
+def test_graph_and_weights_of_every_variant_are_apart(bundle: Bundle, which: str) -> None:
+    for model in bundle.manifest.models:
         for variant in model.variants:
-            assert_apart(every[which].path(variant.graph), every[which].path(variant.weights).read_bytes())
+            assert_apart(bundle.path(variant.graph), bundle.path(variant.weights).read_bytes())
 
 
 def test_a_chain_of_bundles_that_have_no_papers_is_still_described(chained: ChainResult) -> None:

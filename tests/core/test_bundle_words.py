@@ -54,6 +54,12 @@ def test_versions_are_ordered_as_numbers(a: list[int], b: list[int]) -> None:
     assert (release(left) == release(right)) == (padded[0] == padded[1])
 
 
+def test_idle_zeros_make_no_version_older() -> None:
+    needed = NEEDS.model_copy(update={"least": "2025.0"})
+    assert lacks(needed, "openvino", Box("3.11", "2025")) == ()
+    assert len(lacks(needed, "openvino", Box("3.11", "2024.6.0"))) == 1
+
+
 def test_needs_are_said_in_words() -> None:
     assert in_words(NEEDS, "onnxruntime") == "onnxruntime 1.20 or newer, Python 3.10 or newer"
     words = in_words(None, "openvino", "x86_64-dot", "bf16")
