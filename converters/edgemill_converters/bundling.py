@@ -11,12 +11,16 @@ import numpy as np
 import onnx
 
 from edgemill_converters.candidates import Candidate
+from edgemill_converters.papers.needs import requirements_of
+from edgemill_converters.papers.writing import write_papers
 from edgemill_converters.passes.base import copy_of
 from edgemill_converters.precisions import PRECISIONS
+from edgemill_converters.raw_weights import write_apart
 from edgemill_converters.recipe import Recipe
 from edgemill_core.bundle import (
     MIN_AGENT,
     Bundle,
+    Card,
     GoldenEntry,
     GoldenInputs,
     Manifest,
@@ -56,15 +60,7 @@ def save_graph(model: onnx.ModelProto, folder: Path, name: str) -> tuple[str, st
     """
     place = folder / "models" / name
     place.mkdir(parents=True)
-    onnx.save_model(
-        copy_of(model),
-        place / "graph.onnx",
-        save_as_external_data=True,
-        all_tensors_to_one_file=True,
-        location="graph.weights",
-        size_threshold=1024,
-    )
-    (place / "graph.weights").touch()
+    write_apart(copy_of(model), place / "graph.onnx", place / "graph.weights")
     return f"models/{name}/graph.onnx", f"models/{name}/graph.weights"
 
 
@@ -103,6 +99,7 @@ def write(
     golden: GoldenInputs,
     shipped: Sequence[Shipped],
     machine: Machine,
+    card: Card,
     measurements: object,
     report: Path,
 ) -> Bundle:
@@ -126,7 +123,7 @@ def write(
         name=recipe.name,
         version=recipe.version,
         models=(model,),
-        files=describe_files(folder, sorted(files)),
+        files=write_papers(folder, card, recipe, [model], describe_files(folder, sorted(files))),
         records=describe_files(folder, ["measurements.json", "report.html"]),
     )
     return write_bundle(folder, manifest, target)
@@ -146,6 +143,7 @@ def _variant(folder: Path, item: Shipped, machine: Machine) -> VariantEntry:
         weights=item.weights,
         cpu=machine.int8_family if precision.integer else None,
         precision_hint=candidate.precision_hint,
+        requires=requirements_of(candidate.target.runtime, folder / item.graph, folder / item.weights),
         golden=GoldenEntry(
             outputs=outputs,
             decisions=tuple(verdict.decision.value for verdict in item.verdicts),

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+from edgemill_converters.card_settings import CardSettings
 from edgemill_converters.data_source import DataSource
 from edgemill_converters.gates import Gates
 from edgemill_converters.precisions import PRECISIONS, precision_for
@@ -113,6 +114,7 @@ class Recipe(Folder):
     objective: Objective = Objective.LATENCY_P50
     quantization: Quantization = Quantization()
     gates: Gates = Gates()
+    card: CardSettings = CardSettings()
 
     @model_validator(mode="before")
     @classmethod

@@ -15,6 +15,7 @@ from edgemill_runtimes.engines.precision_hints import check_machine
 from edgemill_runtimes.engines.settings import Mode
 from edgemill_runtimes.machine import Machine, this_machine
 from edgemill_runtimes.pipelines import ChainPipeline, ModelPipeline, OpenStage, Pipeline
+from edgemill_runtimes.requirements import check_requirements
 
 if TYPE_CHECKING:
     from edgemill_runtimes.isolation.process import Isolation
@@ -45,13 +46,13 @@ def open_pipeline(
     precision, which is the variant's own. ``machine`` is the box; read from it if not given.
 
     Without ``runtime`` those of the manifest are tried in its order, best first; only a variant whose runtime is *not
-    installed*, or which the processor *cannot compute*, is passed over, and if none is left the error names them all.
-    All stages of a chain run on one runtime.
+    installed* or *too old*, or which the processor *cannot compute*, is passed over, and if none is left the error
+    names them all. All stages of a chain run on one runtime.
 
     Raises:
         EngineError: the bundle has no variant for ``runtime``.
-        MissingPartError: no runtime of the bundle's variants is installed here, or the processor lacks what its
-            variants compute in.
+        MissingPartError: no runtime of the bundle's variants is installed here, or it is too old for its graph, or the
+            processor lacks what its variants compute in.
     """
     variants = bundle.model.variants if runtime is None else (variant_for(bundle, runtime),)
     missing: list[EdgemillError] = []
@@ -103,7 +104,12 @@ def engines_of(bundle: Bundle, runtime: str) -> dict[str, dict[str, str]]:
 def open_model(
     bundle: Bundle, variant: VariantEntry, settings: EngineSettings | None = None, isolated: bool | Isolation = False
 ) -> ModelPipeline:
-    """Load one variant of a bundle of one model, in its own precision; raises as ``load`` does."""
+    """Load one variant of a bundle of one model, in its own precision; raises as ``load`` does.
+
+    Raises:
+        MissingPartError: this box lacks something that the variant says it needs.
+    """
+    check_requirements(variant)
     settings = replace(settings or EngineSettings(variant.device), precision_hint=variant.precision_hint)
     engine = load(variant.runtime, bundle.path(variant.graph), settings, isolated)
     return ModelPipeline(engine, bundle.model.input, bundle.task)
@@ -127,12 +133,13 @@ def open_chain(
 
 
 def _check_box(bundle: Bundle, variant: VariantEntry, machine: Machine | None) -> None:
-    """Refuse a variant, or those of a chain's stages, that this box's processor cannot compute, before one is loaded.
+    """Refuse a variant, or those of a chain's stages, that this box lacks something for, before one is loaded.
 
     A bundle of one model may have several of one runtime, e.g. one a device: of these ``variant`` alone is looked at.
     """
     chained = bundle.chain is not None
     for one in [variant_for(alone, variant.runtime) for alone in bundle.alone()] if chained else [variant]:
+        check_requirements(one)
         if one.precision_hint is not None:
             check_machine(one.precision_hint, one.device, machine or this_machine())
 

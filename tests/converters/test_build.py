@@ -61,18 +61,6 @@ def test_measurements_and_report_lie_in_the_bundle_as_records(built: BuildResult
     assert found["variants"]["openvino-cpu-int8"]["peak_memory_mb"] > 10
 
 
-def test_the_same_inputs_give_the_same_content(
-    workshop: Callable[..., Path], built: BuildResult, tmp_path: Path
-) -> None:
-    recipe = workshop(targets=[{"runtime": "onnxruntime", "precisions": ["int8"]}])
-    one = build(recipe, tmp_path / "1").bundle
-    two = build(recipe, tmp_path / "2").bundle
-    assert one is not None
-    assert two is not None
-    assert one.manifest.content_digest == two.manifest.content_digest
-    assert not [p for p in (tmp_path / "1").iterdir() if p.name.startswith(".edgemill-build")]
-
-
 def test_nothing_inside_the_budget_is_an_error_with_a_report_and_no_bundle(
     workshop: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -237,9 +237,10 @@ def test_the_bundle_says_what_its_engine_must_be_told(
     raw = json.loads((bundle.folder / "manifest.json").read_bytes())
     hints = {one["runtime"]: one.get("precision_hint", "none") for one in raw["models"][0]["variants"]}
     assert hints == {"openvino": "bf16", "onnxruntime": "none"}
-    assert raw["schema_version"] == schema_version(bundle.manifest.models) == "1.2"
-    assert schema_version([without_hint(bundle)]) == "1.0"
-    assert schema_version([without_hint(bundle)], chain=True) == "1.1"
+    assert raw["schema_version"] == schema_version(bundle.manifest.models) == "1.4"
+    assert schema_version([before(bundle, "requires")]) == "1.2"
+    assert schema_version([before(bundle, "requires", "precision_hint")]) == "1.0"
+    assert schema_version([before(bundle, "requires", "precision_hint")], chain=True) == "1.1"
     done = edgemill_command("check", bundle.folder, "--json")
     told = json.loads(done.stdout)
     assert done.returncode == 0
@@ -247,8 +248,9 @@ def test_the_bundle_says_what_its_engine_must_be_told(
     assert {proof["variant"] for proof in told["proofs"]} == {one.name for one in bundle.model.variants}
 
 
-def without_hint(bundle: Bundle) -> ModelEntry:
-    plain = [one.model_copy(update={"precision_hint": None}) for one in bundle.model.variants]
+def before(bundle: Bundle, *keys: str) -> ModelEntry:
+    """The model as it was said before there were these keys."""
+    plain = [one.model_copy(update=dict.fromkeys(keys)) for one in bundle.model.variants]
     return bundle.model.model_copy(update={"variants": tuple(plain)})
 
 

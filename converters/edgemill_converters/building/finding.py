@@ -19,6 +19,7 @@ from edgemill_converters.candidates import Candidate, fp32_beside
 from edgemill_converters.choosing import Choice, Entrant, choose
 from edgemill_converters.gates import gates_against
 from edgemill_converters.measuring import Measurement
+from edgemill_converters.papers.cards import model_card
 from edgemill_converters.recipe import Objective, Recipe
 from edgemill_converters.result import BuildResult, VariantResult
 from edgemill_core.budget import Ruling
@@ -128,8 +129,9 @@ def write_bundle(
         "variants": {v.name: v.measurement.as_dict() for v in result.variants},
         "rulings": {v.name: [j.as_dict() for j in v.ruling.judgements] for v in result.variants},
     }
+    card = model_card(sources, result)
     return bundling.write(
-        place, target, recipe, sources.task, golden, shipped, sources.machine, measurements, result.report
+        place, target, recipe, sources.task, golden, shipped, sources.machine, card, measurements, result.report
     )
 
 

@@ -15,7 +15,7 @@ import edgemill_runtimes
 from edgemill_converters.building.plain import digest_of
 
 Tell = Callable[[str], None]
-_BESIDE = ("report", "chaining")
+_BESIDE = ("report", "chaining", "papers")
 """Rooms of ours that no result but the report comes from."""
 
 

@@ -6,10 +6,13 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgemill_converters.chaining.card import chain_card
 from edgemill_converters.chaining.recipe import ChainRecipe
 from edgemill_converters.chaining.result import RuntimeResult
+from edgemill_converters.papers.writing import write_papers
 from edgemill_core.bundle import (
     MIN_AGENT,
+    PAPERS,
     Bundle,
     Chain,
     FileEntry,
@@ -49,22 +52,25 @@ def write(
         place = f"stages/{source.name}"
         model = _model(source.name, place, bundle, runtimes)
         models.append(model)
-        for name in _files_of(model):
+        papers = [f"{place}/{name}" for name in PAPERS if name in bundle.manifest.files]
+        for name in [*_files_of(model), *papers]:
             files[name] = bundle.manifest.files[name.removeprefix(f"{place}/")]
         records |= {f"{place}/{name}": entry for name, entry in bundle.manifest.records.items()}
-        for name in [*_files_of(model), *(f"{place}/{name}" for name in bundle.manifest.records)]:
+        for name in [*_files_of(model), *papers, *(f"{place}/{name}" for name in bundle.manifest.records)]:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(bundle.path(name.removeprefix(f"{place}/")), folder / name)
     golden = _golden(folder, samples, results)
     (folder / "measurements.json").write_bytes(canonical_json(measurements))
     (folder / "report.html").write_bytes(report.read_bytes())
+    files |= describe_files(folder, list(golden.frames))
+    card = chain_card(recipe, bundles, samples, results)
     manifest = Manifest(
         schema_version=schema_version(models, chain=True),
         min_agent=MIN_AGENT,
         name=recipe.name,
         version=recipe.version,
         models=tuple(models),
-        files={**files, **describe_files(folder, list(golden.frames))},
+        files=write_papers(folder, card, recipe, models, files),
         records={**records, **describe_files(folder, ["measurements.json", "report.html"])},
         chain=Chain(
             stages=tuple(source.stage for source in recipe.chain),

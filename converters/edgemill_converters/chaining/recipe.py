@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError, field_validator
 
+from edgemill_converters.card_settings import CardSettings
 from edgemill_converters.data_source import DataSource
 from edgemill_converters.recipe import Folder, wrong
 from edgemill_core.chain import Stage, check_order
@@ -59,6 +60,7 @@ class ChainRecipe(Folder):
     data: ChainData
     budget: tuple[RateBudget, ...]
     runtimes: tuple[str, ...] = ()
+    card: CardSettings = CardSettings()
 
     @field_validator("chain")
     @classmethod

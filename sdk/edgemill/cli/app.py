@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from edgemill.cli import output
+from edgemill.cli.bundle import bundle as bundle_commands
 from edgemill_core.errors import EdgemillError, MissingPartError
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ agent = typer.Typer(help="The daemon on the box.", no_args_is_help=True, rich_ma
 ledger = typer.Typer(help="The durable record of verdicts.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(agent, name="agent")
 app.add_typer(ledger, name="ledger")
+app.add_typer(bundle_commands, name="bundle")
 
 _EXTRAS = {
     "cryptography": "agent",
@@ -38,7 +40,9 @@ _EXTRAS = {
 }
 """Which extra of Edgemill brings a package, for those that a subcommand imports."""
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; progress goes to stderr.")]
-BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that `edgemill build` printed.")]
+BundleFolder = Annotated[
+    Path, typer.Argument(metavar="BUNDLE", help="Folder that `edgemill build` printed, or one file.")
+]
 
 
 @app.command()

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from edgemill.cli.given_bundle import open_given
 from edgemill.cli.output import print_json, print_line, progress
-from edgemill_core.bundle import open_bundle
+from edgemill_core.bundle.one_file import is_one_file
 from edgemill_core.bundle.store import MANIFEST
 from edgemill_core.errors import InputError
 from edgemill_runtimes.benching import BenchResult, Subject, bench
@@ -35,7 +36,7 @@ class BenchSettings:
 
 def run(settings: BenchSettings) -> None:
     """Time, and print what was found."""
-    is_bundle = settings.model.is_dir() or settings.model.name == MANIFEST
+    is_bundle = settings.model.is_dir() or settings.model.name == MANIFEST or is_one_file(settings.model)
     subjects = _of_bundle(settings) if is_bundle else _of_graph(settings)
     with tempfile.TemporaryDirectory() as folder, progress() as tell:
         results = bench(subjects, Path(folder), settings.seconds, progress=tell)
@@ -54,7 +55,7 @@ def _of_bundle(settings: BenchSettings) -> dict[str, Subject]:
             got="one of them",
             fix="leave it out, or name the graph inside the bundle",
         )
-    bundle = open_bundle(settings.model)
+    bundle = open_given(settings.model)
     return {
         f"{one.model.name}/{variant.name}" if bundle.chain else variant.name: Subject(
             variant.runtime,

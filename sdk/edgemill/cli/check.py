@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from edgemill.cli.given_bundle import open_given
 from edgemill.cli.output import print_json, print_line
-from edgemill_core.bundle import Bundle, VariantEntry, open_bundle
+from edgemill_core.bundle import Bundle, VariantEntry
 from edgemill_core.errors import ProofError
 from edgemill_runtimes.pipeline import open_pipeline, variant_for
 from edgemill_runtimes.proof import Proof, frames_hold, prove, prove_all
@@ -14,7 +15,7 @@ from edgemill_runtimes.proof import Proof, frames_hold, prove, prove_all
 
 def run(folder: Path, runtime: str | None, allow: int, json: bool) -> None:
     """Verify digests, then prove each variant; exit 1 if a proof fails."""
-    bundle = open_bundle(folder)
+    bundle = open_given(folder)
     files = len(bundle.manifest.files) + len(bundle.manifest.records)
     variants = [variant_for(bundle, runtime)] if runtime else list(bundle.model.variants)
     frames = frames_hold(bundle)

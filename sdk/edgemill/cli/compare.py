@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgemill.cli.given_bundle import side_given
 from edgemill.cli.output import print_json, print_line, progress
 from edgemill_converters.comparing import Comparison, compare, read_side
 from edgemill_converters.comparing.layers import steepest
@@ -35,7 +36,8 @@ class CompareSettings:
 def run(settings: CompareSettings) -> None:
     """Compare, draw the picture, and print what was found."""
     _check_place(settings.out)
-    a, b, shapes = read_side(settings.a), read_side(settings.b), dict(map(parse_shape, settings.shapes))
+    a, b = (read_side(side_given(text)) for text in (settings.a, settings.b))
+    shapes = dict(map(parse_shape, settings.shapes))
     with tempfile.TemporaryDirectory() as folder, progress() as tell:
         found = compare(a, b, Path(folder), settings.data, settings.inputs, shapes, settings.layers, tell)
         tell("drawing")

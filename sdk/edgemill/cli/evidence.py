@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgemill.cli.given_bundle import open_given
 from edgemill.cli.output import print_json, print_line
 from edgemill_agent.evidence import Evidence, find_evidence
 from edgemill_agent.ledger import LedgerView
-from edgemill_core.bundle import Bundle, open_bundle
+from edgemill_core.bundle import Bundle
 from edgemill_core.errors import InputError, ProofError
 from edgemill_core.inspection import in_words
 from edgemill_core.picture_input import PictureInput
@@ -41,7 +42,7 @@ def run_again(told: Again) -> None:
             got=f"{len(told.inputs)} inputs",
             fix="name one state folder",
         )
-    bundle = open_bundle(told.bundle)
+    bundle = open_given(told.bundle)
     evidence = find_evidence(LedgerView.open(told.inputs[0]), told.number)
     _check_bundle(bundle, evidence)
     with open_pipeline(bundle, told.runtime or evidence.engine.get("runtime")) as pipeline:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from edgemill.cli.given_bundle import open_given
 from edgemill.cli.output import print_json, print_line
-from edgemill_core.bundle import open_bundle
 from edgemill_core.codes import read_codes
 from edgemill_core.engine_input import said
 from edgemill_core.errors import EdgemillError, InputError
@@ -55,7 +55,7 @@ class _Row:
 
 def run(settings: RunSettings) -> None:
     """A verdict for every part; one that cannot be read is reported, the others go on, and the exit code is 2."""
-    bundle = open_bundle(settings.bundle)
+    bundle = open_given(settings.bundle)
     parts = _PARTS[said(bundle.model.input)]
     rows = []
     with open_pipeline(bundle, settings.runtime) as pipeline:

@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from edgemill_core.bundle.requirements import Requirements
 from edgemill_core.chain import Stage, check_order, check_tasks
 from edgemill_core.durable import canonical_json, sha256_bytes
 from edgemill_core.engine_input import EngineInput
@@ -32,6 +33,9 @@ HINT_MINOR = 2
 """Schema of a bundle with a precision hint; an older agent refuses that key, and so never runs the variant without."""
 TASKS_MINOR = 3
 """Schema of a bundle whose model takes tensors, or of a task that was not there before; an older agent refuses both."""
+REQUIREMENTS_MINOR = 4
+"""Schema of a bundle whose variants say what they need of a box; an older agent would not look, and refuses the key."""
+NEWEST_MINOR = REQUIREMENTS_MINOR
 MIN_AGENT = "0.1.0"
 _FIRST_TASKS = ("image-classification", "market-risk", "object-detection", "segmentation", "text-recognition")
 
@@ -78,6 +82,7 @@ class VariantEntry(Strict):
         precision: the recipe's word for what it computes in, e.g. ``fp32`` or ``int8``.
         cpu: instruction family that the INT8 arithmetic was measured on; ``None`` where it does not matter.
         precision_hint: what its engine must be told, because no runtime reads it in the graph.
+        requires: what a box must have; ``None`` in a bundle that was built before this was said.
     """
 
     name: str
@@ -88,14 +93,16 @@ class VariantEntry(Strict):
     weights: str
     cpu: str | None = None
     precision_hint: PrecisionHint | None = None
+    requires: Requirements | None = None
     golden: GoldenEntry
 
     @model_serializer(mode="wrap")
     def _without_nothing(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A variant without a hint reads as it did before there were any."""
+        """A variant without a hint, or without requirements, reads as it did before there were any."""
         told: dict[str, Any] = dump(self)
-        if self.precision_hint is None:
-            told.pop("precision_hint", None)
+        for key in ("precision_hint", "requires"):
+            if getattr(self, key) is None:
+                told.pop(key, None)
         return told
 
 
@@ -230,6 +237,11 @@ class Manifest(Strict):
         return files
 
     @property
+    def size_bytes(self) -> int:
+        """Of all files, records too; not of the manifest itself."""
+        return sum(entry.bytes for entry in {**self.records, **self.files}.values())
+
+    @property
     def content_digest(self) -> str:
         """SHA-256 over everything but ``records``: equal for equal content, wherever it was built."""
         return sha256_bytes(canonical_json(self.model_dump(mode="json", exclude={"records"})))
@@ -240,6 +252,7 @@ def schema_version(models: Iterable[ModelEntry], chain: bool = False) -> str:
     needs = [SCHEMA_MINOR, CHAIN_MINOR if chain else SCHEMA_MINOR]
     for model in models:
         needs += [HINT_MINOR for variant in model.variants if variant.precision_hint is not None]
+        needs += [REQUIREMENTS_MINOR for variant in model.variants if variant.requires is not None]
         if isinstance(model.input, TensorInput) or model.task.get("name") not in _FIRST_TASKS:
             needs.append(TASKS_MINOR)
     return f"{SCHEMA_MAJOR}.{max(needs)}"
@@ -257,7 +270,7 @@ def parse_manifest(content: bytes) -> Manifest:
         raw = json.loads(content)
         version = str(raw["schema_version"])
         major = int(version.split(".")[0])
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(
             "the bundle's manifest cannot be read",
             expected='a JSON object with "schema_version"',
@@ -275,9 +288,17 @@ def parse_manifest(content: bytes) -> Manifest:
         return Manifest.model_validate(raw)
     except ValidationError as error:
         where, complaint, got = first_complaint(error)
+        newer = _minor(version) > NEWEST_MINOR
         raise BundleError(
-            f"the bundle's manifest is wrong at {where!r}",
-            expected=complaint,
+            f"the bundle is of schema {version}, and says more than this Edgemill reads, at {where!r}"
+            if newer
+            else f"the bundle's manifest is wrong at {where!r}",
+            expected=f"schema {SCHEMA_MAJOR}.{NEWEST_MINOR} or older" if newer else complaint,
             got=got,
-            fix="get the bundle again, from somebody you trust",
+            fix="update Edgemill on this machine" if newer else "get the bundle again, from somebody you trust",
         ) from error
+
+
+def _minor(version: str) -> int:
+    minor = version.partition(".")[2]
+    return int(minor[:6]) if minor.isdecimal() else 0

@@ -123,22 +123,34 @@ def open_bundle(folder: Path | str) -> Bundle:
         BundleError: anything at all is not as the manifest says.
     """
     folder = Path(folder)
+    manifest = peek(folder)
+    listed = {**manifest.files, **manifest.records}
+    _check_nothing_else(folder, listed)
+    for name, entry in listed.items():
+        _check_file(folder / name, name, entry)
+    return Bundle(folder, manifest)
+
+
+def peek(folder: Path) -> Manifest:
+    """What a bundle says of itself: the manifest, if its seal is whole. Its files are not looked at.
+
+    Raises:
+        BundleError: there is none, or it was altered.
+    """
     path = folder / MANIFEST
     if not path.is_file():
         raise BundleError(
             f"there is no bundle at {folder}",
             expected=f"a folder with {MANIFEST}",
             got="no such folder" if not folder.exists() else "a folder or file without it",
-            fix="give the folder that `edgemill build` printed",
+            fix="unpack it with `edgemill bundle import`, and give the folder that it prints"
+            if folder.is_file()
+            else "give the folder that `edgemill build` printed",
         )
     content = path.read_bytes()
     manifest = parse_manifest(content)
     _check_seal(folder, content)
-    listed = {**manifest.files, **manifest.records}
-    _check_nothing_else(folder, listed)
-    for name, entry in listed.items():
-        _check_file(folder / name, name, entry)
-    return Bundle(folder, manifest)
+    return manifest
 
 
 def _check_seal(folder: Path, content: bytes) -> None:

@@ -1,0 +1,1 @@
+"""What ``edgemill bundle`` does."""
