@@ -65,8 +65,8 @@ class Choice:
             return self.precision
         method = f"percentile {100 - self.clipped:.7g}" if self.clipped is not None else str(self.method)
         said = [method, f"{self.samples} pictures", "biases corrected" if self.bias_correction else ""]
-        by = "by loss per ms" if self.order == "gain" else "by loss"
-        said.append(f"{self.float_layers} layers in float {by}" if self.float_layers else "")
+        by, count = "by loss per ms" if self.order == "gain" else "by loss", self.float_layers
+        said.append(f"{count} layer{'s' * (count > 1)} in float {by}" if count else "")
         return ", ".join(filter(None, said))
 
 
