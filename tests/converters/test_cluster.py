@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 import tiny_search
 
-from edgemill_converters.searching import crews, evaluating
-from edgemill_converters.searching.crews import crew_of, dask_crew
+from edgemill_converters.searching import cluster as clusters
+from edgemill_converters.searching import evaluating
+from edgemill_converters.searching.cluster import crew_of, dask_crew
 from edgemill_converters.searching.search import search_targets
 from edgemill_core.errors import ClusterError
 
@@ -81,7 +82,7 @@ def test_a_scheduler_that_goes_is_said() -> None:
 
 
 def test_where_nobody_answers_or_works_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crews, "_ANSWER_S", 1)
+    monkeypatch.setattr(clusters, "_ANSWER_S", 1)
     with pytest.raises(ClusterError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         with dask_crew("tcp://127.0.0.1:9"):
             pass

@@ -22,9 +22,10 @@ from edgemill_converters.quantization.calibration import calibrate
 from edgemill_converters.readers import read_set
 from edgemill_converters.recipe import read_recipe
 from edgemill_converters.searching import evaluating
+from edgemill_converters.searching.artefacts import Given
 from edgemill_converters.searching.crews import Crew, local_crew
 from edgemill_converters.searching.found import SearchFound, Trial
-from edgemill_converters.searching.search import Given, search_targets
+from edgemill_converters.searching.search import search_targets
 from edgemill_runtimes.machine import this_machine
 
 SEARCH = {"trials": 6, "seed": 3, "objectives": ["loss", "size"], "part": 8}

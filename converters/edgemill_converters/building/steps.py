@@ -27,8 +27,9 @@ from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.quantization.settings import Fallback
 from edgemill_converters.recipe import Recipe
 from edgemill_converters.result import BuildResult
-from edgemill_converters.searching.crews import crew_of
-from edgemill_converters.searching.search import Given, search_targets
+from edgemill_converters.searching.artefacts import Given
+from edgemill_converters.searching.cluster import crew_of
+from edgemill_converters.searching.search import search_targets
 from edgemill_converters.searching.settings import Search
 from edgemill_core.budget import judge
 from edgemill_core.samples import Sample

@@ -120,6 +120,15 @@ class Bench:
             inferences=len(self._job.search.samples) + TURNS * RUNS * len(self._modes),
         )
 
+    def check(self) -> None:
+        """See that FP32 still runs: else it is not the trial that failed.
+
+        Raises:
+            EngineError: it does not.
+        """
+        for child in self._fp32.values():
+            time_runs(child, self._prepared, 1)
+
     def _load_fp32(self) -> None:
         for mode in self._modes if not self._fp32 else ():
             self._fp32[mode] = self._stack.enter_context(self._engine(self._fp32_graph, "fp32", mode))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from edgemill_converters.candidates import ExtraVariant
 from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.searching.settings import ObjectiveName
-from edgemill_converters.searching.space import Choice
+from edgemill_converters.searching.space import Choice, OrderName
 from edgemill_core.budget import Outcome
 
 
@@ -84,6 +84,7 @@ class SearchFound:
         resumed: how many of the trials an earlier, broken-off search had finished.
         seconds: how long it took, without what an earlier one did.
         reasons: in words, what became of the front.
+        orders: layers by ``Choice.order``, those first that stay in float first.
     """
 
     target: str
@@ -97,6 +98,7 @@ class SearchFound:
     resumed: int
     seconds: float
     reasons: tuple[str, ...]
+    orders: Mapping[OrderName, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def plain(self) -> Trial:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgemill_converters.searching.asking import check_part
-from edgemill_converters.searching.crews import check_address
+from edgemill_converters.searching.cluster import check_address
 from edgemill_converters.searching.settings import Search
 from edgemill_core.errors import InputError
 

@@ -2,66 +2,33 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import TypeAdapter
 
-from edgemill_converters.bake import BakedModel
 from edgemill_converters.building.plain import plain
 from edgemill_converters.building.progress import in_words
-from edgemill_converters.judging import prepare_set
 from edgemill_converters.quantization.fallback import layer_effects, search_set
 from edgemill_converters.quantization.mixing import by_gain
 from edgemill_converters.quantization.notes import Notes
-from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.quantization.trials import Job, SearchSet, Trials
-from edgemill_converters.recipe import Recipe, Target
+from edgemill_converters.recipe import Target
+from edgemill_converters.searching.artefacts import Artefacts, Given, Orders, laid_out
 from edgemill_converters.searching.asking import BATCH, Told, ask
 from edgemill_converters.searching.crews import Crew
 from edgemill_converters.searching.evaluating import Bench
 from edgemill_converters.searching.found import SearchFound, Trial
 from edgemill_converters.searching.proposing import account, going_on, proposal_of, unbeaten
-from edgemill_converters.searching.settings import Search
-from edgemill_converters.searching.space import Choice, OrderName, Space
-from edgemill_converters.searching.transforming import Transformed, collect_statistics, transform
-from edgemill_core.durable import write_bytes
+from edgemill_converters.searching.space import Choice, Space
+from edgemill_converters.searching.transforming import Transformed
 from edgemill_core.errors import EngineError
-from edgemill_core.samples import Sample
-from edgemill_runtimes.machine import Machine
 
 Progress = Callable[[str], None]
-Orders = Mapping[OrderName, tuple[str, ...]]
 GROUPS = 6
 """Groups of layers that are looked at for the order in which layers stay in float."""
-
-
-@dataclass(frozen=True)
-class Given:
-    """What a search starts from.
-
-    Attributes:
-        plan: of plain INT8.
-        calibration: samples, all of them.
-        samples: the search set, labelled, and disjoint from the judge's.
-        memory: folder for what must outlive a kill.
-    """
-
-    recipe: Recipe
-    settings: Search
-    baked: BakedModel
-    plan: Plan
-    calibration: Sequence[Sample]
-    samples: Sequence[Sample]
-    machine: Machine
-    memory: Path
 
 
 def search_targets(given: Given, crew: Crew, progress: Progress = lambda _: None) -> tuple[SearchFound, ...]:
@@ -77,85 +44,20 @@ def search_targets(given: Given, crew: Crew, progress: Progress = lambda _: None
     """
     recipe = given.recipe
     searched = search_set(given.baked, recipe.input, recipe.make_task(), given.samples, progress)
-    with _laid_out(given, searched) as files:
-        shared = _Shared(given, crew, files)
+    with laid_out(given, searched) as files:
+        artefacts = Artefacts(given, crew, files)
         return tuple(
-            _TargetSearch(given, shared, searched, target, progress).run(place)
+            _TargetSearch(given, artefacts, searched, target, progress).run(place)
             for place, target in enumerate(recipe.targets)
             if "int8" in target.precisions
         )
 
 
-@dataclass(frozen=True)
-class _Files:
-    """Folder of what is gone afterwards, the baked graph, and the search set as engine inputs."""
-
-    folder: Path
-    graph: Path
-    prepared: Path
-
-
-@contextmanager
-def _laid_out(given: Given, searched: SearchSet) -> Iterator[_Files]:
-    with tempfile.TemporaryDirectory() as name:
-        files = _Files(Path(name), Path(name, "fp32.onnx"), Path(name, "search.npy"))
-        files.graph.write_bytes(given.baked.graph.SerializeToString(deterministic=True))
-        np.save(files.prepared, searched.prepared, allow_pickle=False)
-        yield files
-
-
-class _Shared:
-    """What the searches of all targets share: those who transform, and the statistics of calibration."""
-
-    def __init__(self, given: Given, crew: Crew, files: _Files) -> None:
-        self.crew = crew
-        self.files = files
-        self._given = given
-        self._pictures: Path | None = None
-
-    def transformed(self, choices: Sequence[Choice], orders: Orders, runtime: str) -> list[Transformed]:
-        """The graphs of all choices, made side by side."""
-        self._collect({choice.samples for choice in choices if choice.precision == "int8"})
-        graph, given = self.crew.share(self.files.graph), self._given
-        calls = []
-        for choice in choices:
-            statistics = self.crew.share(self._statistics(choice.samples)) if choice.precision == "int8" else None
-            bits = given.machine.int8_weight_bits
-            order = orders[choice.order]
-            calls.append((transform, graph, statistics, choice, order, runtime, bits, given.machine))
-        return self.crew.run(calls)
-
-    def _statistics(self, count: int) -> Path:
-        return self._given.memory / f"statistics-{count}.npz"
-
-    def _collect(self, counts: set[int]) -> None:
-        missing = sorted(count for count in counts if not self._statistics(count).is_file())
-        if not missing:
-            return
-        graph, pictures = self.crew.share(self.files.graph), self.crew.share(self._prepared())
-        names = [str(sample.picture) for sample in self._given.calibration]
-        found = self.crew.run([(collect_statistics, graph, pictures, names, count) for count in missing])
-        for count, content in zip(missing, found, strict=True):
-            write_bytes(self._statistics(count), content)
-
-    def _prepared(self) -> Path:
-        """All calibration pictures as engine inputs, ``.npy``; never all of them in memory."""
-        if self._pictures is None:
-            rows: Any = None
-            path, samples = self.files.folder / "calibration.npy", self._given.calibration
-            for place, sample in enumerate(samples):
-                row = prepare_set([sample], self._given.recipe.input)
-                if rows is None:
-                    rows = np.lib.format.open_memmap(path, "w+", row.dtype, (len(samples), *row.shape[1:]))
-                rows[place] = row[0]
-            rows.flush()
-            self._pictures = path
-        return self._pictures
-
-
 class _TargetSearch:
-    def __init__(self, given: Given, shared: _Shared, searched: SearchSet, target: Target, progress: Progress) -> None:
-        self._settings, self._shared, self._target, self._progress = given.settings, shared, target, progress
+    def __init__(
+        self, given: Given, artefacts: Artefacts, searched: SearchSet, target: Target, progress: Progress
+    ) -> None:
+        self._settings, self._artefacts, self._target, self._progress = given.settings, artefacts, target, progress
         self._objective = given.recipe.objective
         task = given.recipe.make_task()
         self._job = Job(given.baked, given.plan, target, searched, task, given.recipe.budget, given.settings.part)
@@ -169,7 +71,7 @@ class _TargetSearch:
     def run(self, place: int) -> SearchFound:
         """``place``: of the target in the recipe."""
         self._orders = self._layers_in_order()
-        files = self._shared.files
+        files = self._artefacts.files
         bench = Bench(self._job, self._settings.objectives, files.prepared, files.graph, self._runs.exact, files.folder)
         with bench:
             return self._found(place, self._trials(bench))
@@ -214,7 +116,7 @@ class _TargetSearch:
             del wanted[key]
         if wanted:
             self._progress(f"{self._target.name}: transforming {len(wanted)} trials")
-        graphs = self._shared.transformed(list(wanted.values()), self._orders, self._target.runtime)
+        graphs = self._artefacts.of(list(wanted.values()), self._orders, self._target.runtime)
         return dict(zip(wanted, graphs, strict=True))
 
     def _is_looked_at(self, key: str, choice: Choice) -> bool:
@@ -246,7 +148,7 @@ class _TargetSearch:
         values = {one.number: self._values(one) for one in trials}
         best = unbeaten(values)
         kept = going_on(trials, best, self._objective, self._settings.keep)
-        made = self._shared.transformed([one.choice for one in kept], self._orders, self._target.runtime)
+        made = self._artefacts.of([one.choice for one in kept], self._orders, self._target.runtime)
         looked = {_look_at(one.graph, one.choice): one.seen.inferences for one in trials if one.seen is not None}
         own = self._runs.inferences + len(self._job.search.samples)
         return SearchFound(
@@ -261,6 +163,7 @@ class _TargetSearch:
             resumed=self._resumed,
             seconds=time.monotonic() - self._begun,
             reasons=tuple(account(trials, values, kept)),
+            orders=self._orders,
         )
 
 
@@ -268,6 +171,7 @@ def _looked(bench: Bench, graph: bytes, precision: str) -> Any:
     try:
         return plain(bench.look(graph, precision))
     except EngineError as error:
+        bench.check()
         return {"refused": error.what}
 
 
