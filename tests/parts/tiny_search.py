@@ -28,7 +28,7 @@ from edgemill_converters.searching.found import SearchFound, Trial
 from edgemill_converters.searching.search import search_targets
 from edgemill_runtimes.machine import this_machine
 
-SEARCH = {"trials": 6, "seed": 3, "objectives": ["loss", "size"], "part": 8}
+SEARCH = {"trials": 5, "seed": 3, "objectives": ["loss", "size"], "part": 8}
 
 
 def write_workshop(place: Path, **changes: Any) -> Path:

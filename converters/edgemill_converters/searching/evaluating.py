@@ -97,7 +97,7 @@ class Bench:
         """Run and measure a graph; nothing else may run meanwhile.
 
         Raises:
-            EngineError: it cannot be loaded or run.
+            EngineError, ModelError: it cannot be loaded or run.
         """
         self._load_fp32()
         file = self._folder / "trial.onnx"

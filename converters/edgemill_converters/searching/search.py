@@ -24,7 +24,7 @@ from edgemill_converters.searching.found import SearchFound, Trial
 from edgemill_converters.searching.proposing import account, going_on, proposal_of, unbeaten
 from edgemill_converters.searching.space import Choice, Space
 from edgemill_converters.searching.transforming import Transformed
-from edgemill_core.errors import EngineError
+from edgemill_core.errors import EngineError, ModelError
 
 Progress = Callable[[str], None]
 GROUPS = 6
@@ -170,7 +170,7 @@ class _TargetSearch:
 def _looked(bench: Bench, graph: bytes, precision: str) -> Any:
     try:
         return plain(bench.look(graph, precision))
-    except EngineError as error:
+    except (EngineError, ModelError) as error:
         bench.check()
         return {"refused": error.what}
 
