@@ -327,12 +327,13 @@ def test_killed_at_random_moments_it_ends_with_the_same_trials(tmp_path: Path, h
 
 @pytest.mark.slow
 def test_a_build_searches_and_its_proposals_are_judged_as_rivals(tmp_path: Path) -> None:
-    search = {**tiny_search.SEARCH, "trials": 2, "keep": 1, "objectives": ["loss", "latency_p99", "throughput", "size", "memory"]}
+    objectives = ["loss", "latency_p99", "throughput", "size", "memory"]
+    search = {**tiny_search.SEARCH, "trials": 2, "keep": 1, "objectives": objectives}
     recipe = tiny_search.write_workshop(tmp_path / "workshop", search=search)
     built = build(recipe, tmp_path / "out")
     (found,) = built.searches
     assert [one.number for one in found.trials] == [0, 1]
-    assert all(one.seen is not None and set(one.seen.values) == set(search["objectives"]) for one in found.trials)
+    assert all(one.seen is not None and set(one.seen.values) == set(objectives) for one in found.trials)
     names = {f"onnxruntime-cpu-int8-trial-{one.number}" for one in found.proposals}
     assert names <= {variant.name for variant in built.variants}
     rivals = 1 + len(names)
