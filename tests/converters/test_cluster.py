@@ -91,19 +91,32 @@ def test_where_nobody_answers_or_works_it_is_said(monkeypatch: pytest.MonkeyPatc
             pass
 
 
-def test_workers_of_another_edgemill_are_refused(tmp_path: Path) -> None:
+def other_code(folder: Path) -> None:
     for room in ("sdk", "converters", "runtimes"):
-        shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
-    with (tmp_path / "sdk" / "edgemill_core" / "codes.py").open("a") as file:
+        shutil.copytree(ROOT / room, folder, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    with (folder / "edgemill_core" / "codes.py").open("a") as file:
         file.write("# another line\n")
-    path = os.pathsep.join(str(tmp_path / room) for room in ("sdk", "converters", "runtimes"))
+
+
+def no_search(folder: Path) -> None:
+    (folder / "edgemill_converters").mkdir()
+    (folder / "edgemill_converters" / "__init__.py").touch()
+
+
+@pytest.mark.parametrize(("laid_out", "got"), [(other_code, "code "), (no_search, "Exception: ModuleNotFoundError")])
+def test_workers_of_another_edgemill_are_refused(tmp_path: Path, laid_out: Any, got: str) -> None:
+    laid_out(tmp_path)
     with cluster_of(0) as empty:
         command = [sys.executable, "-m", "distributed.cli.dask_worker", empty.scheduler_address, "--no-dashboard"]
-        with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.DEVNULL) as worker:
+        with subprocess.Popen(
+            command, env={**os.environ, "PYTHONPATH": str(tmp_path)}, stderr=subprocess.DEVNULL
+        ) as worker:
             try:
+                with distributed.Client(empty.scheduler_address, set_as_default=False) as client:
+                    client.wait_for_workers(1, timeout=60)
                 with pytest.raises(ClusterError, match="does not run the same Edgemill") as caught:
                     with dask_crew(empty.scheduler_address):
                         pass
-                assert str(caught.value.got).startswith("code ")
+                assert str(caught.value.got).startswith(got)
             finally:
                 worker.terminate()

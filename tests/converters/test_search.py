@@ -140,13 +140,21 @@ def test_trials_that_could_not_be_run_are_no_obstacle() -> None:
     assert len(ask(SPACE, 4, [Told(one, None) for one in asked], BATCH)) == BATCH
 
 
-def test_a_space_that_is_used_up_is_asked_again_and_does_not_hang() -> None:
-    tiny = Space((), (4,), 0, Choice("int8", "averaged", None, 4, True))
+def test_nothing_is_tried_twice_while_there_is_something_new() -> None:
+    """The sampler would come back to what was best: twice eight forms, and no end of percentiles."""
+    narrow = Space((), (4,), 0, Choice("int8", "averaged", None, 4, True))
     asked: list[Choice] = []
-    for _ in range(2):
-        asked += ask(tiny, 0, told(asked), 11)
-    assert len(asked) == 22
-    assert len(set(asked)) == 11
+    for _ in range(3):
+        asked += ask(narrow, 0, told(asked), 8)
+    assert len(set(asked)) == 24
+
+
+def test_a_space_that_is_used_up_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Space, "methods", ["mse", "min_max"])
+    narrow = Space((), (4,), 0, Choice("int8", "mse", None, 4, True))
+    asked = ask(narrow, 0, [], 6)
+    assert len(asked) == 6
+    assert len(set(asked)) == 4
 
 
 def test_the_space_is_what_the_target_asks_for() -> None:
@@ -301,6 +309,9 @@ def test_killed_at_random_moments_it_ends_with_the_same_trials(tmp_path: Path, h
     """Killed in other processes with other transforms beside it, and compared with a search that nobody disturbed."""
     recipe = tiny_search.write_workshop(tmp_path / "workshop")
     whole = tiny_search.searched(recipe, tmp_path / "whole")
+    counts = {path: int(path.stem.partition("-")[2]) for path in (tmp_path / "whole").glob("*.npz")}
+    assert {path: unpacked(path.read_bytes()).samples for path in counts} == counts
+    assert set(counts.values()) == {one.choice.samples for one in whole.trials} == {8, 12}
     memory = tiny_search.with_order_of(tmp_path / "whole", tmp_path / "memory")
     notes, chance = memory / "trials-onnxruntime-cpu.jsonl", random.Random(11)
     kept: list[bytes] = []

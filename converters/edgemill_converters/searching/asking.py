@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 BATCH = 4
 """Trials that are asked for, and transformed, at once."""
 _AGAIN = 20
-"""Times that another choice is asked for in the place of one that was tried."""
+"""Times that another choice is asked for in the place of one that was tried; half of them by chance alone."""
 
 
 @dataclass(frozen=True)
@@ -60,21 +60,24 @@ def ask(space: Space, seed: int, told: Sequence[Told], count: int) -> list[Choic
     found = space.opening[begun : begun + count]
     if len(found) == count:
         return found
-    study = _study(space, seed, told)
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    chance = (seed * 1_000_003 + begun) % 2**32
+    study = _study(space, told, optuna.samplers.TPESampler(seed=chance, multivariate=False))
+    by_chance = optuna.samplers.RandomSampler(seed=chance)
     tried = {one.choice for one in told} | set(space.opening)
     while len(found) < count:
-        choice = _fresh(study, space, tried)
+        choice = _fresh(study, space, tried, by_chance)
         tried.add(choice)
         found.append(choice)
     return found
 
 
-def _study(space: Space, seed: int, told: Sequence[Told]) -> optuna.Study:
+def _study(space: Space, told: Sequence[Told], sampler: optuna.samplers.BaseSampler) -> optuna.Study:
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     values = next((one.values for one in told if one.values is not None), (0.0,))
-    sampler = optuna.samplers.TPESampler(seed=(seed * 1_000_003 + len(told)) % 2**32, multivariate=False)
     study = optuna.create_study(directions=["minimize"] * len(values), sampler=sampler)
     for one in told:
         if one.choice.precision != "int8":
@@ -103,14 +106,16 @@ def _described(space: Space, choice: Choice) -> tuple[dict[str, Any], dict[str, 
     return params, {name: every[name] for name in params}
 
 
-def _fresh(study: optuna.Study, space: Space, tried: set[Choice]) -> Choice:
-    """One that was not tried; a small space may have none, then one that was."""
-    for _ in range(_AGAIN):
-        trial = study.ask()
-        choice = _suggested(trial, space)
+def _fresh(study: optuna.Study, space: Space, tried: set[Choice], chance: optuna.samplers.BaseSampler) -> Choice:
+    """One that was not tried: the sampler's, else one by chance; of a space that is used up, one that was tried."""
+    clever = study.sampler
+    for attempt in range(_AGAIN):
+        study.sampler = clever if attempt < _AGAIN // 2 else chance
+        # What is asked and not told counts as running, so that it is not asked for again.
+        choice = _suggested(study.ask(), space)
         if choice not in tried:
-            return choice
-        study.tell(trial, state=_fail())
+            break
+    study.sampler = clever
     return choice
 
 
@@ -124,9 +129,3 @@ def _suggested(trial: optuna.Trial, space: Space) -> Choice:
     kept = trial.suggest_int("float_layers", 0, space.most_float)
     order: OrderName = trial.suggest_categorical("order", ORDERS)
     return Choice("int8", method, clipped, samples, corrected, kept, order if kept else ORDERS[0])
-
-
-def _fail() -> optuna.trial.TrialState:
-    import optuna
-
-    return optuna.trial.TrialState.FAIL

@@ -115,7 +115,7 @@ class _TargetSearch:
         for key in known:
             del wanted[key]
         if wanted:
-            self._progress(f"{self._target.name}: transforming {len(wanted)} trials")
+            self._progress(f"{self._target.name}: transforming trials, {len(wanted)} at once")
         graphs = self._artefacts.of(list(wanted.values()), self._orders, self._target.runtime)
         return dict(zip(wanted, graphs, strict=True))
 
