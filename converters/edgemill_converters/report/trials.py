@@ -14,7 +14,7 @@ from edgemill_converters.result import BuildResult
 from edgemill_converters.searching.found import SearchFound, Trial
 
 TITLES = {
-    "loss": "loss: squared error at the output, share of the squared output",
+    "loss": "loss, share of the squared output",
     "latency_p50": "p50, share of FP32's",
     "latency_p99": "p99, share of FP32's",
     "throughput": "time per inference, many at once, share of FP32's",
