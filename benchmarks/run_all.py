@@ -30,6 +30,7 @@ ALL = (
         "precisions",
         "converters",
         "fallback",
+        "search",
         "runtimes",
         "leaks",
         "rebuild",

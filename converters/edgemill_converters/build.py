@@ -24,6 +24,7 @@ from edgemill_converters.candidates import ExtraVariant
 from edgemill_converters.precisions import check_box
 from edgemill_converters.recipe import Recipe, read_recipe
 from edgemill_converters.result import BuildResult
+from edgemill_converters.searching.parts import check_search
 from edgemill_core.bundle.store import MANIFEST
 from edgemill_core.durable import sync_folder, write_bytes
 from edgemill_core.errors import BudgetError, InputError
@@ -46,6 +47,7 @@ def build(
     extra: Sequence[ExtraVariant] = (),
     cache: Path | str | None = None,
     fresh: bool = False,
+    cluster: str | None = None,
 ) -> BuildResult:
     """Build the bundle of a recipe.
 
@@ -61,14 +63,17 @@ def build(
         cache: folder of the cache; ``.edgemill-cache`` in ``out`` if ``None``. It keeps at most 5 GB, what the
             latest build used in any case, and may be removed at any time when no build is going.
         fresh: do everything again.
+        cluster: address of a Dask scheduler (``tcp://HOST:PORT``) whose workers transform the trials of the recipe's
+            ``search:``; processes of this machine do if ``None``. The result is the same.
 
     Returns:
         What was found; ``.bundle`` is verified and lies in ``out``, the report inside and beside it.
 
     Raises:
         RecipeError, DataError, ModelError: the input is wrong, see the message.
-        MissingPartError: a runtime that the recipe names is not installed.
-        InputError: the bundle cannot be written where ``out`` says.
+        MissingPartError: a runtime that the recipe names, or what its search needs, is not installed.
+        InputError: the bundle cannot be written where ``out`` says, or ``cluster`` is of no use.
+        ClusterError: the cluster cannot be reached, or its workers run something else.
         CacheError: the cache cannot be written, e.g. for want of room.
         StepCrashed: a step's process died, e.g. for want of memory.
         BudgetError: a target has no variant inside the budget; the report is written all the same.
@@ -78,11 +83,12 @@ def build(
     for target in recipe.targets:
         engine_class(target.runtime)
     check_box(((name, target.device) for target in recipe.targets for name in target.precisions), this_machine())
+    check_search(recipe.search, cluster)
     claim(folder, folder / f"{recipe.name}-{recipe.version}")
     with Store(Path(cache) if cache is not None else folder / CACHE, fresh, tell=progress) as store:
         progress("reading the sets")
         digests = FileDigests(store.folder / "digests.json", forget=fresh)
-        sources = read_sources(recipe, recipe.make_task(), extra, this_machine(), digests)
+        sources = read_sources(recipe, recipe.make_task(), extra, this_machine(), digests, cluster)
         with writing(store.folder):
             digests.save(store.work)
         return _build(sources, folder, store, progress, digests.check_unchanged)

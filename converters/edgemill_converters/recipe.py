@@ -6,7 +6,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from edgemill_converters.card_settings import CardSettings
@@ -14,6 +14,7 @@ from edgemill_converters.data_source import DataSource
 from edgemill_converters.gates import Gates
 from edgemill_converters.precisions import PRECISIONS, precision_for
 from edgemill_converters.quantization.settings import Quantization
+from edgemill_converters.searching.settings import Search, short_form
 from edgemill_core.budget import Budget, budgets_by_metric
 from edgemill_core.engine_input import AnyInput, EngineInput, said
 from edgemill_core.errors import DataError, RecipeError
@@ -115,6 +116,7 @@ class Recipe(Folder):
     quantization: Quantization = Quantization()
     gates: Gates = Gates()
     card: CardSettings = CardSettings()
+    search: Annotated[Search | None, BeforeValidator(short_form)] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -164,15 +166,16 @@ class Recipe(Folder):
         if self.needs_calibration and self.data.calibration is None:
             trees = "; trees that compute in float64 need precisions: [fp64] under targets:" if rows else ""
             raise ValueError(f"INT8 needs data: calibration:{trees}")
-        if self.quantization.fallback is not None and not self.needs_calibration:
+        key = "fallback:" if self.quantization.fallback is not None else "search:"
+        if self.searches and not self.needs_calibration:
             raise ValueError(
-                "fallback: mixes INT8 with floats, and no target asks for int8: add it to precisions: under targets:, "
-                "or leave out fallback:"
+                f"{key} looks for forms of INT8, and no target asks for int8: add it to precisions: under targets:, "
+                f"or leave out {key}"
             )
-        if self.quantization.fallback is not None and self.data.search is None:
+        if self.searches and self.data.search is None:
             raise ValueError(
-                "fallback: needs labelled samples of its own under data: search:, because a choice made on the judge's "
-                "would void the judge's word; or leave out fallback:"
+                f"{key} needs labelled samples of its own under data: search:, because a choice made on the judge's "
+                f"would void the judge's word; or leave out {key}"
             )
         return self
 
@@ -180,6 +183,11 @@ class Recipe(Folder):
     def needs_calibration(self) -> bool:
         """Whether a target asks for a precision that does."""
         return any(PRECISIONS[name].calibrated for target in self.targets for name in target.precisions)
+
+    @property
+    def searches(self) -> bool:
+        """Whether anything is chosen on the search set."""
+        return self.search is not None or self.quantization.fallback is not None
 
     def make_task(self) -> Task:
         """The task, with its settings checked."""

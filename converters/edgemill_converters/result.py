@@ -12,6 +12,7 @@ from edgemill_converters.measuring import Measurement
 from edgemill_converters.quantization.fallback_found import FallbackFound
 from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.recipe import Recipe
+from edgemill_converters.searching.found import SearchFound
 from edgemill_core.budget import Ruling
 from edgemill_core.bundle import Bundle
 from edgemill_core.samples import Sample
@@ -54,6 +55,7 @@ class BuildResult:
         seconds: how long each step took, when it was done.
         report: the picture report.
         fallbacks: per INT8 target, what the search for layers to leave in float found, if the recipe asked for one.
+        searches: per INT8 target, the trials of the search for better forms, if the recipe asked for one.
         digests: SHA-256 of what went in beside the model, by name: recipe and sets.
         cached: steps of ``seconds`` whose results an earlier build had left behind.
     """
@@ -70,6 +72,7 @@ class BuildResult:
     bundle: Bundle | None
     report: Path
     fallbacks: tuple[FallbackFound, ...] = ()
+    searches: tuple[SearchFound, ...] = ()
     digests: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     cached: tuple[str, ...] = ()
 

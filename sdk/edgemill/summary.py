@@ -34,6 +34,7 @@ def bundle_summary(result: BuildResult) -> dict[str, object]:
         "report": str(result.report),
         "seconds": {step: round(value, 2) for step, value in result.seconds.items()},
         "cached": list(result.cached),
+        "searches": [found.as_dict() for found in result.searches],
     }
 
 

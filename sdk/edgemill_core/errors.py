@@ -136,6 +136,12 @@ class CacheError(EdgemillError):
     exit_code = 3
 
 
+class ClusterError(EdgemillError):
+    """The cluster that was to help with a build cannot be reached, or would give other results than this machine."""
+
+    exit_code = 3
+
+
 class StepCrashed(EdgemillError):  # noqa: N818 (as the field says it)
     """The process of a step of the build ended without an answer. What was done before is kept; run again."""
 

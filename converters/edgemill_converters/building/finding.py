@@ -46,6 +46,7 @@ def result_of(sources: Sources, plan: BuildPlan, done: Entries, report: Path) ->
         bundle=None,
         report=report,
         fallbacks=plan.mixes_in(done),
+        searches=plan.forms_in(done),
         digests=sources.digests,
     )
 

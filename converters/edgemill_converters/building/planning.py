@@ -30,6 +30,7 @@ from edgemill_converters.measuring.bench import ROUNDS, RUNS, WARMUP
 from edgemill_converters.mixing_targets import mixed_variants
 from edgemill_converters.quantization.fallback_found import FallbackFound
 from edgemill_converters.quantization.plan import Plan
+from edgemill_converters.searching.found import SearchFound, searched_variants
 
 Entries = Mapping[str, Entry]
 _GRAPH_PARTS = ("onnx", "onnxruntime", "onnxruntime-gpu", "numpy", "lightgbm")
@@ -65,7 +66,10 @@ class BuildPlan:
         judged, calibration = len(self._from.judge.samples), len(self._from.calibration.samples)
         calibrate = Planned("calibrate", ("bake",), self._calibrate, calibration, threaded=True)
         search = Planned("search", ("bake", "calibrate"), self._search, len(self._from.search.samples), alone=True)
+        sought = len(self._from.search.samples) * (settings.trials if (settings := self._from.recipe.search) else 0)
+        forms = Planned("forms", ("bake", "calibrate"), self._forms, sought, alone=True)
         plans = [*([calibrate] if self.calibrates else []), *([search] if self.searches else [])]
+        plans += [forms] if settings is not None else []
         before = ("bake", *(one.name for one in plans))
         found = [
             Planned("bake", (), self._bake),
@@ -98,6 +102,13 @@ class BuildPlan:
     def mixes_in(self, done: Entries) -> tuple[FallbackFound, ...]:
         """What the searches found, where there were any."""
         return read_plain(done["search"].path(steps.MIXES), tuple[FallbackFound, ...]) if self.searches else ()
+
+    def forms_in(self, done: Entries) -> tuple[SearchFound, ...]:
+        """What the searches for better INT8 forms found, where there were any."""
+        if self._from.recipe.search is None:
+            return ()
+        found: tuple[SearchFound, ...] = read_plain(done["forms"].path(steps.FORMS), tuple[SearchFound, ...])
+        return found
 
     def _settled(self, rendered: Entry) -> list[Planned]:
         self.rendered = {found.candidate.name: found for found in steps.rendered_in(rendered.folder)}
@@ -158,7 +169,8 @@ class BuildPlan:
     def _render(self, done: Entries) -> Step:
         recipe = self._from.recipe
         plan = self.plan_in(done)
-        asked = [*self._from.extra, *mixed_variants(recipe, self.mixes_in(done))]
+        mixes = mixed_variants(recipe, self.mixes_in(done))
+        asked = [*self._from.extra, *mixes, *searched_variants(self.forms_in(done))]
         changed = [(e.label, e.target, e.change(plan), e.why) for e in asked] if plan is not None else []
         depends = {
             "baked": done["bake"].files,
@@ -175,7 +187,18 @@ class BuildPlan:
 
     def _search(self, done: Entries) -> Step:
         sources = self._from
-        depends = {
+        given = {
+            "recipe": sources.recipe,
+            "plan": done["calibrate"].path(steps.PLAN),
+            "settings": sources.recipe.quantization.fallback,
+            "samples": sources.search.samples,
+        }
+        return Step(steps.search_mixes, given, self._searched(done), notes=True)
+
+    def _searched(self, done: Entries) -> dict[str, object]:
+        """What any search between forms of the model depends on."""
+        sources = self._from
+        return {
             "model": sources.model_contents,
             "baked": done["bake"].files,
             "plan": done["calibrate"].files[steps.PLAN],
@@ -188,13 +211,26 @@ class BuildPlan:
             "machine": sources.machine,
             "cores": sources.cores,
         }
+
+    def _forms(self, done: Entries) -> Step:
+        sources = self._from
+        depends = {
+            **self._searched(done),
+            "search": sources.recipe.search,
+            "objective": sources.recipe.objective,
+            "calibration": self._inputs(sources.calibration),
+            "parts": versions("optuna"),
+        }
         given = {
             "recipe": sources.recipe,
             "plan": done["calibrate"].path(steps.PLAN),
-            "settings": sources.recipe.quantization.fallback,
+            "settings": sources.recipe.search,
+            "calibration": sources.calibration.samples,
             "samples": sources.search.samples,
+            "machine": sources.machine,
+            "cluster": sources.cluster,
         }
-        return Step(steps.search_mixes, given, depends, notes=True)
+        return Step(steps.search_forms, given, depends, notes=True)
 
     def _reference(self, done: Entries) -> Step:
         # Its output is made by hand from what the graph's is made from, so the graph's digest stands for the task.

@@ -49,6 +49,7 @@ class Sources:
         digests: of recipe and sets, by name.
         extra: further variants to render.
         machine: this one.
+        cluster: address of the scheduler that transforming trials are sent to; ``None`` for this machine.
         cores: processors that this process may use.
     """
 
@@ -63,11 +64,17 @@ class Sources:
     digests: dict[str, str]
     extra: Sequence[ExtraVariant]
     machine: Machine
+    cluster: str | None = None
     cores: list[int] = field(default_factory=lambda: sorted(os.sched_getaffinity(0)))
 
 
 def read_sources(
-    recipe: Recipe, task: Task, extra: Sequence[ExtraVariant], machine: Machine, digests: FileDigests
+    recipe: Recipe,
+    task: Task,
+    extra: Sequence[ExtraVariant],
+    machine: Machine,
+    digests: FileDigests,
+    cluster: str | None = None,
 ) -> Sources:
     """Read the sets and find the model.
 
@@ -79,7 +86,7 @@ def read_sources(
     sets = {role: read_set(recipe, role, source) if source is not None else [] for role, source in given.items()}
     for role in ("search", "judge"):
         sets[role] = settled(sets[role], task, recipe.input, role)
-    for role in ("judge", *(("search",) if recipe.quantization.fallback is not None else ())):
+    for role in ("judge", *(("search",) if recipe.searches else ())):
         check_labels([budget.metric for budget in recipe.budget], sets[role], role)
         judging.truths_of(sets[role], role)
     check_disjoint(sets, digests.of)
@@ -98,6 +105,7 @@ def read_sources(
         digests_of(recipe, sets, digests.of),
         extra,
         machine,
+        cluster,
     )
 
 

@@ -27,16 +27,22 @@ from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.quantization.settings import Fallback
 from edgemill_converters.recipe import Recipe
 from edgemill_converters.result import BuildResult
+from edgemill_converters.searching.artefacts import Given
+from edgemill_converters.searching.cluster import crew_of
+from edgemill_converters.searching.search import search_targets
+from edgemill_converters.searching.settings import Search
 from edgemill_core.budget import judge
 from edgemill_core.samples import Sample
 from edgemill_core.verdict import Verdict
 from edgemill_runtimes.engines import EngineSettings
 from edgemill_runtimes.isolation import EngineProcess
+from edgemill_runtimes.machine import Machine
 
 GRAPH, STEPS = "graph.onnx", "steps.json"
 PREPARED = "prepared.npy"
 PLAN = "plan.json"
 MIXES = "mixes.json"
+FORMS = "forms.json"
 CANDIDATES = "candidates.json"
 OUTPUTS = "outputs.npy"
 VERDICTS, RULING = "verdicts.json", "ruling.json"
@@ -118,6 +124,25 @@ def search_mixes(
     """For each INT8 target, the layers to leave in float: ``MIXES``."""
     baked = bake(import_model(recipe), recipe.input, recipe.make_task())
     write_plain(into / MIXES, fallbacks(recipe, baked, read_plain(plan, Plan), settings, samples, notes, tell))
+
+
+def search_forms(
+    into: Path,
+    tell: Tell,
+    recipe: Recipe,
+    plan: Path,
+    settings: Search,
+    calibration: Sequence[Sample],
+    samples: Sequence[Sample],
+    machine: Machine,
+    cluster: str | None,
+    notes: Path,
+) -> None:
+    """For each INT8 target, the trials of its search and what goes on to the judge: ``FORMS``."""
+    with crew_of(cluster) as crew:
+        baked = bake(import_model(recipe), recipe.input, recipe.make_task())
+        given = Given(recipe, settings, baked, read_plain(plan, Plan), calibration, samples, machine, notes)
+        write_plain(into / FORMS, search_targets(given, crew, tell))
 
 
 def run_reference(into: Path, tell: Tell, recipe: Recipe, prepared: Path) -> None:

@@ -23,7 +23,7 @@ from edgemill_converters.quantization.statistics import RunningStatistics, Stati
 from edgemill_converters.quantization.watching import PHASE, WatchedGraph, watched
 from edgemill_core.errors import DataError, InputError, ModelError
 from edgemill_core.tensors import Array
-from edgemill_runtimes.engines import Engine, load
+from edgemill_runtimes.engines import Engine, EngineSettings, load
 
 _EVERY = 20
 """Pictures between two words of progress."""
@@ -76,6 +76,7 @@ def collect(
     *,
     names: Sequence[str] = (),
     progress: Callable[[str], None] = lambda _: None,
+    threads: int | None = None,
 ) -> Calibration:
     """Run the pictures through the FP32 graph, once, and keep statistics of every tensor concerned.
 
@@ -86,6 +87,7 @@ def collect(
         pictures: prepared inputs, ``uint8[1, height, width, channels]``.
         names: what to call the pictures in errors, e.g. their files; their numbers if not given.
         progress: told how far it is.
+        threads: inside one run; the runtime's own number if not given.
 
     Raises:
         ModelError: the graph has no layer to quantize.
@@ -100,7 +102,7 @@ def collect(
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "watched.onnx")
         onnx.save(graph.model, file)
-        with load("onnxruntime", file) as engine:
+        with load("onnxruntime", file, EngineSettings(threads=threads)) as engine:
             for picture, name in zip(pictures, _names(names), strict=bool(names)):
                 if samples % _EVERY == 0:
                     progress(f"calibrating, {samples:,}" + (f" of {len(names):,}" if names else ""))

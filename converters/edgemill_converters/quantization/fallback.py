@@ -28,6 +28,7 @@ from edgemill_core.budget import Budget
 from edgemill_core.engine_input import EngineInput
 from edgemill_core.samples import Sample
 from edgemill_core.tasks import Task
+from edgemill_runtimes.engines.facts import NodeTime
 
 Progress = Callable[[str], None]
 
@@ -96,6 +97,24 @@ class _Ladder:
     int8_ms: float
 
 
+def layer_effects(trials: Trials, whole: float, runs: int) -> tuple[list[LayerEffect], list[NodeTime]]:
+    """Loss and cost of every layer of the plan in the order of the graph, and the times of plain INT8's nodes.
+
+    Args:
+        trials: its mix without INT8 must have been judged before.
+        whole: loss of all layers together.
+        runs: groups of layers to look at, at most.
+    """
+    graph, layers = trials.job.baked.graph.graph, trials.job.plan.layers
+    weight = levelled(trials.noise())
+    lost = loss_by_layer(find_groups(layers, whole, weight, trials.loss, runs), weight)
+    in_float, in_int8 = trials.times(()), trials.times(layers)
+    costs = layer_costs(graph, layers, in_float, in_int8)
+    ops = {node.name: node.op_type for node in graph.node}
+    found = [LayerEffect(name, ops[name], lost[name][0], costs[name], False, lost[name][1]) for name in layers]
+    return found, in_int8
+
+
 class _Search:
     def __init__(self, trials: Trials, settings: Fallback) -> None:
         self._trials = trials
@@ -128,16 +147,9 @@ class _Search:
 
     def _ladder(self, whole: float) -> _Ladder:
         """Losses and costs of all layers, and the order that follows."""
-        trials, graph = self._trials, self._trials.job.baked.graph.graph
-        weight = levelled(trials.noise())
-        groups = find_groups(self._all, whole, weight, trials.loss, self._settings.evaluations // 3)
-        lost = loss_by_layer(groups, weight)
-        in_float, in_int8 = trials.times(()), trials.times(self._all)
-        costs = layer_costs(graph, self._all, in_float, in_int8)
-        ops = {node.name: node.op_type for node in graph.node}
-        self.effects = [LayerEffect(name, ops[name], lost[name][0], costs[name], False, lost[name][1]) for name in lost]
-        self.effects.sort(key=lambda effect: self._all.index(effect.layer))
+        self.effects, in_int8 = layer_effects(self._trials, whole, self._settings.evaluations // 3)
         loss = {effect.layer: effect.loss for effect in self.effects}
+        costs = {effect.layer: effect.cost_ms for effect in self.effects}
         order = mixing.by_gain(loss, costs)
         added = [0.0]
         for name in order:

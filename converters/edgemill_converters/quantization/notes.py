@@ -34,6 +34,10 @@ class Notes:
             self._found = _read(path)
         self._earlier = set(self._found)
 
+    def knows(self, name: str) -> bool:
+        """Whether something is noted under ``name``."""
+        return name in self._found
+
     def find(self, name: str, seek: Callable[[], Any]) -> Any:
         """What is noted under ``name``; else what ``seek`` gives, which must be JSON-ready, noted."""
         if name not in self._found:

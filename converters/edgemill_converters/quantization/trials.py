@@ -191,34 +191,14 @@ class Trials:
         self.progress(f"{job.target.name}: {len(layers)} of {len(job.plan.layers)} layers in INT8 on the search set")
         with self._engine(layers) as engine:
             outputs = np.concatenate(list(self._outputs(engine, range(len(job.search.samples)))))
-        exact = self._keep_exact(outputs[job.places]) if not layers else self._exact_outputs()
-        sight = job.search.sight
-        seen = sight.beside(outputs) if sight is not None else None
-        verdicts = verdicts_of(outputs, job.task, job.search.samples)
-        ruling = judge(job.shown, job.truths, job.search.reference, verdicts, boxes=seen)
-        inside = is_inside(ruling, job.unchanged) and all(
-            keeps_floor(one, judged) for one, judged in zip(job.budget, ruling.judgements, strict=True)
-        )
-        for judged in ruling.judgements:
-            if judged.counts.n == 0:
-                raise _says_nothing(judged.budget.metric)
-        return {
-            "outcome": ruling.outcome.value,
-            "inside": inside,
-            "metrics": {judged.budget.metric: judged.variant for judged in ruling.judgements},
-            "why": ruling.why,
-            "loss": relative_error(self._told(outputs[job.places]), self._told(exact)),
-        }
+        exact = self._keep_exact(outputs[job.places]) if not layers else self.exact
+        return judged_on(job, outputs, exact)
 
     def _loss(self, layers: Sequence[str]) -> float:
         self.progress(f"{self.job.target.name}: what {len(layers)} layers lose in INT8")
         with self._engine(layers) as engine:
             outputs = np.concatenate(list(self._outputs(engine, self.job.places)))
-        return relative_error(self._told(outputs), self._told(self._exact_outputs()))
-
-    def _told(self, outputs: Array) -> Array:
-        """What of the outputs decides. A detector's boxes are of thousands of places where nothing is."""
-        return outputs[..., 4:] if isinstance(self.job.task, ObjectDetection) else outputs
+        return relative_error(told(outputs, self.job.task), told(self.exact, self.job.task))
 
     def _noise(self, places: Sequence[int]) -> dict[str, float]:
         job = self.job
@@ -250,7 +230,9 @@ class Trials:
             part.replace(self._kept)
         return outputs
 
-    def _exact_outputs(self) -> Array:
+    @property
+    def exact(self) -> Array:
+        """Outputs of the mix without INT8, which must have been judged, on the part that losses are measured on."""
         if self._exact is None:
             assert self._kept is not None, "the mix without INT8 is judged first"
             self._exact = np.load(self._kept, allow_pickle=False)
@@ -263,6 +245,40 @@ class Trials:
             onnx.save(mixed_graph(self.job.baked, self.job.plan, self.job.target, layers), path)
             with load(self.job.target.runtime, path, EngineSettings(self.job.target.device)) as engine:
                 yield engine
+
+
+def judged_on(job: Job, outputs: Array, exact: Array) -> dict[str, Any]:
+    """The fields of ``Judged``, JSON-ready.
+
+    Args:
+        outputs: of the whole search set.
+        exact: those of the graph in float, at ``job.places``.
+
+    Raises:
+        DataError: the set says nothing of a metric.
+    """
+    sight = job.search.sight
+    seen = sight.beside(outputs) if sight is not None else None
+    verdicts = verdicts_of(outputs, job.task, job.search.samples)
+    ruling = judge(job.shown, job.truths, job.search.reference, verdicts, boxes=seen)
+    inside = is_inside(ruling, job.unchanged) and all(
+        keeps_floor(one, judged) for one, judged in zip(job.budget, ruling.judgements, strict=True)
+    )
+    for judged in ruling.judgements:
+        if judged.counts.n == 0:
+            raise _says_nothing(judged.budget.metric)
+    return {
+        "outcome": ruling.outcome.value,
+        "inside": inside,
+        "metrics": {judged.budget.metric: judged.variant for judged in ruling.judgements},
+        "why": ruling.why,
+        "loss": relative_error(told(outputs[job.places], job.task), told(exact, job.task)),
+    }
+
+
+def told(outputs: Array, task: Task) -> Array:
+    """What of the outputs decides. A detector's boxes are of thousands of places where nothing is."""
+    return outputs[..., 4:] if isinstance(task, ObjectDetection) else outputs
 
 
 def _says_nothing(metric: str) -> DataError:

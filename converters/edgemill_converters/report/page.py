@@ -16,6 +16,7 @@ from edgemill_converters.report.precision import precision_section
 from edgemill_converters.report.sensitivity import sensitivity_section
 from edgemill_converters.report.tables import budget_table, variants_table
 from edgemill_converters.report.tiles import tiles
+from edgemill_converters.report.trials import trials_section
 from edgemill_converters.report.tried import tried_section
 from edgemill_converters.result import BuildResult
 from edgemill_core.durable import write_bytes
@@ -39,6 +40,12 @@ _SECTIONS: tuple[_Section, ...] = (
         "Sensitive layers",
         "Where plain INT8 was outside the budget: which layers hurt, what they cost in float, and what was tried.",
         sensitivity_section,
+    ),
+    (
+        "trials",
+        "Search for better forms",
+        "INT8 forms that were transformed, run on the search set and measured beside FP32, before the judge saw any.",
+        trials_section,
     ),
     (
         "flips",
@@ -94,6 +101,7 @@ def _sections(result: BuildResult) -> list[_Section]:
     figures = all(verdict.decision is Decision.SCORE for verdict in result.reference)
     left_out = {"flips", "confusion"} if figures else set()
     left_out |= set() if result.fallbacks else {"sensitivity"}
+    left_out |= set() if result.searches else {"trials"}
     return [section for section in _SECTIONS if section[0] not in left_out]
 
 

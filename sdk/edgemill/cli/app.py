@@ -53,12 +53,16 @@ def build(
         Path | None, typer.Option("--cache", help="Folder for results of steps; .edgemill-cache in --out if not said.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Do every step again, whatever the cache holds.")] = False,
+    cluster: Annotated[
+        str | None,
+        typer.Option("--cluster", help="tcp://HOST:PORT of a Dask scheduler, to transform trials of search: there."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Build a bundle with proof from a trained model. One that was killed goes on where it was."""
     from edgemill.cli.build import BuildOptions, run
 
-    run(recipe, out, BuildOptions(cache, fresh), json)
+    run(recipe, out, BuildOptions(cache, fresh, cluster), json)
 
 
 @app.command()

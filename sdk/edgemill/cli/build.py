@@ -14,31 +14,42 @@ from edgemill_core.errors import InputError
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How steps are cached; see ``edgemill.build``."""
+    """How steps are cached, and where trials are transformed; see ``edgemill.build``."""
 
     cache: Path | None
     fresh: bool
+    cluster: str | None = None
+
+    @property
+    def named(self) -> str:
+        """The first option that is given; empty if none is."""
+        given = {"--fresh": self.fresh, "--cache": self.cache is not None, "--cluster": self.cluster is not None}
+        return next((name for name, is_given in given.items() if is_given), "")
 
 
 def run(recipe: Path, out: Path | None, options: BuildOptions, json: bool) -> None:
     """Build, and print what was found."""
     if is_chain(recipe):
-        if options.fresh or options.cache is not None:
+        if options.named:
             raise InputError(
                 "a chain is built without a cache",
-                expected="neither --fresh nor --cache",
-                got="--fresh" if options.fresh else "--cache",
+                expected="neither --fresh nor --cache nor --cluster",
+                got=options.named,
                 fix="leave it out; its models were built before, each with a cache of its own",
             )
         _run_chain(recipe, out, json)
         return
     with progress() as tell:
-        result = edgemill.build(recipe, out, progress=tell, cache=options.cache, fresh=options.fresh)
+        result = edgemill.build(
+            recipe, out, progress=tell, cache=options.cache, fresh=options.fresh, cluster=options.cluster
+        )
     if json:
         print_json(bundle_summary(result))
         return
     assert result.bundle is not None
     print_variants(result)
+    for found in result.searches:
+        print_line(f"search  {found.target}: {'; '.join(found.reasons)}")
     print_line(f"bundle  {result.bundle.folder}")
     print_line(f"report  {result.report}")
 
