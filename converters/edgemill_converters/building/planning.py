@@ -107,7 +107,7 @@ class BuildPlan:
         recipe = self._from.recipe
         depends = {
             "model": self._from.model_contents,
-            "read as": [recipe.model.classes, recipe.model.scaled_by],
+            "read as": recipe.model.read_as,
             "input": recipe.input,
             "task": recipe.make_task(),
             "parts": versions(*_GRAPH_PARTS),
@@ -200,6 +200,7 @@ class BuildPlan:
         # Its output is made by hand from what the graph's is made from, so the graph's digest stands for the task.
         depends = {
             "model": self._from.model_contents,
+            "read as": self._from.recipe.model.read_as,
             "graph": done["bake"].files[steps.GRAPH],
             "input": self._from.recipe.input,
             "prepared": done["prepare"].files[steps.PREPARED],

@@ -1,0 +1,34 @@
+"""Models as objects in memory, which a function gave or a pickle held: each goes to its library's importer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgemill_converters.importers.base import Imported, ObjectImporter
+from edgemill_converters.importers.onnx_file import import_proto
+from edgemill_converters.recipe import Recipe
+from edgemill_core.errors import ModelError
+
+OBJECTS: dict[str, ObjectImporter] = {
+    "onnx": import_proto,
+}
+"""By the library that its class, or the nearest class above it that is in this table, comes from."""
+
+
+def import_object(model: Any, recipe: Recipe) -> Imported:
+    """Import an object.
+
+    Raises:
+        MissingPartError: what translates it is not installed.
+        ModelError: nobody imports such objects, or it is not what it says it is.
+    """
+    bases = [base.__module__.partition(".")[0] for base in type(model).__mro__]
+    found = next((OBJECTS[base] for base in bases if base in OBJECTS), None)
+    if found is None:
+        raise ModelError(
+            "nobody here imports such an object",
+            expected=f"a model of one of: {', '.join(OBJECTS)}",
+            got=f"{type(model).__module__}.{type(model).__qualname__}",
+            fix="give the model itself, or export it to ONNX",
+        )
+    return found(model, recipe)
