@@ -23,6 +23,13 @@ class TorchExporter(str, Enum):
     TORCHSCRIPT = "torchscript"
 
 
+class Pooling(str, Enum):
+    """How a vector a token becomes one a text."""
+
+    MEAN = "mean"
+    FIRST = "first"
+
+
 class ModelSource(Strict):
     """Where the trained model comes from; exactly one of ``file``, ``function``, ``torch``, ``transformers`` says so.
 
@@ -36,6 +43,8 @@ class ModelSource(Strict):
         transformers: folder of a Hugging Face model: its configuration, weights and tokenizer.
         weights: file of a state dict for the module of ``torch``, ``.safetensors`` or what ``torch.save`` wrote.
         task: what the model of ``transformers`` is for, in optimum's words; its configuration says so if ``None``.
+        pooling: of a model of ``transformers`` that gives a vector a token, how they become one: their ``mean`` under
+            the attention mask, or the ``first``.
         package: an installed Python package that ships the files; it is located, never imported.
         reads: further files that the function reads, so that a change of one builds anew.
         classes: key of the model's own metadata that lists its classes, one a line.
@@ -51,6 +60,7 @@ class ModelSource(Strict):
     transformers: str | None = None
     weights: str | None = None
     task: str | None = None
+    pooling: Pooling | None = None
     package: str | None = None
     reads: tuple[str, ...] = ()
     classes: str | None = None
@@ -63,7 +73,7 @@ class ModelSource(Strict):
     def _one_source(self) -> ModelSource:
         if sum(getattr(self, name) is not None for name in _SOURCES) != 1:
             raise ValueError(f"name exactly one of: {', '.join(_SOURCES)}")
-        for key, needs in (("weights", "torch"), ("task", "transformers")):
+        for key, needs in (("weights", "torch"), ("task", "transformers"), ("pooling", "transformers")):
             if getattr(self, key) is not None and getattr(self, needs) is None:
                 raise ValueError(f"{key}: goes with {needs}:")
         if self.reads and self.code is None:

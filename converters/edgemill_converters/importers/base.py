@@ -12,6 +12,8 @@ import numpy as np
 import onnx
 
 from edgemill_converters.recipe import Recipe
+from edgemill_core.engine_input import AnyInput
+from edgemill_core.row_input import RowInput
 from edgemill_core.tensors import Array
 
 Native = Callable[[Mapping[str, Array]], Sequence[Array]]
@@ -47,13 +49,13 @@ FileImporter = Callable[[Sequence[Path], Recipe], Imported]
 ObjectImporter = Callable[[Any, Recipe], Imported]
 
 
-def one_by_one(native: Native) -> Native:
-    """The same, but every sample of a batch by itself: as the box runs it, and as a graph of batch 1 can."""
+def one_by_one(native: Native, declared: AnyInput) -> Native:
+    """The same, but every row of several by itself: as the box runs it, and as a program of batch 1 can."""
+    if not isinstance(declared, RowInput):
+        return native
 
     def each(feeds: Mapping[str, Array]) -> list[Array]:
-        count = max(len(value) for value in feeds.values())
-        if count == 1:
-            return list(native(feeds))
+        count = len(next(iter(feeds.values())))
         rows = [native({name: value[i : i + 1] for name, value in feeds.items()}) for i in range(count)]
         return [np.concatenate(column) for column in zip(*rows, strict=True)]
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from edgemill_converters.importers.base import Imported, ObjectImporter
+from edgemill_converters.importers.keras_file import import_keras
 from edgemill_converters.importers.onnx_file import import_proto
+from edgemill_converters.importers.torch_module import import_module
 from edgemill_converters.recipe import Recipe
 from edgemill_core.errors import ModelError
 
 OBJECTS: dict[str, ObjectImporter] = {
+    "keras": import_keras,
     "onnx": import_proto,
+    "torch": import_module,
 }
 """By the library that its class, or the nearest class above it that is in this table, comes from."""
 

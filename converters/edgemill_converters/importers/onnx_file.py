@@ -37,7 +37,7 @@ def import_onnx(paths: Sequence[Path], _: Recipe) -> Imported:
         model = onnx.load(path)
     except (DecodeError, onnx.checker.ValidationError, OSError, ValueError, RuntimeError) as error:
         raise _not_onnx(str(path), f"{path.stat().st_size} bytes: {str(error)[:200]}") from error
-    _check(str(path), model, f"{path.stat().st_size} bytes")
+    check_graph(str(path), model, f"{path.stat().st_size} bytes")
     return Imported(model)
 
 
@@ -47,11 +47,20 @@ def import_proto(model: onnx.ModelProto, _: Recipe) -> Imported:
     Raises:
         ModelError: as for a file.
     """
-    _check("the function's graph", model, "a graph in memory")
+    check_graph("the function's graph", model, "a graph in memory")
     return Imported(model)
 
 
-def _check(name: str, model: onnx.ModelProto, said: str) -> None:
+def check_graph(name: str, model: onnx.ModelProto, said: str) -> None:
+    """See that the runtimes can read a graph.
+
+    Args:
+        name: of the file, for the error.
+        said: what is known of it, for the error.
+
+    Raises:
+        ModelError: see ``import_onnx``.
+    """
     if not model.graph.node or not model.opset_import:
         raise _not_onnx(name, f"{said}: no graph inside")
     _check_opsets(name, model)
