@@ -47,7 +47,9 @@ _MODEL_PARTS = (
     "tensorflow-cpu",
     "tf2onnx",
     "scikit-learn",
+    "skl2onnx",
     "xgboost",
+    "xgboost-cpu",
 )
 """What may make a model's graph, or be its reference."""
 _PICTURE_PARTS = ("numpy", "opencv-python-headless")

@@ -22,8 +22,10 @@ from edgemill_converters.importers.onnx_file import import_onnx
 from edgemill_converters.importers.openvino_ir import import_ir
 from edgemill_converters.importers.pickles import import_pickle
 from edgemill_converters.importers.saved_model import import_saved_model
+from edgemill_converters.importers.sklearn_files import import_skops
 from edgemill_converters.importers.torch_files import import_program, import_whole_module, with_weights
 from edgemill_converters.importers.transformers_folder import import_transformers
+from edgemill_converters.importers.xgboost_model import import_xgboost
 from edgemill_converters.passes.keep_output import KeepOutput, output_index
 from edgemill_converters.recipe import Recipe
 from edgemill_core.durable import sha256_file
@@ -39,6 +41,9 @@ IMPORTERS: dict[str, FileImporter] = {
     ".pth": import_whole_module,
     ".keras": import_keras_file,
     ".xml": import_ir,
+    ".json": import_xgboost,
+    ".ubj": import_xgboost,
+    ".skops": import_skops,
     ".pkl": import_pickle,
     ".pickle": import_pickle,
     ".joblib": import_pickle,

@@ -6,8 +6,11 @@ from typing import Any
 
 from edgemill_converters.importers.base import Imported, ObjectImporter
 from edgemill_converters.importers.keras_file import import_keras
+from edgemill_converters.importers.lightgbm_text import import_lightgbm_object
 from edgemill_converters.importers.onnx_file import import_proto
+from edgemill_converters.importers.sklearn_model import import_sklearn_object
 from edgemill_converters.importers.torch_module import import_module
+from edgemill_converters.importers.xgboost_model import import_xgboost_object
 from edgemill_converters.recipe import Recipe
 from edgemill_core.errors import ModelError
 
@@ -15,6 +18,9 @@ OBJECTS: dict[str, ObjectImporter] = {
     "keras": import_keras,
     "onnx": import_proto,
     "torch": import_module,
+    "lightgbm": import_lightgbm_object,
+    "xgboost": import_xgboost_object,
+    "sklearn": import_sklearn_object,
 }
 """By the library that its class, or the nearest class above it that is in this table, comes from."""
 

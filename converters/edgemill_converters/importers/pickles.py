@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -40,14 +41,21 @@ def untrusted(path: Path, got: str) -> ModelError:
     )
 
 
+def _loaded(path: Path) -> Any:
+    if path.suffix.lower() == ".joblib":
+        import joblib
+
+        return joblib.load(path)
+    with path.open("rb") as file:
+        return pickle.load(file)  # noqa: S301 (the recipe says trust: true)
+
+
 def _opened(path: Path) -> Any:
     try:
-        if path.suffix.lower() == ".joblib":
-            import joblib
-
-            return joblib.load(path)
-        with path.open("rb") as file:
-            return pickle.load(file)  # noqa: S301 (the recipe says trust: true)
+        with warnings.catch_warnings():
+            # Of scikit-learn, where another version saved the model: what it then gives, nobody knows.
+            warnings.filterwarnings("error", message="Trying to unpickle estimator")
+            return _loaded(path)
     except ImportError as error:
         raise MissingPartError(
             f"{path} needs a library that is not installed",
