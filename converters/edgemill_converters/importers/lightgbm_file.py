@@ -157,7 +157,7 @@ def _of(splits: NDArray[np.float64], values: NDArray[np.float64]) -> Tree:
     def filled(inner: Array, ends: Array) -> Array:
         return np.concatenate([inner, ends])
 
-    features = filled(splits[2].astype(np.int64), np.zeros(leaves, np.int64))
+    features = filled(splits[2], np.zeros(leaves)).astype(np.int64)
     return Tree(left, right, features, filled(compared(splits[3]), np.zeros(leaves)), filled(np.zeros(count), values))
 
 

@@ -66,7 +66,8 @@ class Tree:
     def _walked(self, nodes: int) -> NDArray[np.int64]:
         if ((self.left < 0) != (self.right < 0)).any():
             raise NoTree("a split with one child")
-        levels, level = [], np.zeros(1, np.int64)
+        levels: list[NDArray[np.int64]] = []
+        level = np.zeros(1, np.int64)
         seen = np.zeros(nodes, np.bool_)
         while level.size:
             if level.max() >= nodes or seen[level].any() or len(np.unique(level)) != len(level):

@@ -56,7 +56,7 @@ class _Reader:
         kind, count = self._head()
         if kind in _NUMBERS and count is not None:
             return self._numbers(kind, count)
-        found = []
+        found: list[Any] = []
         while not self._ended("]", count, len(found)):
             found.append(self.value(kind or self.marker(), depth))
         return found
