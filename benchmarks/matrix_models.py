@@ -417,7 +417,13 @@ def _label_by_itself(path: Path, recipe: dict[str, Any]) -> None:
 def row(name: str, folder: Path) -> dict[str, Any]:
     """Build, judge and run a model; what came of it."""
     made = MODELS[name](folder)
+    about = (MODELS[name].__doc__ or "").strip()
     path = write(made, name, folder)
+    return came_of(path, folder, name=name, about=about, samples=made.about, labelled=made.classes is not None)
+
+
+def came_of(path: Path, folder: Path, **said: Any) -> dict[str, Any]:
+    """Build, judge and run what a recipe names; its row, beginning with what is ``said`` of it."""
     result = build(path, folder / "out")
     assert result.imported is not None
     assert result.bundle is not None
@@ -425,14 +431,12 @@ def row(name: str, folder: Path) -> dict[str, Any]:
         proofs = prove_all(pipeline, result.bundle)
     parity = result.imported.parity
     return {
-        "name": name,
-        "about": (MODELS[name].__doc__ or "").strip(),
-        "samples": made.about,
-        "labelled": made.classes is not None,
+        **said,
         "framework": result.imported.framework,
         "exporter": result.imported.exporter,
         "opset": result.imported.opset,
         "parity": None if parity is None else {**asdict(parity), "difference": parity.difference},
+        "metrics": {one.budget.metric: round(one.reference, 4) for one in result.variants[0].ruling.judgements},
         "runtimes": _by_runtime(path, result),
         "proved": all(proof.holds for proof in proofs.values()),
         "versions": {part: found for part in _PARTS if (found := _version(part)) is not None},
@@ -451,6 +455,11 @@ _PARTS = (
     "keras",
     "tensorflow-cpu",
     "tf2onnx",
+    "lightgbm",
+    "xgboost-cpu",
+    "scikit-learn",
+    "skl2onnx",
+    "skops",
 )
 
 
