@@ -72,9 +72,9 @@ def recipe() -> dict[str, Any]:
         "input": {"features": layout.features()},
         "data": {"judge": {"rows": "judge.csv"}},
         "budget": [
-            {"metric": "class_rate", "max_drop": 0.005},
+            {"metric": "class_rate", "max_drop": 0.01},
             {"metric": "escape_rate", "max_drop": 0.05},
-            {"metric": "overkill_rate", "max_drop": 0.005},
+            {"metric": "overkill_rate", "max_drop": 0.01},
         ],
         "targets": [{"runtime": "onnxruntime", "precisions": ["fp64"]}],
     }
