@@ -90,6 +90,9 @@ def test_objects_go_the_same_way_and_keep_the_best_round(tmp_path: Path) -> None
     assert np.array_equal(native({"row": held})[0], model.predict_proba(held))
     native = import_object(trained({"objective": "binary:logistic"}, 2), recipe).native
     assert native is not None
+    odd = xgboost.XGBClassifier(n_estimators=2, missing=0.0, n_jobs=1).fit(rows, two_of(kinds))
+    with pytest.raises(ModelError, match=r"missing=0\.0"):
+        import_object(odd, recipe)
     model.get_booster().save_model(tmp_path / "stopped.json")
     with pytest.raises(ModelError, match="early stopping found") as told:
         imported(tmp_path, "stopped.json", 2, "fp32")

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_classes import imported
 
 from edgemill_converters.importers.tree import NoTree
 from edgemill_converters.importers.ubjson import read_ubjson
 from edgemill_converters.importers.xgboost_file import parse_xgboost, read_xgboost
+from edgemill_core.errors import MissingPartError
 
 
 def tree(**changes: Any) -> dict[str, Any]:
@@ -171,3 +175,15 @@ def test_a_byte_that_changed_is_read_or_refused(place: int, value: int) -> None:
     content[place % len(content)] = value
     with suppress(NoTree):
         read_xgboost(parse_xgboost(bytes(content)))
+
+
+@pytest.mark.parametrize(
+    ("file", "module", "extra"), [("model.ubj", "xgboost", "xgboost"), ("model.skops", "skops", "sklearn")]
+)
+def test_a_library_that_is_not_installed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, module: str, extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    (tmp_path / file).write_bytes(ubjson(document()))
+    with pytest.raises(MissingPartError, match=rf"pip install 'edgemill\[{extra}\]'"):
+        imported(tmp_path, file)

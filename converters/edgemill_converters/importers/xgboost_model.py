@@ -79,6 +79,8 @@ def import_xgboost_object(model: Any, recipe: Recipe) -> Imported:
     source = RowSource.of_object(model, _KIND, recipe)
     booster = model
     if hasattr(model, "get_booster"):
+        if not np.isnan(model.missing):
+            raise source.refused("every number as a number", f"missing={model.missing}", "train with missing=nan")
         booster = model.get_booster()
         if booster.attr("best_iteration") is not None:
             booster = booster[: int(booster.attr("best_iteration")) + 1]
@@ -168,7 +170,7 @@ def _booster(source: RowSource, xgboost: Any, content: bytes) -> Any:
 
 def _not_saved(source: RowSource, got: str) -> ModelError:
     return source.refused(
-        "what save_model wrote as .json or .ubj, with trees in float32", got[:300], "save the model again"
+        "what save_model wrote as .json or .ubj", got[:300], "save the model again"
     )
 
 
