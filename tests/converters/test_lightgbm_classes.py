@@ -8,15 +8,12 @@ from typing import Any
 import lightgbm
 import numpy as np
 import pytest
-from tiny_classes import COLUMNS, both, edges, imported, make_rows, recipe_in, two_of, write_recipe
+from tiny_classes import COLUMNS, both, edges, imported, make_rows, recipe_in, two_of
 
-from edgemill_converters.build import build
 from edgemill_converters.importers import import_model
 from edgemill_converters.importers.lightgbm_file import ZERO, compared, read_lightgbm
 from edgemill_converters.importers.objects import import_object
 from edgemill_core.errors import ModelError
-from edgemill_core.verdict import Decision
-from edgemill_runtimes.pipeline import open_pipeline
 
 FOREST = {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5}
 CASES: dict[str, tuple[dict[str, Any], int, float]] = {
@@ -75,25 +72,6 @@ def test_so_it_is_on_a_model_with_such_a_threshold(tmp_path: Path) -> None:
     assert len(np.unique(expected[:, 0])) > 1
 
 
-def test_a_classifier_is_built_and_judged(tmp_path: Path) -> None:
-    trained({"objective": "binary"}, 2).save_model(tmp_path / "model.txt")
-    budget = [
-        {"metric": "class_rate", "max_drop": 0.05},
-        {"metric": "escape_rate", "max_drop": 0.05},
-        {"metric": "overkill_rate", "max_drop": 0.05},
-    ]
-    result = build(write_recipe(tmp_path, "model.txt", 2, "fp64", budget=budget), tmp_path)
-    (variant,) = result.variants
-    assert variant.ruling.judgements[0].drop_upper_bound < 0.02
-    assert variant.ruling.judgements[0].reference > 0.9
-    assert result.bundle is not None
-    with open_pipeline(result.bundle) as pipeline:
-        good = pipeline(dict(zip(COLUMNS, (1500.0, 20.0, -2.0), strict=True)))
-        bad = pipeline(dict(zip(COLUMNS, (1500.0, 60.0, 2.0), strict=True)))
-    assert (good.decision, bad.decision) == (Decision.PASS, Decision.REJECT)
-    assert bad.reading["class"] == "worn"
-
-
 class Classifier:
     """As LightGBM's scikit-learn interface gives it, without scikit-learn."""
 
@@ -147,4 +125,4 @@ def test_openvino_is_refused_where_there_are_trees(tmp_path: Path) -> None:
     trained({"objective": "binary"}, 2, 3).save_model(tmp_path / "model.txt")
     target = {"runtime": "openvino", "precisions": ["fp64"]}
     with pytest.raises(ModelError, match="openvino, which has no TreeEnsemble"):
-        build(write_recipe(tmp_path, "model.txt", 2, "fp64", targets=[target]), tmp_path)
+        import_model(recipe_in(tmp_path, "model.txt", targets=[target]))

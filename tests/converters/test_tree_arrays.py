@@ -139,7 +139,7 @@ def test_nodes_that_no_row_comes_by_may_be_anything() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(-2, 6), st.integers(-2, 6)), min_size=1, max_size=6))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_whatever_the_children_are_it_ends(children: list[tuple[int, int]]) -> None:
     left, right = (np.array(side) for side in zip(*children, strict=True))
     zero = np.zeros(len(left))

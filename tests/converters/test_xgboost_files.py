@@ -162,14 +162,14 @@ def test_what_is_broken_is_said_at_once(what: str) -> None:
     st.binary(max_size=200)
     | st.lists(st.sampled_from([b"{", b"[", b"$", b"#", b"U\1", b"L", b"d", b"}"])).map(b"".join)
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_whatever_the_bytes_are_it_ends(content: bytes) -> None:
     with suppress(ValueError):
         read_ubjson(content)
 
 
 @given(st.integers(0, 2000), st.integers(0, 255))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_byte_that_changed_is_read_or_refused(place: int, value: int) -> None:
     content = bytearray(ubjson(document()))
     content[place % len(content)] = value

@@ -169,9 +169,7 @@ def _booster(source: RowSource, xgboost: Any, content: bytes) -> Any:
 
 
 def _not_saved(source: RowSource, got: str) -> ModelError:
-    return source.refused(
-        "what save_model wrote as .json or .ubj", got[:300], "save the model again"
-    )
+    return source.refused("what save_model wrote as .json or .ubj", got[:300], "save the model again")
 
 
 def _base(source: RowSource, xgboost: Any, model: XgboostModel) -> Array:
