@@ -10,11 +10,13 @@ import onnx
 
 from edgemill_converters.importers import ImportedModel
 from edgemill_converters.importers.base import Native
+from edgemill_converters.importers.versions import Readable
 from edgemill_converters.passes.activate import Activate, activated
 from edgemill_converters.passes.bake_input import BakeInput
 from edgemill_converters.passes.bake_tensors import BakeTensors, element_type
 from edgemill_converters.passes.base import Pass, Sequential, only_output
 from edgemill_converters.passes.detection_head import DetectionHead, detections_of
+from edgemill_converters.passes.fit_versions import FitVersions
 from edgemill_converters.passes.fix_shape import FixShape, picture_input
 from edgemill_converters.passes.fix_shapes import FixShapes, model_inputs
 from edgemill_converters.passes.fold import Fold
@@ -167,8 +169,11 @@ class BakedModel:
     native: Native | None = None
 
 
-def bake(model: ImportedModel, declared: AnyInput, task: Task) -> BakedModel:
-    """Fix the shapes, upgrade the opset, make the task's output, bake the input, fold.
+def bake(model: ImportedModel, declared: AnyInput, task: Task, readable: Readable | None = None) -> BakedModel:
+    """Fix the shapes, upgrade the opset, make the task's output, bake the input, fold, bring the versions down.
+
+    Args:
+        readable: by the runtimes that the graph is for; any version if ``None``.
 
     Raises:
         ModelError: the recipe does not fit the model.
@@ -177,7 +182,8 @@ def bake(model: ImportedModel, declared: AnyInput, task: Task) -> BakedModel:
     fix_shape = _fix_shape(model.proto, declared)
     reference = fix_shape(model.proto)
     output = OUTPUTS[task.name](Given(task, model, reference, declared))
-    chain = Sequential([*_around(reference, output, declared)])
+    fitted = [FitVersions(readable)] if readable is not None else []
+    chain = Sequential([*_around(reference, output, declared), *fitted])
     graph = chain(reference)
     graph.ClearField("metadata_props")
     return BakedModel(graph, reference, output.by_hand, f"{fix_shape.name} → {chain.name}", model.native)

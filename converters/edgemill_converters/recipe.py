@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from edgemill_converters.card_settings import CardSettings
 from edgemill_converters.data_source import DataSource
 from edgemill_converters.gates import Gates
+from edgemill_converters.model_source import ModelSource, source_from
 from edgemill_converters.precisions import PRECISIONS, precision_for
 from edgemill_converters.quantization.settings import Quantization
 from edgemill_converters.searching.settings import Search, short_form
@@ -32,28 +33,6 @@ class Objective(str, Enum):
 
     LATENCY_P50 = "latency_p50"
     LATENCY_P99 = "latency_p99"
-
-
-class ModelSource(Strict):
-    """Where the trained model lies.
-
-    Attributes:
-        file: path, relative to the recipe, or to ``package`` if that is given. Several files of one kind make one
-            model with one output column each, in this order.
-        package: an installed Python package that ships the file; it is located, never imported.
-        classes: key of the model's own metadata that lists its classes, one a line.
-        scaled_by: a feature that the outputs are multiplied by, where the model was trained on targets divided by it.
-    """
-
-    file: str | Annotated[tuple[str, ...], Field(min_length=1)]
-    package: str | None = None
-    classes: str | None = None
-    scaled_by: str | None = None
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """All of them."""
-        return (self.file,) if isinstance(self.file, str) else self.file
 
 
 class DataSets(Strict):
@@ -124,7 +103,7 @@ class Recipe(Folder):
         if isinstance(raw, dict):
             raw = dict(raw)
             if isinstance(raw.get("model"), str):
-                raw["model"] = {"file": raw["model"]}
+                raw["model"] = source_from(raw["model"])
             if isinstance(raw.get("task"), str):
                 raw["task"] = {"name": raw["task"]}
         return raw

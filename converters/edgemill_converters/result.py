@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from edgemill_converters.choosing import Choice
 from edgemill_converters.measuring import Measurement
+from edgemill_converters.parity import ImportFacts
 from edgemill_converters.quantization.fallback_found import FallbackFound
 from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.recipe import Recipe
@@ -57,6 +58,7 @@ class BuildResult:
         fallbacks: per INT8 target, what the search for layers to leave in float found, if the recipe asked for one.
         searches: per INT8 target, the trials of the search for better forms, if the recipe asked for one.
         digests: SHA-256 of what went in beside the model, by name: recipe and sets.
+        imported: how the model came in, and how closely its graph keeps to the framework it came from.
         cached: steps of ``seconds`` whose results an earlier build had left behind.
     """
 
@@ -75,6 +77,7 @@ class BuildResult:
     searches: tuple[SearchFound, ...] = ()
     digests: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     cached: tuple[str, ...] = ()
+    imported: ImportFacts | None = None
 
     def variant(self, name: str) -> VariantResult:
         """The candidate called ``name``."""

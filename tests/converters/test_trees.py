@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,8 +87,11 @@ def test_a_tree_that_is_a_single_leaf_is_exact_too(tmp_path: Path) -> None:
 
 REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
     "a function behind the sum": ({"objective": "regression", "reg_sqrt": True}, 3, "regression sqrt"),
-    "more trees than are added in order": ({}, 81, "at most 80 trees"),
-    "a random forest": ({"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5}, 3, "averaged"),
+    "one of several that is a random forest": (
+        {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5},
+        3,
+        "averaged",
+    ),
     "a linear model in each leaf": ({"linear_tree": True, "objective": "regression"}, 3, "linear model"),
     "zero as missing": ({"zero_as_missing": True}, 3, "missing value"),
 }
@@ -135,6 +139,44 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "q-0.01.txt").write_text("tree\nnot really")
     with pytest.raises(ModelError, match="LightGBM model"):
         import_model(read_recipe(recipe))
+
+
+def change(pattern: str, by: str) -> Callable[[str], str]:
+    return lambda text: re.sub(pattern, by, text, count=1, flags=re.MULTILINE)
+
+
+BROKEN: dict[str, tuple[Callable[[str], str], str]] = {
+    "cut off": (lambda text: text[: len(text) // 2], "cut off"),
+    "empty": (lambda _: "", "empty"),
+    "a circle": (change(r"^left_child=\S+", "left_child=0"), "tree 0"),
+    "a child beyond": (change(r"^right_child=\S+", "right_child=999"), "a child that is no node"),
+    "fewer leaves than it says": (
+        change(r"^num_leaves=\d+", "num_leaves=1000000"),
+        "leaf_value is not 1000000 numbers",
+    ),
+    "no thresholds": (change(r"^threshold=.*\n", ""), "no 'threshold'"),
+    "a word for a number": (change(r"^leaf_value=\S+", "leaf_value=x"), "tree 0: could not convert"),
+    "a feature beyond": (change(r"^split_feature=\d+", "split_feature=77"), "a split by feature 77 of 3"),
+    "a newer form": (change("^version=v4", "version=v9"), "version v9"),
+    "a tree removed": (change(r"^tree_sizes=\d+ ", "tree_sizes="), "trees, where the header has"),
+    "another part among the trees": (change(r"^num_cat=", "parameters:\\nnum_cat="), "'parameters:' among"),
+    "no names": (change(r"^feature_names=.*\n", ""), "lacks feature_names"),
+    "more features than names": (change(r"^max_feature_idx=\d+", "max_feature_idx=9"), "10 features"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_broken_file_is_refused_before_lightgbm_reads_it(
+    tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = write_tree_recipe(tmp_path)
+    path = tmp_path / "q-0.01.txt"
+    broken, said = BROKEN[what]
+    path.write_text(broken(path.read_text()))
+    monkeypatch.delattr(lightgbm, "Booster")
+    with pytest.raises(ModelError, match=said) as told:
+        import_model(read_recipe(recipe))
+    assert str(path) in str(told.value)
 
 
 def test_as_many_outputs_as_levels(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgemill_converters import bundling
 from edgemill_converters.building import steps
-from edgemill_converters.building.plain import read_plain
+from edgemill_converters.building.plain import plain, read_plain
 from edgemill_converters.building.planning import BuildPlan
 from edgemill_converters.building.sources import Sources
 from edgemill_converters.building.store import Entry
@@ -48,6 +48,7 @@ def result_of(sources: Sources, plan: BuildPlan, done: Entries, report: Path) ->
         fallbacks=plan.mixes_in(done),
         searches=plan.forms_in(done),
         digests=sources.digests,
+        imported=plan.imported_in(done),
     )
 
 
@@ -127,6 +128,7 @@ def write_bundle(
         shipped.append(bundling.Shipped(rendered.candidate, *graph, outputs[indices], verdicts))
     measurements = {
         "environment": result.environment,
+        "import": plain(result.imported),
         "variants": {v.name: v.measurement.as_dict() for v in result.variants},
         "rulings": {v.name: [j.as_dict() for j in v.ruling.judgements] for v in result.variants},
     }

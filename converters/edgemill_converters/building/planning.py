@@ -15,6 +15,7 @@ known when they are rendered; until then the recipe's targets are taken for them
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from edgemill_converters.building import steps
@@ -25,15 +26,33 @@ from edgemill_converters.building.step import Step, runtime_parts, versions
 from edgemill_converters.building.steps import Rendered
 from edgemill_converters.building.store import Entry
 from edgemill_converters.candidates import Candidate, ExtraVariant, rivals
+from edgemill_converters.importers.versions import readable_by
 from edgemill_converters.measuring import Subject
 from edgemill_converters.measuring.bench import ROUNDS, RUNS, WARMUP
 from edgemill_converters.mixing_targets import mixed_variants
+from edgemill_converters.parity import ImportFacts, Parity
 from edgemill_converters.quantization.fallback_found import FallbackFound
 from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.searching.found import SearchFound, searched_variants
 
 Entries = Mapping[str, Entry]
 _GRAPH_PARTS = ("onnx", "onnxruntime", "onnxruntime-gpu", "numpy", "lightgbm")
+_MODEL_PARTS = (
+    "torch",
+    "onnxscript",
+    "transformers",
+    "optimum",
+    "optimum-onnx",
+    "keras",
+    "tensorflow",
+    "tensorflow-cpu",
+    "tf2onnx",
+    "scikit-learn",
+    "skl2onnx",
+    "xgboost",
+    "xgboost-cpu",
+)
+"""What may make a model's graph, or be its reference."""
 _PICTURE_PARTS = ("numpy", "opencv-python-headless")
 _RUN_PARTS = ("onnxruntime", "onnxruntime-gpu", "openvino", "torch", "numpy")
 
@@ -79,6 +98,8 @@ class BuildPlan:
             Planned("reference", ("bake", "prepare"), self._reference, judged, threaded=True),
             Planned("decide", ("reference",), self._decide, judged),
         ]
+        if self._translated:
+            found.append(Planned("parity", ("reference", "decide"), self._parity))
         names = list(self.rendered) or [f"{t.name}-{p}" for t in self._from.recipe.targets for p in t.precisions]
         for name in names:
             run = partial(self._run, name)
@@ -110,6 +131,16 @@ class BuildPlan:
         found: tuple[SearchFound, ...] = read_plain(done["forms"].path(steps.FORMS), tuple[SearchFound, ...])
         return found
 
+    def imported_in(self, done: Entries) -> ImportFacts:
+        """How the model came in."""
+        facts: ImportFacts = read_plain(done["bake"].path(steps.IMPORT), ImportFacts)
+        parity = read_plain(done["parity"].path(steps.PARITY), Parity | None) if self._translated else None
+        return replace(facts, parity=parity)
+
+    @property
+    def _translated(self) -> bool:
+        return not self._from.recipe.model.is_onnx
+
     def _settled(self, rendered: Entry) -> list[Planned]:
         self.rendered = {found.candidate.name: found for found in steps.rendered_in(rendered.folder)}
         return self.planned()
@@ -118,10 +149,11 @@ class BuildPlan:
         recipe = self._from.recipe
         depends = {
             "model": self._from.model_contents,
-            "read as": [recipe.model.classes, recipe.model.scaled_by],
+            "read as": recipe.model.read_as,
             "input": recipe.input,
             "task": recipe.make_task(),
-            "parts": versions(*_GRAPH_PARTS),
+            "readable": readable_by(recipe.targets),
+            "parts": versions(*_GRAPH_PARTS, *_MODEL_PARTS),
         }
         return Step(steps.bake_model, {"recipe": recipe}, depends)
 
@@ -189,6 +221,7 @@ class BuildPlan:
         sources = self._from
         given = {
             "recipe": sources.recipe,
+            "baked": done["bake"].folder,
             "plan": done["calibrate"].path(steps.PLAN),
             "settings": sources.recipe.quantization.fallback,
             "samples": sources.search.samples,
@@ -223,6 +256,7 @@ class BuildPlan:
         }
         given = {
             "recipe": sources.recipe,
+            "baked": done["bake"].folder,
             "plan": done["calibrate"].path(steps.PLAN),
             "settings": sources.recipe.search,
             "calibration": sources.calibration.samples,
@@ -236,14 +270,29 @@ class BuildPlan:
         # Its output is made by hand from what the graph's is made from, so the graph's digest stands for the task.
         depends = {
             "model": self._from.model_contents,
+            "read as": self._from.recipe.model.read_as,
             "graph": done["bake"].files[steps.GRAPH],
+            "translated": done["bake"].files.get(steps.TRANSLATED),
             "input": self._from.recipe.input,
             "prepared": done["prepare"].files[steps.PREPARED],
             "arithmetic": self._arithmetic,
-            "parts": versions(*_GRAPH_PARTS),
+            "parts": versions(*_GRAPH_PARTS, *_MODEL_PARTS),
         }
-        given = {"recipe": self._from.recipe, "prepared": done["prepare"].path(steps.PREPARED)}
+        given = {
+            "recipe": self._from.recipe,
+            "baked": done["bake"].folder,
+            "prepared": done["prepare"].path(steps.PREPARED),
+        }
         return Step(steps.run_reference, given, depends)
+
+    def _parity(self, done: Entries) -> Step:
+        depends = {
+            **self._decided(done["reference"]),
+            "imported": [done["reference"].files.get(name) for name in (steps.IMPORTED, steps.DIFFERENCES)],
+            "verdicts": done["decide"].files[steps.VERDICTS],
+        }
+        places = {"reference": done["reference"].folder, "verdicts": done["decide"].path(steps.VERDICTS)}
+        return Step(steps.count_flips, {**self._judged, **places}, depends)
 
     def _decide(self, done: Entries) -> Step:
         depends = self._decided(done["reference"])

@@ -6,13 +6,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 
 from edgemill_converters import judging
 from edgemill_converters.building.files import FileDigests
 from edgemill_converters.building.plain import digest_of, plain
 from edgemill_converters.candidates import ExtraVariant
-from edgemill_converters.importers import locate_model, model_digest, side_files
+from edgemill_converters.importers import locate_model, model_digest
 from edgemill_converters.labelling import check_labels, settled
 from edgemill_converters.readers import check_disjoint, read_set
 from edgemill_converters.recipe import Recipe
@@ -43,7 +42,7 @@ class Sources:
 
     Attributes:
         judge, calibration, search: the sets, those that the recipe names.
-        model_file: name of the model's file, or of the first of several.
+        model_file: name of the model's file, of the first of several, or of the function that gives it.
         model_sha256: of the model, as ``ImportedModel.digest``.
         model_contents: digests of all its files, weights that lie apart included, and what kind each is of.
         digests: of recipe and sets, by name.
@@ -91,17 +90,16 @@ def read_sources(
         judging.truths_of(sets[role], role)
     check_disjoint(sets, digests.of)
     found = {role: inputs_of(samples, digests) for role, samples in sets.items()}
-    files = locate_model(recipe)
-    whole = [path for file in files for path in (file, *side_files(file))]
+    model = locate_model(recipe)
     return Sources(
         recipe,
         task,
         found["judge"],
         found["calibration"],
         found["search"],
-        files[0].name,
-        model_digest(digests.of_all(files)),
-        [[_kind(path), digests.of(path)] for path in whole],
+        model.name,
+        model_digest(digests.of_all(model.files)),
+        [[name, digests.of(path)] for name, path in model.contents],
         digests_of(recipe, sets, digests.of),
         extra,
         machine,
@@ -117,7 +115,3 @@ def inputs_of(samples: list[Sample], digests: FileDigests) -> Inputs:
 
 def _content(sample: Sample, digests: FileDigests) -> str:
     return digest_of(sample.fields) if sample.fields else digests.of(sample.picture)
-
-
-def _kind(path: Path) -> str:
-    return path.suffix.lower()

@@ -19,9 +19,19 @@ from edgemill_converters.bake import BakedModel, bake, first_output
 from edgemill_converters.building.plain import read_plain, write_plain
 from edgemill_converters.building.step import Tell
 from edgemill_converters.candidates import Candidate, ExtraVariant, candidates
-from edgemill_converters.importers import import_model
+from edgemill_converters.importers import ImportedModel, import_model
+from edgemill_converters.importers.versions import readable_by
 from edgemill_converters.measuring import Subject, measure
 from edgemill_converters.mixing_targets import fallbacks
+from edgemill_converters.parity import (
+    ImportFacts,
+    OutputParity,
+    Parity,
+    flipped,
+    parity_indices,
+)
+from edgemill_converters.parity_check import reference_beside_graph
+from edgemill_converters.passes.upgrade_opset import opset_of
 from edgemill_converters.quantization.calibration import calibrate
 from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.quantization.settings import Fallback
@@ -38,13 +48,14 @@ from edgemill_runtimes.engines import EngineSettings
 from edgemill_runtimes.isolation import EngineProcess
 from edgemill_runtimes.machine import Machine
 
-GRAPH, STEPS = "graph.onnx", "steps.json"
+GRAPH, STEPS, IMPORT, TRANSLATED = "graph.onnx", "steps.json", "import.json", "translated.onnx"
 PREPARED = "prepared.npy"
 PLAN = "plan.json"
 MIXES = "mixes.json"
 FORMS = "forms.json"
 CANDIDATES = "candidates.json"
 OUTPUTS = "outputs.npy"
+IMPORTED, DIFFERENCES, PARITY = "imported.npy", "differences.json", "parity.json"
 VERDICTS, RULING = "verdicts.json", "ruling.json"
 MEASUREMENTS = "measurements.json"
 GOLDEN = "golden.json"
@@ -65,10 +76,28 @@ class Rendered:
 
 
 def bake_model(into: Path, _: Tell, recipe: Recipe) -> None:
-    """The FP32 graph with everything baked in: ``GRAPH``, and the names of its passes: ``STEPS``."""
-    baked = bake(import_model(recipe), recipe.input, recipe.make_task())
+    """The FP32 graph with everything baked in: ``GRAPH``, and the names of its passes: ``STEPS``.
+
+    Also how it came in: ``IMPORT``, and of a model that it takes long to translate what that gave: ``TRANSLATED``.
+    """
+    model = import_model(recipe)
+    if model.translated is not None:
+        (into / TRANSLATED).write_bytes(model.translated.SerializeToString(deterministic=True))
+    baked = _baked(model, recipe)
     (into / GRAPH).write_bytes(baked.graph.SerializeToString(deterministic=True))
     write_plain(into / STEPS, baked.steps)
+    told = (model.framework, model.exporter, model.pickled, opset_of(model.proto), model.proto.ir_version)
+    write_plain(into / IMPORT, ImportFacts(*told))
+
+
+def _again(recipe: Recipe, baked: Path) -> BakedModel:
+    """The same model once more; ``baked`` is the folder of ``bake_model``."""
+    translated = baked / TRANSLATED
+    return _baked(import_model(recipe, translated if translated.is_file() else None), recipe)
+
+
+def _baked(model: ImportedModel, recipe: Recipe) -> BakedModel:
+    return bake(model, recipe.input, recipe.make_task(), readable_by(recipe.targets))
 
 
 def prepare_samples(into: Path, _: Tell, recipe: Recipe, samples: Sequence[Sample]) -> None:
@@ -119,17 +148,25 @@ def just(plan: Plan, _: Plan) -> Plan:
 
 
 def search_mixes(
-    into: Path, tell: Tell, recipe: Recipe, plan: Path, settings: Fallback, samples: Sequence[Sample], notes: Path
+    into: Path,
+    tell: Tell,
+    recipe: Recipe,
+    baked: Path,
+    plan: Path,
+    settings: Fallback,
+    samples: Sequence[Sample],
+    notes: Path,
 ) -> None:
     """For each INT8 target, the layers to leave in float: ``MIXES``."""
-    baked = bake(import_model(recipe), recipe.input, recipe.make_task())
-    write_plain(into / MIXES, fallbacks(recipe, baked, read_plain(plan, Plan), settings, samples, notes, tell))
+    model, planned = _again(recipe, baked), read_plain(plan, Plan)
+    write_plain(into / MIXES, fallbacks(recipe, model, planned, settings, samples, notes, tell))
 
 
 def search_forms(
     into: Path,
     tell: Tell,
     recipe: Recipe,
+    baked: Path,
     plan: Path,
     settings: Search,
     calibration: Sequence[Sample],
@@ -140,17 +177,46 @@ def search_forms(
 ) -> None:
     """For each INT8 target, the trials of its search and what goes on to the judge: ``FORMS``."""
     with crew_of(cluster) as crew:
-        baked = bake(import_model(recipe), recipe.input, recipe.make_task())
-        given = Given(recipe, settings, baked, read_plain(plan, Plan), calibration, samples, machine, notes)
+        given = Given(
+            recipe, settings, _again(recipe, baked), read_plain(plan, Plan), calibration, samples, machine, notes
+        )
         write_plain(into / FORMS, search_targets(given, crew, tell))
 
 
-def run_reference(into: Path, tell: Tell, recipe: Recipe, prepared: Path) -> None:
-    """The untouched model's output for every sample: ``OUTPUTS``."""
-    task = recipe.make_task()
-    baked = bake(import_model(recipe), recipe.input, task)
-    outputs = judging.reference_outputs(baked, recipe.input, np.load(prepared, mmap_mode="r"), tell)
+def run_reference(into: Path, tell: Tell, recipe: Recipe, baked: Path, prepared: Path) -> None:
+    """The untouched model's output for every sample: ``OUTPUTS``.
+
+    Where that is another library's, also what the imported graph gives for some: ``IMPORTED``, ``DIFFERENCES``.
+    """
+    model, inputs = _again(recipe, baked), np.load(prepared, mmap_mode="r")
+    if model.native is None:
+        outputs = judging.reference_outputs(model, recipe.input, inputs, tell)
+    else:
+        compared = reference_beside_graph(model, model.native, recipe.input, inputs, tell)
+        np.save(into / IMPORTED, compared.read, allow_pickle=False)
+        write_plain(into / DIFFERENCES, compared.outputs)
+        outputs = compared.reference
     np.save(into / OUTPUTS, outputs, allow_pickle=False)
+
+
+def count_flips(
+    into: Path, _: Tell, recipe: Recipe, samples: Sequence[Sample], reference: Path, verdicts: Path
+) -> None:
+    """What the imported graph and its framework make of the same samples: ``PARITY``, or null where they are one.
+
+    Args:
+        reference: folder of ``run_reference``.
+        verdicts: the reference's.
+    """
+    if not (reference / IMPORTED).is_file():
+        write_plain(into / PARITY, None)
+        return
+    indices, before = parity_indices(len(samples)), read_plain(verdicts, tuple[Verdict, ...])
+    read = np.load(reference / IMPORTED, allow_pickle=False)
+    after = judging.verdicts_of(read, recipe.make_task(), [samples[index] for index in indices])
+    differences = read_plain(reference / DIFFERENCES, tuple[OutputParity, ...])
+    flips = flipped([before[index] for index in indices], after)
+    write_plain(into / PARITY, Parity(len(indices), differences, flips))
 
 
 def run_candidate(

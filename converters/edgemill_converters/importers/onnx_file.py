@@ -36,33 +36,56 @@ def import_onnx(paths: Sequence[Path], _: Recipe) -> Imported:
     try:
         model = onnx.load(path)
     except (DecodeError, onnx.checker.ValidationError, OSError, ValueError, RuntimeError) as error:
-        raise _not_onnx(path, str(error)) from error
+        raise _not_onnx(str(path), f"{path.stat().st_size} bytes: {str(error)[:200]}") from error
+    check_graph(str(path), model, f"{path.stat().st_size} bytes")
+    return Imported(model)
+
+
+def import_proto(model: onnx.ModelProto, _: Recipe) -> Imported:
+    """Take a graph that a function made.
+
+    Raises:
+        ModelError: as for a file.
+    """
+    check_graph("the function's graph", model, "a graph in memory")
+    return Imported(model)
+
+
+def check_graph(name: str, model: onnx.ModelProto, said: str) -> None:
+    """See that the runtimes can read a graph.
+
+    Args:
+        name: of the file, for the error.
+        said: what is known of it, for the error.
+
+    Raises:
+        ModelError: see ``import_onnx``.
+    """
     if not model.graph.node or not model.opset_import:
-        raise _not_onnx(path, "no graph inside")
-    _check_opsets(path, model)
-    _check_domains(path, model)
+        raise _not_onnx(name, f"{said}: no graph inside")
+    _check_opsets(name, model)
+    _check_domains(name, model)
     try:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
         raise ModelError(
-            f"{path} is ONNX, but not valid",
+            f"{name} is ONNX, but not valid",
             expected="a graph that ONNX's own checker accepts",
             got=str(error).strip()[:400],
             fix="export the model again",
         ) from error
-    return Imported(model)
 
 
-def _not_onnx(path: Path, got: str) -> ModelError:
+def _not_onnx(name: str, got: str) -> ModelError:
     return ModelError(
-        f"{path} is not an ONNX model",
+        f"{name} is not an ONNX model",
         expected="an ONNX file",
-        got=f"{path.stat().st_size} bytes: {got[:200]}",
+        got=got,
         fix="export the model to ONNX, or check that the file is whole",
     )
 
 
-def _check_opsets(path: Path, model: onnx.ModelProto) -> None:
+def _check_opsets(name: str, model: onnx.ModelProto) -> None:
     for opset in model.opset_import:
         if opset.domain not in _DOMAINS:
             continue
@@ -70,18 +93,18 @@ def _check_opsets(path: Path, model: onnx.ModelProto) -> None:
         oldest = OLDEST_OPSET if opset.domain in ("", "ai.onnx") else 1
         if not oldest <= opset.version <= newest:
             raise ModelError(
-                f"{path} is of an opset that the runtimes do not read",
+                f"{name} is of an opset that the runtimes do not read",
                 expected=f"opset {oldest} to {newest} of domain {opset.domain or 'ai.onnx'}",
                 got=f"opset {opset.version}",
                 fix=f"export it again with opset {min(newest, 17)}",
             )
 
 
-def _check_domains(path: Path, model: onnx.ModelProto) -> None:
+def _check_domains(name: str, model: onnx.ModelProto) -> None:
     foreign = dict.fromkeys(f"{n.op_type} of {n.domain}" for n in model.graph.node if n.domain not in _DOMAINS)
     if foreign:
         raise ModelError(
-            f"{path} uses operators that not every runtime has",
+            f"{name} uses operators that not every runtime has",
             expected="ONNX's own operators",
             got=", ".join(list(foreign)[:5]),
             fix="export the model again without custom operators, and before any runtime has optimised it",

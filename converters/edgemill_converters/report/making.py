@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from edgemill_converters.report.imported import imported_rows
 from edgemill_converters.report.markup import Markup, element, joined
 from edgemill_converters.report.wording import NOT_AVAILABLE, confidence, objective_name, percent
 from edgemill_converters.result import BuildResult
@@ -29,6 +30,7 @@ def making_section(result: BuildResult) -> Markup:
     """Recipe, steps, plan, times, machine and notes."""
     parts = (
         ("Recipe and model", _facts(_identity(result))),
+        *((("Import", _facts(imported_rows(result.imported))),) if result.imported is not None else ()),
         ("Steps", _steps(result)),
         ("Quantization plan", _plan(result)),
         ("Time", _seconds(result)),

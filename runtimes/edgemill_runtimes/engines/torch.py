@@ -1,13 +1,16 @@
 """PyTorch, the reference: an exported program (``.pt2``) as its author's framework runs it. Not for boxes.
 
-The only module that imports ``torch``. No pickle is read: the archive's tensors come with ``weights_only``.
+The only module of the runtimes that imports ``torch``. No pickle is read: the archive's tensors come with
+``weights_only``.
 """
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Mapping
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,8 @@ from edgemill_runtimes.engines.base import Engine
 from edgemill_runtimes.engines.facts import Compiled, Layer
 
 _PRECISIONS = {"float64": "fp64", "float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+_WEIGHTS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+_PICKLED = ("opaque_obj", "custom_obj")
 _PRODUCTS = ("linear", "matmul", "mm", "bmm", "addmm")
 
 
@@ -29,10 +34,8 @@ class TorchEngine(Engine):
 
     def _open(self) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
         self._check_device()
-        if not zipfile.is_zipfile(self.graph):
-            raise self._unreadable("another kind of file")
         try:
-            self._program = torch.export.load(self.graph)
+            self._program = load_program(self.graph)
         except Exception as error:  # whatever an archive of another version makes it stumble over
             raise self._unreadable(str(error).strip()[:400]) from error
         self._module = self._program.module().to(self.settings.device.lower())
@@ -90,6 +93,32 @@ def _layer(node: Any) -> Layer | None:
     inner = prod(operands[1].shape[1:]) if is_conv else operands[1 if kind == "addmm" else 0].shape[-1]
     macs = prod(out.shape) * inner
     return Layer(node.name, _PRECISIONS.get(precision, precision), macs if isinstance(macs, int) else None)
+
+
+def load_program(path: Path) -> Any:
+    """Read an exported program, and no pickle.
+
+    ``torch.export.load`` by itself would: it reads again with ``weights_only=False`` what it could not read without,
+    such as sample inputs, and reads objects that are no tensors by ``pickle.loads``.
+
+    Raises:
+        ValueError: it is no archive, or holds objects that only a pickle can.
+        Exception: whatever an archive that is damaged, or of another version, makes PyTorch stumble over.
+    """
+    if not zipfile.is_zipfile(path):
+        raise ValueError("another kind of file, or one that was cut off")
+    with zipfile.ZipFile(path) as archive:
+        pickled = [name for name in archive.namelist() if any(kind in name.lower() for kind in _PICKLED)]
+    if pickled:
+        raise ValueError(f"objects beside tensors, which only a pickle can hold: {', '.join(pickled[:3])}")
+    before = os.environ.get(_WEIGHTS_ONLY)
+    os.environ[_WEIGHTS_ONLY] = "1"  # PyTorch's own switch, which no argument overrules
+    try:
+        return torch.export.load(path)
+    finally:
+        del os.environ[_WEIGHTS_ONLY]
+        if before is not None:
+            os.environ[_WEIGHTS_ONLY] = before
 
 
 def _spec(name: str, value: Any) -> TensorSpec:
