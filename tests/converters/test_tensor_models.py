@@ -58,8 +58,9 @@ class TestTensors:
         run(RunSettings(built_words.bundle.folder, (folder,), None, None, None, None, json=False))
         assert len(capsys.readouterr().out.splitlines()) == 120
 
-    def test_shapes_that_do_not_fit_the_model_are_said(self, tmp_path: Path) -> None:
-        recipe = write_words_recipe(tmp_path, input={"tensors": {"ids": [1, LENGTH], "masks": [1, LENGTH]}})
+    def test_tensors_that_are_not_those_of_the_model_are_said(self, tmp_path: Path) -> None:
+        one = {"shape": [1, LENGTH], "dtype": "int64"}
+        recipe = write_words_recipe(tmp_path, input={"tensors": {"ids": one, "mask": one}})
         with pytest.raises(ModelError, match="are not those of the model") as told:
             build(recipe, tmp_path)
         assert "mask: int64[n, l]" in told.value.expected
