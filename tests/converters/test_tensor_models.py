@@ -13,6 +13,7 @@ from tiny_tensors import COLUMNS, LENGTH, numbers, words, write_numbers_recipe, 
 from edgemill.cli.run import RunSettings, run
 from edgemill_converters.build import build
 from edgemill_converters.result import BuildResult
+from edgemill_core.budget import Outcome
 from edgemill_core.errors import InputError, ModelError, RecipeError
 from edgemill_core.verdict import Decision
 from edgemill_runtimes.pipeline import open_pipeline
@@ -51,6 +52,19 @@ class TestTensors:
         assert built_words.bundle.manifest.schema_version == "1.3"
         with open_pipeline(built_words.bundle) as pipeline:
             assert all(proof.holds for proof in prove_all(pipeline, built_words.bundle).values())
+
+    def test_numbers_of_the_whole_set_are_judged_and_reported(self, built_words: BuildResult) -> None:
+        for variant in built_words.variants:
+            for judgement in variant.ruling.judgements[1:]:
+                assert judgement.outcome is Outcome.PASS
+                assert judgement.budget.metric == "calibration_error" or judgement.reference == 1
+                assert judgement.counts.n == 120
+                assert judgement.drop_upper_bound > judgement.drop
+        assert built_words.bundle is not None
+        page = (built_words.bundle.folder.parent / "mood-1.0.0.report.html").read_text(encoding="utf-8")
+        assert "F1 of angry" in page
+        assert "AUROC (good parts ranked above bad ones)" in page
+        assert "are compared by a bootstrap over samples" in page
 
     def test_the_command_judges_files(self, built_words: BuildResult, capsys: pytest.CaptureFixture[str]) -> None:
         assert built_words.bundle is not None
