@@ -19,7 +19,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemill_core.set_metrics import SetDrop, Statistic, compare
+from edgemill_core.evidence import Side
+from edgemill_core.pixel_scores import pixel_scores
+from edgemill_core.set_metrics import (
+    SetDrop,
+    Statistic,
+    area_under_per_region_overlap,
+    compare,
+    intersection_over_union,
+)
 from edgemill_core.set_metrics.by_class import Measure, OfClasses
 from edgemill_core.set_metrics.calibration import Miscalibration
 from edgemill_core.set_metrics.ranking import RankedRight
@@ -102,6 +110,31 @@ def characters(mode: str) -> World:
     return made
 
 
+def overlap(metric: str, mode: str) -> World:
+    """Half of the pictures show one or two defects of 40 pixels among 400; single pixels score with noise."""
+
+    def made(n: int, rate: float, rng: np.random.Generator) -> Pair:
+        n = min(n, 20_000)
+        pixels = np.zeros((n, 20, 20), np.bool_)
+        shows = rng.random(n) < 0.5
+        pixels[shows, 2:7, 2:10] = True
+        pixels[shows & (rng.random(n) < 0.5), 12:17, 2:10] = True
+        before = (rng.normal(size=pixels.shape) + 2.5 * pixels).astype(np.float32)
+        hit = rng.random(n) < rate
+        if mode == "pictures":
+            after = np.where((hit & shows)[:, None, None], before - 2.5 * pixels, before)
+        elif mode == "false":
+            after = before + 2 * (hit & ~shows)[:, None, None]
+        else:
+            after = before + rate * rng.normal(size=pixels.shape)
+        sides = [pixel_scores(n, one.__getitem__, pixels.__getitem__, 1.5) for one in (before, after)]
+        made_by = area_under_per_region_overlap if metric == "aupro" else intersection_over_union
+        first, second = (made_by(Side([], [], side)) for side in sides)
+        return first, second
+
+    return made
+
+
 @dataclass(frozen=True)
 class Scenario:
     """One row: what goes wrong, at which rate, on how many samples."""
@@ -128,6 +161,11 @@ SCENARIOS = [
     Scenario("auroc", "noise", 0.5, 1000, auroc("noise")),
     Scenario("auroc", "escapes", 0.02, 200, auroc("escapes")),
     Scenario("auroc", "steps", 2.5, 200, auroc("steps")),
+    Scenario("aupro", "noise", 0.7, 100, overlap("aupro", "noise")),
+    Scenario("aupro", "pictures", 0.05, 200, overlap("aupro", "pictures")),
+    Scenario("aupro", "false", 0.1, 100, overlap("aupro", "false")),
+    Scenario("iou", "noise", 0.7, 100, overlap("iou", "noise")),
+    Scenario("iou", "pictures", 0.05, 200, overlap("iou", "pictures")),
     Scenario("calibration_error", "too sure", 0.5, 400, calibration("too sure"), False),
     Scenario("calibration_error", "too sure", 0.2, 2000, calibration("too sure"), False),
     Scenario("calibration_error", "wrong", 0.05, 400, calibration("wrong"), False),
@@ -147,7 +185,7 @@ def drop_of(pair: Pair, scenario: Scenario, confidence: float = CONFIDENCE) -> S
 def true_drop(scenario: Scenario) -> float:
     """Of very many samples."""
     before, after = scenario.world(MANY, scenario.rate, np.random.default_rng(1))
-    once = np.ones((MANY, 1), np.float32)
+    once = np.ones((len(before.each), 1), np.float32)
     sign = 1 if scenario.higher_is_better else -1
     return float(sign * (before.at(once)[0] - after.at(once)[0]))
 

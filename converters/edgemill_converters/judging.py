@@ -54,6 +54,14 @@ def _read(sample: Sample) -> Frame:
             got=f"{size[0]} x {size[1]} pixels",
             fix="export the labels for this picture, in its own pixels",
         )
+    mask = read_picture(sample.truth.mask) if sample.truth is not None and sample.truth.mask is not None else frame
+    if mask.shape != frame.shape:
+        raise DataError(
+            f"the mask of {sample.id} is of a picture of another size",
+            expected=f"{frame.shape[1]} x {frame.shape[0]} pixels, as {sample.picture} has",
+            got=f"{mask.shape[1]} x {mask.shape[0]} pixels",
+            fix="export the mask for this picture, in its own pixels",
+        )
     return frame
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgemill_converters.masks import mask_of
 from edgemill_core.average_precision import ComparedBoxes
 from edgemill_core.engine_input import AnyInput
 from edgemill_core.evidence import Evidence
 from edgemill_core.inspection.labelled import Detections, Labelled, labelled_in
 from edgemill_core.picture_input import PictureInput
+from edgemill_core.pixel_scores import pixel_scores
 from edgemill_core.samples import Truth
-from edgemill_core.tasks import ObjectDetection, OneOfClasses, Task
+from edgemill_core.tasks import ObjectDetection, OneOfClasses, Segmentation, Task
 from edgemill_core.tensors import Array
 
 
@@ -57,13 +59,16 @@ class Sight:
     """What the reference saw of a set, to put a variant's outputs beside."""
 
     task: Task
+    declared: AnyInput
+    truths: Sequence[Truth]
     boxes: BoxSight | None
     reference: Evidence | None
 
     @classmethod
     def of(cls, task: Task, declared: AnyInput, truths: Sequence[Truth], reference: Array) -> Sight:
         """``reference`` are its outputs, ``[samples, …]``."""
-        return cls(task, BoxSight.of(task, declared, truths, reference), evidence_of(task, reference))
+        boxes = BoxSight.of(task, declared, truths, reference)
+        return cls(task, declared, truths, boxes, evidence_of(task, declared, truths, reference))
 
     def itself(self) -> Compared:
         """The reference beside itself: what a variant of no loss would show."""
@@ -73,11 +78,25 @@ class Sight:
     def beside(self, outputs: Array) -> Compared:
         """The same samples as a variant saw them; its outputs, ``[samples, …]``."""
         boxes = self.boxes.beside(outputs) if self.boxes is not None else None
-        found = evidence_of(self.task, outputs)
+        found = evidence_of(self.task, self.declared, self.truths, outputs)
         both = None if self.reference is None or found is None else (self.reference, found)
         return Compared(boxes, both)
 
 
-def evidence_of(task: Task, outputs: Array) -> Evidence | None:
-    """What a task's outputs say beyond its verdicts, of a whole set."""
-    return task.scores_of(outputs) if isinstance(task, OneOfClasses) else None
+def evidence_of(task: Task, declared: AnyInput, truths: Sequence[Truth], outputs: Array) -> Evidence | None:
+    """What a task's outputs say beyond its verdicts, of a whole set; outputs may be mapped from a file.
+
+    Raises:
+        DataError: a mask cannot be read, or is not of its picture.
+    """
+    if isinstance(task, OneOfClasses):
+        return task.scores_of(outputs)
+    if isinstance(task, Segmentation) and isinstance(declared, PictureInput):
+        height, width = outputs.shape[-2:]
+        return pixel_scores(
+            len(truths),
+            lambda number: task.defect_scores(outputs[number]),
+            lambda number: mask_of(truths[number], declared, (width, height)),
+            task.listed_from,
+        )
+    return None

@@ -32,7 +32,32 @@ class ClassScores:
     fitness: Floats
 
 
-Evidence = ClassScores
+@dataclass(frozen=True)
+class PixelScores:
+    """Of a task that scores every pixel, beside masks (``edgemill_core.pixel_scores``).
+
+    Where nobody knows what is defective all but ``fitness`` is 0.
+
+    Attributes:
+        fitness: ``float64[samples]``: minus the highest score of a defect anywhere.
+        overlaps: ``float32[samples, thresholds]``: for the picture's defect regions together, the share of each that
+            scores at or above the threshold; thresholds fall.
+        false: ``float32[samples, thresholds]``: good pixels that do.
+        regions: ``float64[samples]``: defect regions.
+        good: ``float64[samples]``: good pixels.
+        shared, either: ``float64[samples]``: pixels both found and defective, and those that are one of it.
+    """
+
+    fitness: Floats
+    overlaps: NDArray[np.float32]
+    false: NDArray[np.float32]
+    regions: Floats
+    good: Floats
+    shared: Floats
+    either: Floats
+
+
+Evidence = ClassScores | PixelScores
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,11 @@ from edgemill_core.evidence import Side
 from edgemill_core.samples import Truth
 from edgemill_core.set_metrics import (
     Statistic,
+    area_under_per_region_overlap,
     area_under_roc,
     calibration_error,
     character_error_rate,
+    intersection_over_union,
     of_classes,
 )
 from edgemill_core.set_metrics.by_class import Measure
@@ -134,6 +136,22 @@ METRICS: dict[str, Metric] = {
         Metric("pinball_loss", "pinball loss", higher_is_better=False, score=_pinball, is_loss=True, needs="outcome"),
         *(_by_class(measure, title) for measure, title in _BY_CLASS.values()),
         Metric("auroc", "AUROC (good parts ranked above bad ones)", True, _of_no_single_sample, of_set=area_under_roc),
+        Metric(
+            "aupro",
+            "AUPRO (share of each defect found, up to 30 % of good pixels)",
+            True,
+            _of_no_single_sample,
+            needs="mask",
+            of_set=area_under_per_region_overlap,
+        ),
+        Metric(
+            "iou",
+            "IoU (of found and drawn, where there is a defect)",
+            True,
+            _of_no_single_sample,
+            needs="mask",
+            of_set=intersection_over_union,
+        ),
         Metric(
             "calibration_error",
             "calibration error (confidence against how often it is right)",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgemill_core.evidence import Floats, Side
-from edgemill_core.set_metrics.base import Rarest, Statistic, Weights, divided
+from edgemill_core.evidence import Floats, PixelScores, Side
+from edgemill_core.set_metrics.base import Rarest, Statistic, Weights, divided, lacking
 from edgemill_core.set_metrics.edit_distance import edit_distance
 from edgemill_core.verdict import Verdict
 
@@ -39,6 +39,20 @@ def character_error_rate(side: Side) -> Statistic:
     edits = [0 if text is None else edit_distance(_read(verdict), text) for text, verdict in pairs]
     lengths = [len(text or "") for text, _ in pairs]
     return Ratio(np.array(edits, np.float64), np.array(lengths, np.float64), "codes", -1)
+
+
+def intersection_over_union(side: Side) -> Statistic:
+    """Of what is found and what is drawn, the mean over pictures that show a defect.
+
+    Raises:
+        DataError: the task scores no pixels.
+    """
+    pixels = side.evidence
+    if not isinstance(pixels, PixelScores):
+        raise lacking("iou", "a score for every pixel", side)
+    shows = pixels.regions > 0
+    each = np.where(shows, pixels.shared / np.maximum(pixels.either, 1), 0.0)
+    return Ratio(each, shows.astype(np.float64), "pictures with a defect", 1)
 
 
 def _read(verdict: Verdict) -> str:
