@@ -71,13 +71,14 @@ def _counted(
     scores: Map, mask: Mask, thresholds: NDArray[np.float32], least: float
 ) -> tuple[NDArray[np.float64], tuple[float, float, float, float]]:
     """Of one picture: regions' shares and good pixels at or above each threshold; regions, good pixels, IoU's parts."""
-    numbers = regions(mask) if mask.any() else np.zeros(mask.shape, np.int64)
-    count, steps = int(numbers.max()), len(thresholds)
+    found, steps = scores >= least, len(thresholds)
+    good = np.sort(scores[~mask])  # many: one sort is ten times as fast as a search for each
+    false = len(good) - np.searchsorted(good, thresholds, side="left")
+    numbers = regions(mask)[mask] - 1
+    count = int(numbers.max(initial=-1)) + 1
     # Place of the highest threshold that each pixel reaches, among falling ones.
-    place = steps - np.searchsorted(thresholds[::-1], scores.ravel(), side="right")
-    both = np.bincount(numbers.ravel() * steps + place, minlength=(count + 1) * steps).reshape(count + 1, steps)
-    above = np.cumsum(both, axis=1)
-    shares = (above[1:] / np.maximum(above[1:, -1:], 1)).sum(axis=0)
-    found = scores >= least
-    sizes = (float(count), float(above[0, -1]), float((found & mask).sum()), float((found | mask).sum()))
-    return np.stack((shares, above[0].astype(np.float64))), sizes
+    place = steps - np.searchsorted(thresholds[::-1], scores[mask], side="right")
+    reached = np.bincount(numbers * steps + place, minlength=count * steps).reshape(count, steps).cumsum(axis=1)
+    shares = (reached / reached[:, -1:]).sum(axis=0)
+    sizes = (float(count), float(len(good)), float((found & mask).sum()), float((found | mask).sum()))
+    return np.stack((shares, false.astype(np.float64))), sizes
