@@ -13,7 +13,7 @@ from edgemill_core.inspection.labelled import Detections, Labelled, labelled_in
 from edgemill_core.picture_input import PictureInput
 from edgemill_core.pixel_scores import pixel_scores
 from edgemill_core.samples import Truth
-from edgemill_core.tasks import ObjectDetection, OneOfClasses, Segmentation, Task
+from edgemill_core.tasks import Embedding, ObjectDetection, OneOfClasses, Segmentation, Task
 from edgemill_core.tensors import Array
 
 
@@ -91,6 +91,8 @@ def evidence_of(task: Task, declared: AnyInput, truths: Sequence[Truth], outputs
     """
     if isinstance(task, OneOfClasses):
         return task.scores_of(outputs)
+    if isinstance(task, Embedding):
+        return task.vectors_of(outputs)
     if isinstance(task, Segmentation) and isinstance(declared, PictureInput):
         height, width = outputs.shape[-2:]
         return pixel_scores(

@@ -57,7 +57,18 @@ class PixelScores:
     either: Floats
 
 
-Evidence = ClassScores | PixelScores
+@dataclass(frozen=True)
+class Embeddings:
+    """Of a task that gives vectors.
+
+    Attributes:
+        vectors: ``float64[samples, n]``; a row that is not all numbers where the engine gave none.
+    """
+
+    vectors: Floats
+
+
+Evidence = ClassScores | PixelScores | Embeddings
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from edgemill_core.set_metrics import (
     area_under_roc,
     calibration_error,
     character_error_rate,
+    cosine_distance,
     intersection_over_union,
     of_classes,
 )
@@ -151,6 +152,13 @@ METRICS: dict[str, Metric] = {
             _of_no_single_sample,
             needs="mask",
             of_set=intersection_over_union,
+        ),
+        Metric(
+            "cosine_distance",
+            "cosine distance (from the reference's vector)",
+            higher_is_better=False,
+            score=_of_no_single_sample,
+            of_set=cosine_distance,
         ),
         Metric(
             "calibration_error",

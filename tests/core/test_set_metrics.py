@@ -10,12 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgemill_core.errors import DataError, RecipeError
-from edgemill_core.evidence import ClassScores, Side
+from edgemill_core.evidence import ClassScores, Embeddings, Side
 from edgemill_core.metrics import family_of, metric_named
 from edgemill_core.samples import Truth
-from edgemill_core.set_metrics import Statistic, area_under_roc, calibration_error, character_error_rate, of_classes
+from edgemill_core.set_metrics import (
+    Statistic,
+    area_under_roc,
+    calibration_error,
+    character_error_rate,
+    cosine_distance,
+    of_classes,
+)
 from edgemill_core.set_metrics.edit_distance import edit_distance
-from edgemill_core.tasks import Classification
+from edgemill_core.tasks import Classification, Embedding
 from edgemill_core.verdict import Decision, Verdict
 
 CLASSES = ("good", "scratch", "dent")
@@ -182,3 +189,29 @@ def test_weights_are_the_same_as_samples_that_stand_there_so_often() -> None:
     for one in made:
         weighted = float(one(scored(rows, labels)).at(times[:, None].astype(np.float32))[0])
         assert weighted == pytest.approx(value(one(scored(rows[again], [labels[i] for i in again])), len(again)))
+
+
+class TestVectors:
+    BEFORE = Embeddings(np.array([[1.0, 0], [0, 1], [0.6, 0.8], [1, 0]]))
+
+    def distances(self, after: list[list[float]]) -> Statistic:
+        truths = [Truth(good=True)] * 4
+        return cosine_distance(Side(truths, [], Embeddings(np.array(after, np.float64)), self.BEFORE))
+
+    def test_by_hand(self) -> None:
+        found = self.distances([[1, 0], [1, 0], [1.2, 1.6], [-1, 0]])
+        assert found.each == pytest.approx([0, -1, 0, -2])
+        assert value(found, 4) == pytest.approx(0.75)
+
+    def test_what_is_no_vector_is_far(self) -> None:
+        assert self.distances([[np.nan, 0], [0, 0], [0.6, 0.8], [1, 0]]).each == pytest.approx([-1, -1, 0, 0])
+
+    def test_the_verdict_does_not_carry_the_vector(self) -> None:
+        task = Embedding()
+        rows = np.random.default_rng(1).normal(size=(2, 1, 384)).astype(np.float32)
+        verdicts = [task.verdict({"embedding": row}, {}) for row in (*rows, rows[0])]
+        assert verdicts[0].reading == verdicts[2].reading
+        assert verdicts[0].reading != verdicts[1].reading
+        assert verdicts[0].decision is Decision.SCORE
+        assert len(str(verdicts[0].as_dict())) < 120
+        assert task.verdict({"embedding": rows[0] * np.float32("nan")}, {}).broken

@@ -12,7 +12,7 @@ from edgemill_core.set_metrics.calibration import calibration_error
 from edgemill_core.set_metrics.drop import SetDrop, compare
 from edgemill_core.set_metrics.overlap import area_under_per_region_overlap
 from edgemill_core.set_metrics.ranking import area_under_roc
-from edgemill_core.set_metrics.ratio import character_error_rate, intersection_over_union
+from edgemill_core.set_metrics.ratio import character_error_rate, cosine_distance, intersection_over_union
 
 __all__ = [
     "Rarest",
@@ -24,6 +24,7 @@ __all__ = [
     "calibration_error",
     "character_error_rate",
     "compare",
+    "cosine_distance",
     "intersection_over_union",
     "of_classes",
 ]

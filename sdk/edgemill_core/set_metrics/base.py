@@ -68,8 +68,8 @@ class Statistic(ABC):
 
 def divided(over: NDArray[np.floating], under: NDArray[np.floating]) -> Floats:
     """``over / under``, NaN where there is nothing under it."""
-    below = np.asarray(under, np.float64)
-    found: Floats = np.divide(over, below, out=np.full(below.shape, np.nan), where=below > 0)
+    above, below = np.broadcast_arrays(np.asarray(over, np.float64), np.asarray(under, np.float64))
+    found: Floats = np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
     return found
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemill_core.evidence import Floats, Side
+from edgemill_core.evidence import ClassScores, Floats, PixelScores, Side
 from edgemill_core.set_metrics.base import Rarest, Statistic, Weights, divided, lacking
 
 
@@ -57,6 +57,6 @@ def area_under_roc(side: Side) -> Statistic:
     Raises:
         DataError: the task gives no scores.
     """
-    if side.evidence is None:
+    if not isinstance(side.evidence, (ClassScores, PixelScores)):
         raise lacking("auroc", "how fit the task takes each part to be", side)
     return RankedRight(side.evidence.fitness, np.array([truth.good for truth in side.truths], np.bool_))

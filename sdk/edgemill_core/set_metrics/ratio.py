@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgemill_core.evidence import Floats, PixelScores, Side
+from edgemill_core.evidence import Embeddings, Floats, PixelScores, Side
 from edgemill_core.set_metrics.base import Rarest, Statistic, Weights, divided, lacking
 from edgemill_core.set_metrics.edit_distance import edit_distance
 from edgemill_core.verdict import Verdict
@@ -53,6 +53,24 @@ def intersection_over_union(side: Side) -> Statistic:
     shows = pixels.regions > 0
     each = np.where(shows, pixels.shared / np.maximum(pixels.either, 1), 0.0)
     return Ratio(each, shows.astype(np.float64), "pictures with a defect", 1)
+
+
+def cosine_distance(side: Side) -> Statistic:
+    """1 minus the cosine between a variant's vector and the reference's, the mean over samples; 0 of the reference.
+
+    A vector that is not all numbers is as far as one that has nothing to do with the reference's, 1.
+
+    Raises:
+        DataError: the task gives no vectors.
+    """
+    own, theirs = side.evidence, side.reference
+    if not isinstance(own, Embeddings) or not isinstance(theirs, Embeddings):
+        raise lacking("cosine_distance", "a vector a sample", side)
+    # Of vectors of length 1, 1 - cos is half the square of their distance: exactly 0 of a vector and itself.
+    one, other = (divided(side, np.linalg.norm(side, axis=1, keepdims=True)) for side in (own.vectors, theirs.vectors))
+    far = ((one - other) ** 2).sum(axis=1) / 2
+    far = np.where(np.isfinite(far), far, 1.0)
+    return Ratio(far, np.ones(len(far)), "samples", -1)
 
 
 def _read(verdict: Verdict) -> str:
