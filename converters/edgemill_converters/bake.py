@@ -21,6 +21,7 @@ from edgemill_converters.passes.fix_shape import FixShape, picture_input
 from edgemill_converters.passes.fix_shapes import FixShapes, model_inputs
 from edgemill_converters.passes.fold import Fold
 from edgemill_converters.passes.name_output import NameOutput
+from edgemill_converters.passes.normalise import Normalise, normalised
 from edgemill_converters.passes.select_classes import SelectClasses, text_classes
 from edgemill_converters.passes.upgrade_opset import UpgradeOpset
 from edgemill_core.engine_input import AnyInput
@@ -102,6 +103,11 @@ def _values_output(given: Given) -> TaskOutput:
     return TaskOutput((NameOutput(task.output),), first_output)
 
 
+def _vector_output(given: Given) -> TaskOutput:
+    _check_output(given, 2, 0, "one vector", "pool what stands for several places or tokens into one vector")
+    return TaskOutput((Normalise(given.task.output),), lambda outputs: normalised(np.asarray(outputs[0])))
+
+
 def _levels_output(given: Given) -> TaskOutput:
     task = given.task
     if not isinstance(task, MarketRisk):
@@ -117,12 +123,13 @@ def first_output(outputs: Sequence[Array]) -> Array:
 
 
 def _check_output(given: Given, rank: int, count: int, each: str, fix: str) -> None:
+    """``count`` 0 stands for any number."""
     output = only_output(given.shaped)
     shape = [dim.dim_value for dim in output.type.tensor_type.shape.dim]
-    if len(shape) != rank or shape[1] not in (0, count):
+    if len(shape) != rank or (count and shape[1] not in (0, count)):
         raise ModelError(
             f"the model does not give what task {given.task.name!r} reads",
-            expected=f"[1, {count}{', height, width' if rank == 4 else ''}], {each}",
+            expected=f"[1, {count or 'n'}{', height, width' if rank == 4 else ''}], {each}",
             got=f"{output.name}: {shape}",
             fix=fix,
         )
@@ -139,6 +146,7 @@ def _detections(given: Given) -> TaskOutput:
 
 OUTPUTS: dict[str, Callable[[Given], TaskOutput]] = {
     "classification": _classes_output,
+    "embedding": _vector_output,
     "image-classification": _classes_output,
     "market-risk": _levels_output,
     "object-detection": _detections,

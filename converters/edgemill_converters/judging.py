@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +11,11 @@ import onnx
 
 from edgemill_converters.bake import BakedModel, reference_feeds, reference_output
 from edgemill_converters.importers.base import Native
-from edgemill_core.average_precision import ComparedBoxes
 from edgemill_core.engine_input import AnyInput
 from edgemill_core.errors import DataError, InputError
-from edgemill_core.inspection.labelled import Detections, Labelled, labelled_in
-from edgemill_core.picture_input import PictureInput
 from edgemill_core.row_input import RowInput
 from edgemill_core.samples import Sample, Truth
-from edgemill_core.tasks import ObjectDetection, Task
+from edgemill_core.tasks import Task
 from edgemill_core.tensor_files import read_tensors
 from edgemill_core.tensor_input import TensorInput
 from edgemill_core.tensors import Array
@@ -57,6 +53,14 @@ def _read(sample: Sample) -> Frame:
             expected=f"{frame.shape[1]} x {frame.shape[0]} pixels, as {sample.picture} has",
             got=f"{size[0]} x {size[1]} pixels",
             fix="export the labels for this picture, in its own pixels",
+        )
+    mask = read_picture(sample.truth.mask) if sample.truth is not None and sample.truth.mask is not None else frame
+    if mask.shape != frame.shape:
+        raise DataError(
+            f"the mask of {sample.id} is of a picture of another size",
+            expected=f"{frame.shape[1]} x {frame.shape[0]} pixels, as {sample.picture} has",
+            got=f"{mask.shape[1]} x {mask.shape[0]} pixels",
+            fix="export the mask for this picture, in its own pixels",
         )
     return frame
 
@@ -130,30 +134,3 @@ def verdicts_of(outputs: Array, task: Task, samples: Sequence[Sample]) -> list[V
     return [
         task.verdict({task.output: outputs[index : index + 1]}, sample.context) for index, sample in enumerate(samples)
     ]
-
-
-@dataclass(frozen=True)
-class Sight:
-    """What is labelled in the judge's pictures, and what the reference found; of a detector with labelled boxes."""
-
-    task: ObjectDetection
-    labelled: list[Labelled]
-    reference: list[Detections]
-
-    @classmethod
-    def of(cls, task: Task, declared: AnyInput, truths: Sequence[Truth], reference: Array) -> Sight | None:
-        """``None`` where there are no boxes to compare; ``reference`` are its outputs, ``[samples, …]``."""
-        boxes = all(truth.boxes is not None for truth in truths)
-        if not boxes or not isinstance(task, ObjectDetection) or not isinstance(declared, PictureInput):
-            return None
-        labelled = [labelled_in(truth, task.classes, declared) for truth in truths]
-        return cls(task, labelled, [task.rank(rows) for rows in reference])
-
-    def itself(self) -> ComparedBoxes:
-        """The reference beside itself: what a variant of no loss would show."""
-        return ComparedBoxes(self.labelled, self.reference, self.reference, self.task.classes)
-
-    def beside(self, outputs: Array) -> ComparedBoxes:
-        """The same pictures as a variant saw them; its outputs, ``[samples, …]``."""
-        found = [self.task.rank(rows) for rows in outputs]
-        return ComparedBoxes(self.labelled, self.reference, found, self.task.classes)

@@ -19,6 +19,7 @@ from edgemill_core.verdict import Decision
 _WHERE = {
     "boxes": "boxes: name a set with `coco:`, `yolo:` or `voc:`",
     "class_name": "a class: add the column `class` to the labels",
+    "mask": "masks: pictures of the same size in which defects are not 0, for bad parts",
     "text": "what is printed on good parts: add the column `printed` to the labels",
     "outcome": "what came about: add the column `outcome`",
 }

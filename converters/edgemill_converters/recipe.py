@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -249,6 +250,18 @@ def _check_precisions(target: Target, where: str) -> None:
         raise RecipeError(f"{where}: {error.what}", expected=error.expected, got=error.got, fix=error.fix) from error
 
 
+def _check_classes(metrics: Sequence[str], task: Task) -> None:
+    known = getattr(task, "classes", ())
+    unknown = [name for name in metrics if (of := metric_named(name).of_class) and of not in known]
+    if unknown:
+        raise RecipeError(
+            "the budget is about a class that the task does not have",
+            expected=" | ".join(known),
+            got=", ".join(unknown),
+            fix="behind the @ stands a class as under task: classes:",
+        )
+
+
 def _check_budget(recipe: Recipe, task: Task) -> None:
     if said(recipe.input) not in task.takes:
         raise RecipeError(
@@ -266,8 +279,10 @@ def _check_budget(recipe: Recipe, task: Task) -> None:
             expected=" | ".join(task.metrics),
             got=", ".join(unknown),
             fix="name metrics of this task under budget:"
-            + (f"; in {MEAN_AVERAGE_PRECISION}, IoU is e.g. 0.5 or 0.5:0.95" if maps else ""),
+            + (f"; in {MEAN_AVERAGE_PRECISION}, IoU is e.g. 0.5 or 0.5:0.95" if maps else "")
+            + ("; f1@CLASS, precision@CLASS and recall@CLASS are of one class" if "f1" in task.metrics else ""),
         )
+    _check_classes(list(table), task)
     floored = [b.metric for b in recipe.budget if b.floor is not None and metric_named(b.metric).is_loss]
     if floored:
         raise RecipeError(

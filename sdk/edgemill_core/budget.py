@@ -18,11 +18,13 @@ import numpy as np
 
 from edgemill_core.average_precision import ComparedBoxes
 from edgemill_core.errors import DataError
+from edgemill_core.evidence import Evidence, Side
 from edgemill_core.judgement import Budget, Judgement, Outcome, Ruling, budgets_by_metric
 from edgemill_core.map_budget import judge_map
 from edgemill_core.metrics import Metric, metric_named
 from edgemill_core.parts_of_one import said
 from edgemill_core.samples import Truth
+from edgemill_core.set_budget import judge_set
 from edgemill_core.statistics import (
     PairedCounts,
     drop_lower_bound,
@@ -46,6 +48,7 @@ def judge(
     *,
     candidates: int = 1,
     boxes: ComparedBoxes | None = None,
+    evidence: tuple[Evidence, Evidence] | None = None,
 ) -> Ruling:
     """Compare ``variant`` with ``reference`` sample by sample.
 
@@ -56,9 +59,10 @@ def judge(
         variant: its verdict on each.
         candidates: how many variants compete for the place that this one may take, itself included.
         boxes: what both found, one entry a sample; mean average precision is judged from it.
+        evidence: of reference and variant, where the task gives more than verdicts.
 
     Raises:
-        DataError: the sequences differ in length, there is nothing to judge, or a metric lacks its boxes.
+        DataError: the sequences differ in length, there is nothing to judge, or a metric lacks its boxes or evidence.
     """
     if not truths or not len(truths) == len(reference) == len(variant):
         raise DataError(
@@ -69,11 +73,16 @@ def judge(
         )
     if candidates < 1:
         raise ValueError(f"a variant is at least one candidate, not {candidates}")
+    first, second = evidence if evidence is not None else (None, None)
+    before, after = Side(truths, reference, first, first), Side(truths, variant, second, first)
     judgements = []
     for budget in budgets:
         confidence = 1 - (1 - budget.confidence) / candidates
-        if metric_named(budget.metric).ious:
+        metric = metric_named(budget.metric)
+        if metric.ious:
             judgements.append(judge_map(budget, boxes, len(truths), confidence))
+        elif metric.of_set is not None:
+            judgements.append(judge_set(budget, before, after, confidence))
         else:
             judgements.append(_judge_metric(budget, confidence, truths, reference, variant))
     return Ruling(tuple(judgements), tuple(_gates(reference, variant)))

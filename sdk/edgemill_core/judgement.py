@@ -19,11 +19,12 @@ class Budget(BaseModel):
 
     Attributes:
         metric: name of a metric of the task, in its one spelling.
-        max_drop: largest tolerated worsening, in parts of 1: points of a rate or of mean average precision (0.01 is
+        max_drop: largest tolerated worsening, in parts of 1: points of a rate or of a number of the whole set (0.01 is
             one point), or the share by which a mean loss may grow.
         confidence: one-sided, e.g. 0.95.
         floor: share of samples (in parts of 1) that must be right whatever the reference does, shown at the same
-            confidence; for an error rate this is 1 minus the rate. Of mean average precision, the least value.
+            confidence; for an error rate this is 1 minus the rate. Of a number of the whole set, its least value, or
+            1 minus its largest where less is better.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,7 +56,7 @@ class Judgement:
         outcome: pass, fail, or undecided for want of samples.
         why: one sentence for people.
         needs: about how many samples of the population would decide an undecided case.
-        counts: the paired comparison; of mean average precision, of pictures each by itself.
+        counts: the paired comparison; of a number of the whole set, of each sample's own part in it.
         reference: the metric of the reference, in parts of 1, or its mean loss.
         variant: the metric of the variant, in parts of 1, or its mean loss.
         drop: the worsening that was seen, in parts of 1.

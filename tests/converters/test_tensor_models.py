@@ -6,15 +6,24 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnx.reference import ReferenceEvaluator
 from tiny_tensors import COLUMNS, LENGTH, numbers, words, write_numbers_recipe, write_rows, write_words_recipe
 
 from edgemill.cli.run import RunSettings, run
+from edgemill_converters.bake import bake
 from edgemill_converters.build import build
+from edgemill_converters.importers import import_model
+from edgemill_converters.judging import reference_outputs, verdicts_of
+from edgemill_converters.recipe import read_recipe
 from edgemill_converters.result import BuildResult
+from edgemill_converters.sight import Sight
+from edgemill_core.budget import Outcome, judge
 from edgemill_core.errors import InputError, ModelError, RecipeError
+from edgemill_core.samples import Sample, Truth
 from edgemill_core.verdict import Decision
+from edgemill_runtimes.engines import load
 from edgemill_runtimes.pipeline import open_pipeline
 from edgemill_runtimes.proof import prove_all
 
@@ -51,6 +60,19 @@ class TestTensors:
         assert built_words.bundle.manifest.schema_version == "1.3"
         with open_pipeline(built_words.bundle) as pipeline:
             assert all(proof.holds for proof in prove_all(pipeline, built_words.bundle).values())
+
+    def test_numbers_of_the_whole_set_are_judged_and_reported(self, built_words: BuildResult) -> None:
+        for variant in built_words.variants:
+            for judgement in variant.ruling.judgements[1:]:
+                assert judgement.outcome is Outcome.PASS
+                assert judgement.budget.metric == "calibration_error" or judgement.reference == 1
+                assert judgement.counts.n == 120
+                assert judgement.drop_upper_bound > judgement.drop
+        assert built_words.bundle is not None
+        page = (built_words.bundle.folder.parent / "mood-1.0.0.report.html").read_text(encoding="utf-8")
+        assert "F1 of angry" in page
+        assert "AUROC (good parts ranked above bad ones)" in page
+        assert "are compared by a bootstrap over samples" in page
 
     def test_the_command_judges_files(self, built_words: BuildResult, capsys: pytest.CaptureFixture[str]) -> None:
         assert built_words.bundle is not None
@@ -138,6 +160,29 @@ class TestRows:
         gates = {"slower": "allow", "unfused": 99}
         result = build(write_numbers_recipe(tmp_path, data=data, budget=budget, targets=targets, gates=gates), tmp_path)
         assert result.choice.shipped == ("onnxruntime-cpu-int8",)
+
+
+def test_an_embedding_is_judged_by_how_far_it_is_from_the_untouched_model_s(tmp_path: Path) -> None:
+    budget = [{"metric": "cosine_distance", "max_drop": 0.05, "floor": 0.95}]
+    path = write_numbers_recipe(tmp_path, task={"name": "embedding"}, budget=budget)
+    onnx.save(numbers(5), tmp_path / "numbers.onnx")
+    recipe = read_recipe(path)
+    task, rows = recipe.make_task(), np.random.default_rng(1).normal(size=(90, len(COLUMNS)))
+    baked = bake(import_model(recipe), recipe.input, task)
+    onnx.save(baked.graph, tmp_path / "baked.onnx")
+    truths, samples = [Truth(good=True)] * 90, [Sample(str(number), Path()) for number in range(90)]
+    before = reference_outputs(baked, recipe.input, rows, lambda _: None)
+    sight, said = Sight.of(task, recipe.input, truths, before), verdicts_of(before, task, samples)
+    for runtime in ("onnxruntime", "openvino"):
+        with load(runtime, tmp_path / "baked.onnx") as engine:
+            after = np.concatenate([engine.run({"row": row[None]})["embedding"] for row in rows])
+        assert np.linalg.norm(after, axis=1) == pytest.approx(1, abs=1e-5)
+        for found, outcome in ((after, Outcome.PASS), (np.roll(after, 1, axis=0), Outcome.FAIL)):
+            seen = sight.beside(found)
+            ruling = judge(recipe.budget, truths, said, verdicts_of(found, task, samples), evidence=seen.evidence)
+            assert ruling.judgements[0].outcome is outcome
+            assert ruling.judgements[0].reference == 0
+            assert ruling.judgements[0].variant < 1e-6 or outcome is Outcome.FAIL
 
 
 def test_a_task_of_pictures_refuses_rows(tmp_path: Path) -> None:

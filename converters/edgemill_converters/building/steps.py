@@ -41,6 +41,7 @@ from edgemill_converters.searching.artefacts import Given
 from edgemill_converters.searching.cluster import crew_of
 from edgemill_converters.searching.search import search_targets
 from edgemill_converters.searching.settings import Search
+from edgemill_converters.sight import Sight
 from edgemill_core.budget import judge
 from edgemill_core.samples import Sample
 from edgemill_core.verdict import Verdict
@@ -229,7 +230,7 @@ def run_candidate(
 
 def decide(into: Path, _: Tell, recipe: Recipe, samples: Sequence[Sample], outputs: Path) -> None:
     """The task's verdict on each output: ``VERDICTS``."""
-    found = judging.verdicts_of(np.load(outputs, allow_pickle=False), recipe.make_task(), samples)
+    found = judging.verdicts_of(np.load(outputs, mmap_mode="r"), recipe.make_task(), samples)
     write_plain(into / VERDICTS, found)
 
 
@@ -253,10 +254,18 @@ def judge_candidate(
     """
     decide(into, tell, recipe, samples, outputs)
     truths = judging.truths_of(samples)
-    sight = judging.Sight.of(recipe.make_task(), recipe.input, truths, np.load(outputs_before, allow_pickle=False))
-    boxes = sight.beside(np.load(outputs, allow_pickle=False)) if sight is not None else None
+    sight = Sight.of(recipe.make_task(), recipe.input, truths, np.load(outputs_before, mmap_mode="r"))
+    seen = sight.beside(np.load(outputs, mmap_mode="r"))
     reference, verdicts = (read_plain(path, tuple[Verdict, ...]) for path in (before, into / VERDICTS))
-    ruling = judge(recipe.budget, truths, reference, verdicts, candidates=candidates, boxes=boxes)
+    ruling = judge(
+        recipe.budget,
+        truths,
+        reference,
+        verdicts,
+        candidates=candidates,
+        boxes=seen.boxes,
+        evidence=seen.evidence,
+    )
     write_plain(into / RULING, ruling)
 
 

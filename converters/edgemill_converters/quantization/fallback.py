@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgemill_converters.bake import BakedModel
-from edgemill_converters.judging import Sight, prepare_set, reference_outputs, truths_of, verdicts_of
+from edgemill_converters.judging import prepare_set, reference_outputs, truths_of, verdicts_of
 from edgemill_converters.quantization import mixing
 from edgemill_converters.quantization.fallback_found import FallbackFound, LayerEffect, TriedMix
 from edgemill_converters.quantization.layer_costs import layer_costs
@@ -24,6 +24,7 @@ from edgemill_converters.quantization.sensitivity import find_groups, levelled, 
 from edgemill_converters.quantization.settings import Fallback
 from edgemill_converters.quantization.trials import Job, Judged, SearchSet, Trials
 from edgemill_converters.recipe import Target
+from edgemill_converters.sight import Sight
 from edgemill_core.budget import Budget
 from edgemill_core.engine_input import EngineInput
 from edgemill_core.samples import Sample

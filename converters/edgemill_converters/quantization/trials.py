@@ -15,13 +15,14 @@ import onnx
 
 from edgemill_converters.bake import BakedModel
 from edgemill_converters.comparing.layers import watched
-from edgemill_converters.judging import Sight, truths_of, verdicts_of
+from edgemill_converters.judging import truths_of, verdicts_of
 from edgemill_converters.quantization.dialects import DIALECTS, WriteQdq
 from edgemill_converters.quantization.mixing import is_inside, keeps_floor
 from edgemill_converters.quantization.notes import Notes
 from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.quantization.sensitivity import local_noise, relative_error
 from edgemill_converters.recipe import Target
+from edgemill_converters.sight import Compared, Sight
 from edgemill_core.budget import Budget, Outcome, Ruling, judge
 from edgemill_core.durable import canonical_json, sha256_bytes
 from edgemill_core.errors import DataError
@@ -45,7 +46,7 @@ class SearchSet:
     Attributes:
         prepared: engine inputs, one row a sample.
         reference: verdicts of the untouched model.
-        sight: what is labelled and what the untouched model found, of a detector with labelled boxes.
+        sight: what the untouched model saw beyond its verdicts; metrics of a whole set ask for it.
     """
 
     samples: Sequence[Sample]
@@ -122,8 +123,8 @@ class Job:
     def unchanged(self) -> Ruling:
         """The judge's of the reference against itself: what the set can show of a mix that loses nothing."""
         reference, sight = self.search.reference, self.search.sight
-        same = sight.itself() if sight is not None else None
-        return judge(self.shown, self.truths, reference, reference, boxes=same)
+        same = sight.itself() if sight is not None else Compared()
+        return judge(self.shown, self.truths, reference, reference, boxes=same.boxes, evidence=same.evidence)
 
     @cached_property
     def places(self) -> list[int]:
@@ -258,9 +259,9 @@ def judged_on(job: Job, outputs: Array, exact: Array) -> dict[str, Any]:
         DataError: the set says nothing of a metric.
     """
     sight = job.search.sight
-    seen = sight.beside(outputs) if sight is not None else None
+    seen = sight.beside(outputs) if sight is not None else Compared()
     verdicts = verdicts_of(outputs, job.task, job.search.samples)
-    ruling = judge(job.shown, job.truths, job.search.reference, verdicts, boxes=seen)
+    ruling = judge(job.shown, job.truths, job.search.reference, verdicts, boxes=seen.boxes, evidence=seen.evidence)
     inside = is_inside(ruling, job.unchanged) and all(
         keeps_floor(one, judged) for one, judged in zip(job.budget, ruling.judgements, strict=True)
     )

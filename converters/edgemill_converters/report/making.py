@@ -23,6 +23,11 @@ _MAP_NOTE = (
     "pictures, and losses of whole pictures at once, none of them seen, are not in it. The test described below is for "
     "rates."
 )
+_SET_NOTE = (
+    "Numbers of the whole set (precision, recall, F1, AUROC, calibration error, character errors and the like) are "
+    "compared by a bootstrap over samples, in pairs, widened by what could be lost of the rarest kind without one loss "
+    "being seen. The test described below is for rates."
+)
 Facts = Sequence[tuple[str, str]]
 
 
@@ -159,6 +164,7 @@ def _notes(result: BuildResult) -> Markup:
     notes = (
         *((_LOSS_NOTE,) if any(metric.is_loss for metric in metrics) else ()),
         *((_MAP_NOTE,) if any(metric.ious for metric in metrics) else ()),
+        *((_SET_NOTE,) if any(metric.of_set is not None for metric in metrics) else ()),
         "Reference and variant see the same samples, and only samples on which exactly one of them is wrong count "
         "for or against the variant. The reference is the trained model as its author left it.",
         "Each bound is per variant and metric: an exact unconditional paired test, ordered by likelihood ratio, "

@@ -95,8 +95,8 @@ def budget_table(result: BuildResult) -> Markup:
     titles = ("Metric", *_BUDGET_FIGURES, *(("Floor",) if floors else ()), "Outcome")
     caption = element(
         "caption",
-        "Worse and better: samples that went wrong with the variant only, and with the reference only; of mean average "
-        "precision, pictures whose own is lower or higher. "
+        "Worse and better: samples that went wrong with the variant only, and with the reference only; of numbers "
+        "of the whole set, samples whose own part in it is worse or better. "
         "The bar is the upper bound, its mark what is allowed.",
     )
     bodies = (_budget_body(variant, len(titles), floors) for variant in result.variants)

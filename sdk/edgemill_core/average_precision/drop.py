@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, sqrt
-from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgemill_core.average_precision.curves import Curves, mean_average_precision
 from edgemill_core.average_precision.matching import curves_of
-from edgemill_core.inspection.boxes import Floats
 from edgemill_core.inspection.labelled import Detections, Labelled
+from edgemill_core.statistics.bootstrap import beyond, draws, expanded, finite, samples_to_narrow, unseen
 
-SEED = 20240601
-"""The same data must always give the same ruling."""
-LEAST_DRAWS, BEYOND, MOST_DRAWS = 2000, 40, 20_000
-"""So many draws, or as many as put so many beyond the bound, up to a limit."""
+__all__ = ["ByIou", "ComparedBoxes", "Drop", "bound", "compare", "draws", "expanded"]
+
 _SAME = 1e-6
 """Average precisions of single pictures that differ by less are the same (weights are float32)."""
 ByIou = Sequence[Curves]
@@ -73,15 +68,8 @@ class Drop:
         return self.reference - self.variant
 
     def pictures_needed(self, allowed: float) -> int | None:
-        """About how many pictures like these would show a drop of at most ``allowed``, if it stays as it was seen.
-
-        The bootstrap's part of the bound shrinks with the root of their number, the allowance with the number itself.
-        """
-        room, spread = allowed - max(self.seen, 0.0), max(0.0, self.upper - self.allowance - max(self.seen, 0.0))
-        if room <= 0:
-            return None
-        root = (sqrt(spread * spread + 4 * self.allowance * room) + spread) / (2 * room)
-        return ceil(self.pictures * root * root)
+        """About how many pictures like these would show a drop of at most ``allowed``, if it stays as it was seen."""
+        return samples_to_narrow(self.pictures, self.seen, self.upper, self.allowance, allowed)
 
 
 def compare(boxes: ComparedBoxes, ious: Sequence[float], confidence: float) -> Drop:
@@ -113,11 +101,11 @@ def bound(before: ByIou, after: ByIou, classes: Sequence[str], confidence: float
     gained = mean_average_precision(after, alone) - mean_average_precision(before, alone)
     weights = draws(count, confidence)
     drawn = [mean_average_precision(curves, weights) for curves in (before, after)]
-    drops, own = _finite(drawn[0] - drawn[1]), _finite(drawn[1])
+    drops, own = finite(drawn[0] - drawn[1]), finite(drawn[1])
     level = expanded(confidence, count)
     rarest = min(before[0], key=lambda curve: np.count_nonzero(curve.labelled))
     fewest, number = int(np.count_nonzero(rarest.labelled)), len(before[0])
-    allowance = (1 - (1 - confidence) ** (1 / fewest)) / number
+    allowance = unseen(confidence, fewest) / number
     drop = seen[0] - seen[1]
     return Drop(
         pictures=count,
@@ -125,44 +113,10 @@ def bound(before: ByIou, after: ByIou, classes: Sequence[str], confidence: float
         better=int((gained > _SAME).sum()),
         reference=seen[0],
         variant=seen[1],
-        upper=_beyond(drop, drops, level) + allowance,
-        lower=-_beyond(-drop, -drops, level) - allowance,
-        variant_lower=-_beyond(-seen[1], -own, level) - allowance,
+        upper=beyond(drop, drops, level) + allowance,
+        lower=-beyond(-drop, -drops, level) - allowance,
+        variant_lower=-beyond(-seen[1], -own, level) - allowance,
         allowance=allowance,
         rarest=(classes[rarest.kind], fewest),
         classes=number,
     )
-
-
-def draws(count: int, confidence: float) -> NDArray[np.float32]:
-    """``float32[count, draws]``: how often each picture is drawn."""
-    number = min(MOST_DRAWS, max(LEAST_DRAWS, ceil(BEYOND / (1 - confidence))))
-    rng = np.random.default_rng(SEED)
-    return rng.multinomial(count, np.full(count, 1 / count), size=number).T.astype(np.float32)
-
-
-def expanded(confidence: float, count: int) -> float:
-    """The level of a quantile that makes up for a bootstrap's being too narrow on few samples; 1 for a single one."""
-    if count < 2:
-        return 1.0
-    normal, freedom = NormalDist(), count - 1
-    z = normal.inv_cdf(confidence)
-    # Student's quantile from the normal one (Fisher and Cornish 1960), to 1 % from 5 degrees of freedom on.
-    t = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
-    return normal.cdf(t * sqrt(count / freedom))
-
-
-def _beyond(seen: float, drawn: Floats, level: float) -> float:
-    """The upper bound by percentiles or by the basic bootstrap, whichever is further out.
-
-    A curve's best precision behind each point is the better the fewer pictures there are, so that few show too small a
-    drop where a variant adds false boxes; drawing again adds the same error once more. There the basic bound, which
-    takes it off, is true; where boxes are lost the drops are skewed to the right, and the percentile is.
-    """
-    high, low = np.quantile(drawn, [level, 1 - level])
-    return max(seen, float(high), 2 * seen - float(low))
-
-
-def _finite(values: Floats) -> Floats:
-    found: Floats = values[np.isfinite(values)]
-    return found

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from edgemill_core.errors import RecipeError
 from edgemill_core.tasks.base import Task
 from edgemill_core.tasks.classification import Classification, OneOfClasses
+from edgemill_core.tasks.embedding import Embedding
 from edgemill_core.tasks.image_classification import ImageClassification
 from edgemill_core.tasks.market_risk import MarketRisk
 from edgemill_core.tasks.object_detection import ObjectDetection
@@ -19,6 +20,7 @@ from edgemill_core.validation import first_complaint
 
 TASKS: dict[str, type[Task]] = {
     "classification": Classification,
+    "embedding": Embedding,
     "image-classification": ImageClassification,
     "market-risk": MarketRisk,
     "object-detection": ObjectDetection,
@@ -34,6 +36,7 @@ __all__ = [
     "FINDERS",
     "TASKS",
     "Classification",
+    "Embedding",
     "ImageClassification",
     "MarketRisk",
     "ObjectDetection",

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
+from edgemill_core.evidence import ClassScores
 from edgemill_core.inspection.rules import Share
 from edgemill_core.tasks.base import Task, each_once
 from edgemill_core.tensors import Array
@@ -47,7 +49,16 @@ class OneOfClasses(Task):
         limits: from probability to decision.
     """
 
-    metrics: ClassVar[tuple[str, ...]] = ("escape_rate", "overkill_rate", "class_rate")
+    metrics: ClassVar[tuple[str, ...]] = (
+        "escape_rate",
+        "overkill_rate",
+        "class_rate",
+        "precision",
+        "recall",
+        "f1",
+        "auroc",
+        "calibration_error",
+    )
     output: ClassVar[str] = "probabilities"
     tunable: ClassVar[tuple[str, ...]] = ("limits",)
 
@@ -82,6 +93,17 @@ class OneOfClasses(Task):
             return Verdict(Decision.REJECT, (seen,), 1 - fit, reading)
         reason = f"{seen}; fit with {fit:.2f}, between {self.limits.reject_below:.2f} and {self.limits.pass_from:.2f}"
         return Verdict(Decision.UNCERTAIN, (reason,), fit, reading)
+
+    def scores_of(self, outputs: Array) -> ClassScores:
+        """Outputs of a whole set, ``float[samples, len(classes)]``, for metrics that ask for more than verdicts."""
+        rows = np.asarray(outputs, np.float32).reshape(len(outputs), -1)
+        broken = np.logical_not(np.isfinite(rows).all(axis=1))
+        fitness = rows[:, list(self.fit_places)].sum(axis=1, dtype=np.float64)
+        return ClassScores(
+            self.classes,
+            np.where(np.expand_dims(broken, 1), np.nan, rows),
+            np.where(broken, 0.0, np.minimum(fitness, 1.0)),
+        )
 
 
 class Classification(OneOfClasses):

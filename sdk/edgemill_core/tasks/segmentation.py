@@ -33,7 +33,7 @@ class Segmentation(Task):
         rules: what must hold; nothing may be found if no rule is given.
     """
 
-    metrics: ClassVar[tuple[str, ...]] = ("escape_rate", "overkill_rate")
+    metrics: ClassVar[tuple[str, ...]] = ("escape_rate", "overkill_rate", "auroc", "aupro", "iou")
     output: ClassVar[str] = "map"
     tunable: ClassVar[tuple[str, ...]] = ("band", "rules")
 
@@ -75,6 +75,12 @@ class Segmentation(Task):
             for finding in _regions_of(kind, np.asarray(scores, np.float64), self.band.uncertain_from)
         ]
         return sorted(found, key=lambda finding: -finding.score)
+
+    def defect_scores(self, maps: Array) -> NDArray[np.float32]:
+        """Of ``float[classes, height, width]`` the highest score of what is of interest, ``float32[height, width]``."""
+        of_interest = [number for number, kind in enumerate(self.classes) if kind != self.background]
+        found: NDArray[np.float32] = np.asarray(maps[of_interest], np.float32).max(axis=0)
+        return found
 
 
 def _regions_of(kind: str, scores: NDArray[np.float64], least: float) -> list[Finding]:

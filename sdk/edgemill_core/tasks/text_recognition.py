@@ -28,7 +28,7 @@ class TextRecognition(Task):
         min_confidence: below it a reading is ``uncertain``, 0 to 1.
     """
 
-    metrics: ClassVar[tuple[str, ...]] = ("escape_rate", "overkill_rate", "exact_rate")
+    metrics: ClassVar[tuple[str, ...]] = ("escape_rate", "overkill_rate", "exact_rate", "character_error_rate")
     output: ClassVar[str] = "probabilities"
     tunable: ClassVar[tuple[str, ...]] = ("min_confidence",)
 
