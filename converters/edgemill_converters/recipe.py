@@ -87,6 +87,7 @@ class Recipe(Folder):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
     task: dict[str, Any]
+    card: CardSettings = CardSettings()
     model: ModelSource
     input: EngineInput
     data: DataSets

@@ -536,7 +536,7 @@ def test_golden_frames_that_do_not_belong_together_are_refused(bundle: Bundle) -
         (lambda raw: raw["chain"]["runtimes"].pop(), "other variants than one for each"),
         (lambda raw: raw["chain"]["origins"].pop(), "the chain is of"),
         (lambda raw: raw["models"][0]["task"].update(name="poetry"), "no task called"),
-        (lambda raw: raw["models"][1].update(input={"features": ["a"]}), "takes numbers"),
+        (lambda raw: raw["models"][1].update(input={"features": ["a"]}), "takes no pictures"),
         (lambda raw: raw["chain"].update(speed=1), "no such key"),
     ],
 )

@@ -83,6 +83,7 @@ def components(part: dict[str, Any]) -> Iterator[dict[str, Any]]:
 @pytest.mark.parametrize("which", ["model", "chain", "said"])
 def test_the_bill_is_valid_by_the_schemas_own_library(bundle: Bundle, which: str) -> None:
     validator = JsonStrictValidator(SchemaVersion.V1_6)
+    assert bill_of(bundle)["specVersion"] == SchemaVersion.V1_6.to_version()
     assert validator.validate_str(bundle.path(SBOM).read_text()) is None
     spoiled = {**bill_of(bundle), "serialNumber": "urn:uuid:none"}
     assert validator.validate_str(json.dumps(spoiled)) is not None
