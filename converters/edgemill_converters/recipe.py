@@ -96,7 +96,6 @@ class Recipe(Folder):
     objective: Objective = Objective.LATENCY_P50
     quantization: Quantization = Quantization()
     gates: Gates = Gates()
-    card: CardSettings = CardSettings()
     search: Annotated[Search | None, BeforeValidator(short_form)] = None
 
     @model_validator(mode="before")

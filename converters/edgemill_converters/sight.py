@@ -10,6 +10,7 @@ from edgemill_core.average_precision import ComparedBoxes
 from edgemill_core.engine_input import AnyInput
 from edgemill_core.evidence import Evidence
 from edgemill_core.inspection.labelled import Detections, Labelled, labelled_in
+from edgemill_core.metrics import metric_named
 from edgemill_core.picture_input import PictureInput
 from edgemill_core.pixel_scores import pixel_scores
 from edgemill_core.samples import Truth
@@ -65,10 +66,17 @@ class Sight:
     reference: Evidence | None
 
     @classmethod
-    def of(cls, task: Task, declared: AnyInput, truths: Sequence[Truth], reference: Array) -> Sight:
-        """``reference`` are its outputs, ``[samples, …]``."""
-        boxes = BoxSight.of(task, declared, truths, reference)
-        return cls(task, declared, truths, boxes, evidence_of(task, declared, truths, reference))
+    def of(
+        cls, task: Task, declared: AnyInput, truths: Sequence[Truth], reference: Array, metrics: Sequence[str] = ()
+    ) -> Sight:
+        """Look at the reference's outputs, ``[samples, …]``.
+
+        Args:
+            metrics: that will be asked for; whatever there may be if none is named.
+        """
+        asked = not metrics or any(metric_named(name).of_set is not None for name in metrics)
+        evidence = evidence_of(task, declared, truths, reference) if asked else None
+        return cls(task, declared, truths, BoxSight.of(task, declared, truths, reference), evidence)
 
     def itself(self) -> Compared:
         """The reference beside itself: what a variant of no loss would show."""
@@ -78,9 +86,10 @@ class Sight:
     def beside(self, outputs: Array) -> Compared:
         """The same samples as a variant saw them; its outputs, ``[samples, …]``."""
         boxes = self.boxes.beside(outputs) if self.boxes is not None else None
+        if self.reference is None:
+            return Compared(boxes)
         found = evidence_of(self.task, self.declared, self.truths, outputs)
-        both = None if self.reference is None or found is None else (self.reference, found)
-        return Compared(boxes, both)
+        return Compared(boxes, (self.reference, found) if found is not None else None)
 
 
 def evidence_of(task: Task, declared: AnyInput, truths: Sequence[Truth], outputs: Array) -> Evidence | None:

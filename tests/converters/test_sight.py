@@ -88,3 +88,9 @@ def test_a_segmentation_is_judged_by_its_masks(tmp_path: Path) -> None:
         assert all(judgement.reference == pytest.approx(1, abs=1e-3) for judgement in ruling.judgements)
     assert ruling.judgements[2].variant == pytest.approx(0.75)
     assert ruling.judgements[2].counts.worse == 15
+
+
+def test_what_no_budget_asks_for_is_not_looked_at() -> None:
+    outputs, truths = np.zeros((2, 1, 4, 4), np.float32), [Truth(good=True), Truth(good=False)]
+    assert Sight.of(TASK, WHOLE, truths, outputs, ["escape_rate"]).beside(outputs).evidence is None
+    assert Sight.of(TASK, WHOLE, truths, outputs, ["escape_rate", "auroc"]).beside(outputs).evidence is not None

@@ -91,7 +91,9 @@ def test_a_set_without_bad_parts_says_nothing() -> None:
 
 def test_a_reference_that_guesses_fails() -> None:
     good, fit = parts(600, 250)
-    found = judged("auroc", good, 1 - fit, 1 - fit)
+    turned = np.where(np.arange(600) % 10 < 7, 1 - fit, fit)
+    found = judged("auroc", good, turned, turned)
+    assert 0.2 < found.reference < 0.5
     assert found.outcome is Outcome.FAIL
     assert "no better than chance" in found.why
 

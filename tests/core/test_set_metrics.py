@@ -21,7 +21,9 @@ from edgemill_core.set_metrics import (
     cosine_distance,
     of_classes,
 )
+from edgemill_core.set_metrics.drop import compare
 from edgemill_core.set_metrics.edit_distance import edit_distance
+from edgemill_core.statistics.bootstrap import draws
 from edgemill_core.tasks import Classification, Embedding
 from edgemill_core.verdict import Decision, Verdict
 
@@ -48,7 +50,7 @@ def value(statistic: Statistic, count: int) -> float:
 
 
 LABELS = ["good", "good", "good", "scratch", "scratch", "dent", None]
-NAMES = ["good", "good", "scratch", "scratch", None, "good", "dent"]
+NAMES = ["good", "good", "scratch", "scratch", None, "good", "good"]
 
 
 class TestByClass:
@@ -189,6 +191,24 @@ def test_weights_are_the_same_as_samples_that_stand_there_so_often() -> None:
     for one in made:
         weighted = float(one(scored(rows, labels)).at(times[:, None].astype(np.float32))[0])
         assert weighted == pytest.approx(value(one(scored(rows[again], [labels[i] for i in again])), len(again)))
+
+
+def test_a_bound_holds_the_bootstrap_s_the_lean_and_the_allowance() -> None:
+    rng = np.random.default_rng(6)
+    rows = rng.dirichlet((6, 1, 1), 150).astype(np.float32)
+    labels: list[str | None] = [str(CLASSES[rng.choice(3, p=row / row.sum())]) for row in rows.astype(np.float64)]
+    sure = rows**2 / (rows**2).sum(axis=1, keepdims=True)
+    before, after = (calibration_error(scored(one, labels)) for one in (rows, sure))
+    drop = compare(before, after, False, 0.95)
+    assert drop is not None
+    drawn = draws(150, 0.95)
+    drops = after.at(drawn) - before.at(drawn)
+    lean = before.lean(after)
+    assert lean > 0.01
+    assert drop.allowance == pytest.approx(1 - 0.05 ** (1 / 150))
+    assert drop.upper >= np.quantile(drops, 0.95) + lean + drop.allowance
+    assert drop.upper >= 2 * drop.seen - np.quantile(drops, 0.05) + lean + drop.allowance
+    assert drop.lower <= np.quantile(drops, 0.05) - drop.allowance
 
 
 class TestVectors:

@@ -254,7 +254,8 @@ def judge_candidate(
     """
     decide(into, tell, recipe, samples, outputs)
     truths = judging.truths_of(samples)
-    sight = Sight.of(recipe.make_task(), recipe.input, truths, np.load(outputs_before, mmap_mode="r"))
+    task, asked = recipe.make_task(), [budget.metric for budget in recipe.budget]
+    sight = Sight.of(task, recipe.input, truths, np.load(outputs_before, mmap_mode="r"), asked)
     seen = sight.beside(np.load(outputs, mmap_mode="r"))
     reference, verdicts = (read_plain(path, tuple[Verdict, ...]) for path in (before, into / VERDICTS))
     ruling = judge(
