@@ -22,7 +22,7 @@ import onnx
 import pytest
 import tiny_mix
 import tiny_search
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgemill_converters.build import build
@@ -120,6 +120,7 @@ def test_good_forms_are_asked_more_often() -> None:
     assert late.count("mse") > len(late) / 2
 
 
+@settings(deadline=None, max_examples=25)  # a study is made anew each time
 @given(st.integers(0, 2**32), st.integers(0, 12))
 def test_every_choice_is_in_the_space(seed: int, most_float: int) -> None:
     space = replace(SPACE, most_float=most_float)
