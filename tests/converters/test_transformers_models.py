@@ -95,6 +95,22 @@ def test_vectors_of_tokens_are_pooled(folder: Path, pooling: str) -> None:
     np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 
+class Touch:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+def test_a_pickle_among_the_weights_does_not_run(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    torch.save({"classifier.bias": Touch(folder / "ran")}, folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="bert"):
+        imported(folder)
+    assert not (folder / "ran").exists()
+
+
 @pytest.mark.parametrize(("file", "keep"), [("model.safetensors", 5000), ("model.safetensors", 4), ("config.json", 9)])
 def test_a_damaged_folder_is_named(folder: Path, file: str, keep: int) -> None:
     (folder / file).write_bytes((folder / file).read_bytes()[:keep])

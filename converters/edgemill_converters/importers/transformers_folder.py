@@ -170,8 +170,8 @@ def _task(folder: Path, config: Mapping[str, Any]) -> str:
 
 @contextmanager
 def _offline() -> Iterator[None]:
-    """Nothing is fetched, and the exporter may warn of its own insides."""
-    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+    """Nothing is fetched, no pickle is opened, and the exporter may warn of its own insides."""
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "TORCH_FORCE_WEIGHTS_ONLY_LOAD"):
         os.environ[name] = "1"  # for good: this is a step's own process
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
