@@ -15,7 +15,7 @@ from small_bundle import NEEDS, make_manifest
 from edgemill_core.bundle import Card, FileEntry, Manifest, Requirements, difference, parse_manifest, schema_version
 from edgemill_core.bundle.bill import counts
 from edgemill_core.bundle.card import JudgedCard
-from edgemill_core.bundle.requirements import Box, in_words, lacks, release
+from edgemill_core.bundle.requirements import Box, check_agent, in_words, lacks, release
 from edgemill_core.durable import canonical_json
 from edgemill_core.errors import BundleError
 
@@ -234,3 +234,23 @@ def test_the_order_of_variants_is_a_difference_that_is_said_as_one() -> None:
 
     found = difference(ordered(model.variants[0], other), ordered(other, model.variants[0]))
     assert [one.key for one in found.keys] == ["models.b.best first"]
+
+
+@pytest.mark.parametrize(
+    ("least", "here", "may"),
+    [
+        ("0.1.0", "0.1.0", True),
+        ("0.1", "0.1.0", True),
+        ("0.2.0", "0.10.0", True),
+        ("0.2.0", "0.1.9", False),
+        ("1", "0.9", False),
+        ("99.0.0", None, True),
+    ],
+)
+def test_a_bundle_for_a_newer_edgemill_is_refused(least: str, here: str | None, may: bool) -> None:
+    if may:
+        check_agent(least, here)
+        return
+    with pytest.raises(BundleError, match="newer Edgemill") as told:
+        check_agent(least, here)
+    assert told.value.fix == "update Edgemill on this machine"

@@ -29,7 +29,7 @@ def test_every_error_says_what_expected_got_and_what_to_do(kind: type[errors.Edg
     assert str(error).splitlines() == ["it broke", "  expected: whole", "  got:      pieces", "  to do:    glue it"]
     assert error.as_dict()["to_do"] == "glue it"
     others = {"BudgetError": 1, "ProofError": 1, "RequirementError": 1}
-    others |= dict.fromkeys(("CacheError", "LinkError", "MissingPartError", "StepCrashed"), 3)
+    others |= dict.fromkeys(("CacheError", "ClusterError", "LinkError", "MissingPartError", "StepCrashed"), 3)
     assert error.exit_code == others.get(kind.__name__, 2)
 
 

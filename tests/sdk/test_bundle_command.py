@@ -160,7 +160,8 @@ def test_diff_compares_figures_and_decisions(built: Any, tmp_path: Path) -> None
     done = told("diff", built.bundle.folder, other.folder)
     assert done.exit_code == 1
     judged = raw["judged"][0]
-    assert f"{judged['variant']}, {judged['metric']}: 0 (worse by at most 0.0392, 75 samples) -> 0.25" in done.stdout
+    was = f"0 (worse by at most {judged['bound']:.3g}"
+    assert f"{judged['variant']}, {judged['metric']}: {was}, {judged['samples']} samples) -> 0.25" in done.stdout
     other_samples = make_bundle(tmp_path / "small", {})
     assert "not judged" in told("diff", built.bundle.folder, other_samples.folder).stdout
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from edgemill_converters.building.sources import Sources
@@ -36,7 +35,7 @@ def model_card(sources: Sources, result: BuildResult) -> Card:
         sets=set_cards({role: inputs.samples for role, inputs in sets.items()}, sources.digests),
         sources=_sources(sources),
         judged=tuple(_judged(variant, one) for variant in shipped for one in variant.ruling.judgements),
-        tools=_tools(sources, shipped),
+        tools=_tools(sources, result, shipped),
         needed={variant.name: needed_on_box(variant.runtime, recipe.input) for variant in shipped},
     )
 
@@ -74,10 +73,10 @@ def _sources(sources: Sources) -> tuple[SourceCard, ...]:
     )
 
 
-def _tools(sources: Sources, shipped: Sequence[VariantResult]) -> tuple[PartCard, ...]:
-    package = sources.recipe.model.package
-    suffix = Path(sources.model_file).suffix
-    used = tools_used([suffix], sources.recipe.input, [variant.runtime for variant in shipped])
+def _tools(sources: Sources, result: BuildResult, shipped: Sequence[VariantResult]) -> tuple[PartCard, ...]:
+    package, how = sources.recipe.model.package, result.imported
+    words = f"{how.framework} {how.exporter}" if how is not None else ""
+    used = tools_used(words, sources.recipe.input, [variant.runtime for variant in shipped])
     return (*used, *(parts([package]) if package else ()))
 
 

@@ -15,21 +15,31 @@ OURS = "edgemill"
 _ALWAYS = (OURS, "numpy", "onnx")
 _PICTURES = "opencv-python-headless"
 IMPORTED_WITH: dict[str, tuple[str, ...]] = {
-    ".txt": ("lightgbm",),
+    "LightGBM": ("lightgbm",),
+    "XGBoost": ("xgboost", "xgboost-cpu"),
+    "keras": ("keras",),
+    "optimum-onnx": ("optimum", "optimum-onnx"),
+    "scikit-learn": ("scikit-learn",),
+    "skl2onnx": ("skl2onnx",),
+    "tensorflow": ("tensorflow", "tensorflow-cpu"),
+    "tf2onnx": ("tf2onnx",),
+    "torch": ("onnxscript", "torch"),
+    "transformers": ("transformers",),
 }
-"""What read or translated the model, by the suffix of its files; a package that is not installed did not."""
+"""What read or translated the model, by the words that an importer says of itself (``Imported.framework``,
+``exporter``); a package that is not installed did not."""
 
 
-def tools_used(suffixes: Iterable[str], declared: AnyInput, runtimes: Iterable[str]) -> tuple[PartCard, ...]:
+def tools_used(imported: str, declared: AnyInput, runtimes: Iterable[str]) -> tuple[PartCard, ...]:
     """What the graphs and golden outputs come from, and nothing that is installed here for other reasons.
 
     Args:
-        suffixes: of the model's files.
+        imported: the model's framework and exporter, in words.
         declared: the model's input.
         runtimes: that gave golden outputs. ONNX Runtime is always among the tools: graphs are folded with it.
     """
     found = {*_ALWAYS, *([_PICTURES] if isinstance(declared, PictureInput) else [])}
-    found |= {name for suffix in suffixes for name in IMPORTED_WITH.get(suffix.lower(), ())}
+    found |= {name for word in imported.split() for name in IMPORTED_WITH.get(word, ())}
     found |= {package[0] for name in (*runtimes, "onnxruntime") if (package := installed_runtime(name))}
     return parts(found)
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from edgemill_core.errors import BundleError
 from edgemill_core.validation import Strict
 
 OLDEST_PYTHON = "3.10"
@@ -67,6 +68,25 @@ def lacks(needed: Requirements, runtime: str, box: Box) -> tuple[Lack, ...]:
         newer = f"{runtime} {needed.least} or newer, because {graph}"
         found.append(Lack(f"this {runtime} is too old", newer, f"{runtime} {box.runtime}"))
     return tuple(found)
+
+
+def check_agent(least: str, here: str | None) -> None:
+    """Refuse a bundle that asks for a newer Edgemill.
+
+    Args:
+        least: the manifest's ``min_agent``.
+        here: the version installed; ``None`` where it runs from its sources.
+
+    Raises:
+        BundleError: this one is older.
+    """
+    if here is not None and release(here) < release(least):
+        raise BundleError(
+            "the bundle is for a newer Edgemill than this one",
+            expected=f"Edgemill {least} or newer",
+            got=f"Edgemill {here}",
+            fix="update Edgemill on this machine",
+        )
 
 
 def in_words(needed: Requirements | None, runtime: str, cpu: str | None = None, hint: str | None = None) -> str:

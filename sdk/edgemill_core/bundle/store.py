@@ -7,9 +7,11 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edgemill_core.bundle.manifest import Chain, FileEntry, Manifest, ModelEntry, parse_manifest
+from edgemill_core.bundle.requirements import check_agent
 from edgemill_core.durable import canonical_json, sha256_bytes, sha256_file, sync_folder, sync_tree, write_bytes
 from edgemill_core.errors import BundleError
 from edgemill_core.tasks import Task, task_from
@@ -150,7 +152,15 @@ def peek(folder: Path) -> Manifest:
     content = path.read_bytes()
     manifest = parse_manifest(content)
     _check_seal(folder, content)
+    check_agent(manifest.min_agent, _this_edgemill())
     return manifest
+
+
+def _this_edgemill() -> str | None:
+    try:
+        return version("edgemill")
+    except PackageNotFoundError:  # run from its sources
+        return None
 
 
 def _check_seal(folder: Path, content: bytes) -> None:
