@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -205,7 +205,36 @@ def _fix_shape(proto: onnx.ModelProto, declared: AnyInput) -> Pass:
         return FixShapes({value.name: (1, len(declared.features)) for value in inputs[:1]})
     own = {value.name: tuple(d.dim_value or 1 for d in value.type.tensor_type.shape.dim) for value in inputs}
     fixed = {name: own.get(name, ()) for name in declared.fixed}
+    _check_fixed(declared, {value.name: value for value in inputs}, fixed)
     return FixShapes({**{name: one.shape for name, one in declared.tensors.items()}, **fixed})
+
+
+def _check_fixed(
+    declared: TensorInput, inputs: Mapping[str, onnx.ValueInfoProto], shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Refuse values that do not fit the inputs that they are fixed for; unknown names are refused with the others."""
+    for name, value in declared.fixed.items():
+        if name not in inputs:
+            continue
+        kind = element_type(inputs[name])
+        try:
+            given = np.asarray(value)
+            with np.errstate(all="ignore"):
+                own = np.broadcast_to(given, shapes[name]).astype(kind)
+            fits = (
+                bool(np.isfinite(own).all())
+                if kind.kind == "f"
+                else np.array_equal(own, np.broadcast_to(given, own.shape))
+            )
+        except (ValueError, TypeError):
+            fits = False
+        if not fits:
+            raise ModelError(
+                f"the value that the recipe fixes for {name!r} does not fit the model",
+                expected=f"{kind.name}{list(shapes[name])}, or one number for all of it",
+                got=str(value)[:100],
+                fix="mend input: fixed: in the recipe",
+            )
 
 
 def _around(reference: onnx.ModelProto, output: TaskOutput, declared: AnyInput) -> Sequence[Pass]:

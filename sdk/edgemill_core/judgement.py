@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from math import isfinite
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
@@ -82,7 +83,7 @@ class Judgement:
         return self.budget.confidence if self.judged_at is None else self.judged_at
 
     def as_dict(self) -> dict[str, object]:
-        """JSON-ready form."""
+        """JSON-ready form; a figure that is no number, e.g. of a variant that overflows, becomes ``None``."""
         return {
             "metric": self.budget.metric,
             "max_drop": self.budget.max_drop,
@@ -95,10 +96,14 @@ class Judgement:
             "samples": self.counts.n,
             "worse": self.counts.worse,
             "better": self.counts.better,
-            "reference": self.reference,
-            "variant": self.variant,
-            "drop_upper_bound": self.drop_upper_bound,
+            "reference": _finite(self.reference),
+            "variant": _finite(self.variant),
+            "drop_upper_bound": _finite(self.drop_upper_bound),
         }
+
+
+def _finite(value: float) -> float | None:
+    return value if isfinite(value) else None
 
 
 @dataclass(frozen=True)

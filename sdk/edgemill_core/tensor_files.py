@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,20 @@ from edgemill_core.tensor_input import TensorInput
 from edgemill_core.tensors import Array
 
 SUFFIXES = (".npz", ".npy")
+_BROKEN = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    MemoryError,  # a header that claims far more than there is
+    NotImplementedError,
+    RuntimeError,
+    SyntaxError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What NumPy and zipfile raise over files that are broken somewhere."""
 _HEADER = 1 << 16
 """Bytes that a member may be larger than its values: NumPy's header."""
 
@@ -26,7 +42,7 @@ def read_tensors(path: Path, declared: TensorInput) -> Array:
     """
     try:
         found = _packed(path, declared) if path.suffix.lower() == ".npz" else _alone(path, declared)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except _BROKEN as error:
         raise InputError(
             f"{path} cannot be read",
             expected=f".npz with the arrays {', '.join(declared.names)}, written with numpy.savez",

@@ -146,6 +146,16 @@ class TestOpenVino(FusingContract):
             kernels[sums] = sum(kind in ("Subgraph", "Eltwise") for kind in kinds)
         assert kernels[True] == kernels[False] - 1
 
+    def test_a_sum_of_what_has_no_range_is_left_alone(self) -> None:
+        """A convolution that is read twice: what is behind its activation was not watched."""
+        net = Net()
+        twice = net.conv("x")
+        first = net.op("Relu", net.conv("x"))
+        both = net.op("Add", net.op("Relu", twice), first)
+        model = net.model(net.op("Add", net.conv(both), net.op("Add", net.conv(first), twice)))
+        plan = calibrate(model, FEEDS, 8)
+        onnx.checker.check_model(WriteQdq(plan, DIALECTS["openvino"])(model))
+
     def test_a_sum_with_what_no_layer_writes_is_left_alone(self) -> None:
         net = Net()
         pooled = net.op("AveragePool", "x", kernel_shape=[3, 3], pads=[1] * 4)

@@ -20,10 +20,11 @@ from edgemill_converters.build import build
 from edgemill_converters.card_settings import CardSettings
 from edgemill_converters.chaining import ChainResult
 from edgemill_converters.chaining.card import chain_card
+from edgemill_converters.importers.versions import READABLE
 from edgemill_converters.papers import licences
 from edgemill_converters.papers.cards import in_words
 from edgemill_converters.papers.licences import licence_of
-from edgemill_converters.papers.needs import FLOORS, least_version
+from edgemill_converters.papers.needs import least_version
 from edgemill_converters.papers.provenance import recipe_said
 from edgemill_converters.papers.sets import balance
 from edgemill_converters.papers.tools import parts, tools_used
@@ -387,12 +388,12 @@ def test_a_package_that_is_not_there_has_no_licence() -> None:
     assert licence_of("there-is-no-such-package") == ""
 
 
-@pytest.mark.parametrize("runtime", list(FLOORS))
+@pytest.mark.parametrize("runtime", list(READABLE))
 def test_a_graph_that_the_oldest_release_reads_needs_no_more(runtime: str) -> None:
-    floor = FLOORS[runtime]
-    assert least_version(runtime, floor.opset, floor.ir_version, "99.1") == floor.version
-    assert least_version(runtime, floor.opset + 1, floor.ir_version, "99.1.0") == "99.1"
-    assert least_version(runtime, floor.opset, floor.ir_version + 1, "99.1+cpu") == "99.1"
+    floor = READABLE[runtime]
+    assert least_version(runtime, floor.opset, floor.ir, "99.1") == floor.release
+    assert least_version(runtime, floor.opset + 1, floor.ir, "99.1.0") == "99.1"
+    assert least_version(runtime, floor.opset, floor.ir + 1, "99.1+cpu") == "99.1"
 
 
 def test_of_a_runtime_that_others_added_only_what_was_built_with_is_known() -> None:
@@ -405,7 +406,7 @@ def test_every_variant_says_what_it_needs(bundle: Bundle, which: str) -> None:
     for model in bundle.manifest.models:
         for variant in model.variants:
             assert variant.requires is not None
-            assert variant.requires.least == FLOORS[variant.runtime].version
+            assert variant.requires.least == READABLE[variant.runtime].release
             files = bundle.manifest.files
             assert variant.requires.disk_bytes == files[variant.graph].bytes + files[variant.weights].bytes
             assert variant.requires.opset == 17

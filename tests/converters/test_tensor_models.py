@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import tempfile
 import zipfile
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from onnx.reference import ReferenceEvaluator
 from tiny_tensors import COLUMNS, LENGTH, numbers, words, write_numbers_recipe, write_rows, write_words_recipe
 
 from edgemill.cli.run import RunSettings, run
 from edgemill_converters.bake import bake
 from edgemill_converters.build import build
-from edgemill_converters.importers import import_model
+from edgemill_converters.importers import ImportedModel, import_model
 from edgemill_converters.judging import reference_outputs, verdicts_of
 from edgemill_converters.recipe import read_recipe
 from edgemill_converters.result import BuildResult
@@ -23,6 +28,9 @@ from edgemill_core.budget import Outcome, judge
 from edgemill_core.bundle import schema_version
 from edgemill_core.errors import InputError, ModelError, RecipeError
 from edgemill_core.samples import Sample, Truth
+from edgemill_core.tasks import Classification
+from edgemill_core.tensor_files import read_tensors
+from edgemill_core.tensor_input import TensorInput
 from edgemill_core.verdict import Decision
 from edgemill_runtimes.engines import load
 from edgemill_runtimes.pipeline import open_pipeline
@@ -90,6 +98,38 @@ class TestTensors:
             build(recipe, tmp_path)
         assert "mask: int64[n, l]" in told.value.expected
         assert "scale: float[]" in told.value.expected
+
+    @pytest.mark.parametrize("value", [[1.0, 2.0], "two", 1e300, float("nan")])
+    def test_a_fixed_value_that_does_not_fit_is_said(self, tmp_path: Path, value: Any) -> None:
+        one = {"shape": [1, LENGTH], "dtype": "int64"}
+        declared = TensorInput.model_validate({"tensors": {"ids": one, "mask": one}, "fixed": {"scale": 2.0}})
+        declared = declared.model_copy(update={"fixed": {"scale": value}})
+        with pytest.raises(ModelError, match="fixes for 'scale'"):
+            bake(ImportedModel(tmp_path, "", words(), None), declared, Classification(classes=("a", "b"), fit=("a",)))
+
+    @given(st.integers(0, 10**6), st.integers(0, 255))
+    @settings(max_examples=60, deadline=None)
+    def test_a_file_that_is_broken_somewhere_is_an_input_error_or_still_whole(self, place: int, byte: int) -> None:
+        one = {"shape": [1, LENGTH], "dtype": "int64"}
+        declared = TensorInput.model_validate({"tensors": {"ids": one}})
+        for write, suffix in ((np.savez_compressed, "npz"), (np.save, "npy")):
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder, f"one.{suffix}")
+                given = np.arange(LENGTH)[None]
+                write(path, ids=given) if suffix == "npz" else write(path, given)
+                content = bytearray(path.read_bytes())
+                content[place % len(content)] = byte
+                path.write_bytes(content)
+                with suppress(InputError):
+                    assert read_tensors(path, declared).shape == (1, LENGTH)
+
+    def test_a_header_that_claims_more_than_there_is_takes_no_memory(self, tmp_path: Path) -> None:
+        header = {"descr": "<i8", "fortran_order": False, "shape": (1, 99_999_999_999_999)}
+        with (tmp_path / "lie.npy").open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+        declared = TensorInput.model_validate({"tensors": {"ids": {"shape": [1, LENGTH], "dtype": "int64"}}})
+        with pytest.raises(InputError, match=r"lie\.npy cannot be read"):
+            read_tensors(tmp_path / "lie.npy", declared)
 
     def test_a_file_with_other_tensors_is_named(self, built_words: BuildResult, tmp_path: Path) -> None:
         assert built_words.bundle is not None

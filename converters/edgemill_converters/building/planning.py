@@ -141,6 +141,15 @@ class BuildPlan:
     def _translated(self) -> bool:
         return not self._from.recipe.model.is_onnx
 
+    @property
+    def _model_parts(self) -> tuple[str, ...]:
+        return _MODEL_PARTS if self._translated else ()
+
+    @property
+    def _asked(self) -> list[object]:
+        """What importers read of the targets: a translation is to their runtimes and precisions."""
+        return [[one.runtime, list(one.precisions)] for one in self._from.recipe.targets] if self._translated else []
+
     def _settled(self, rendered: Entry) -> list[Planned]:
         self.rendered = {found.candidate.name: found for found in steps.rendered_in(rendered.folder)}
         return self.planned()
@@ -153,7 +162,8 @@ class BuildPlan:
             "input": recipe.input,
             "task": recipe.make_task(),
             "readable": readable_by(recipe.targets),
-            "parts": versions(*_GRAPH_PARTS, *_MODEL_PARTS),
+            "targets": self._asked,
+            "parts": versions(*_GRAPH_PARTS, *self._model_parts),
         }
         return Step(steps.bake_model, {"recipe": recipe}, depends)
 
@@ -165,6 +175,7 @@ class BuildPlan:
         return {
             "input": self._from.recipe.input,
             "samples": inputs.contents,
+            "masks": inputs.masks,
             "labelled sizes": [sample.truth.size if sample.truth else None for sample in inputs.samples],
             "parts": versions(*_PICTURE_PARTS),
         }
@@ -233,6 +244,7 @@ class BuildPlan:
         sources = self._from
         return {
             "model": sources.model_contents,
+            "model's parts": versions(*self._model_parts),
             "baked": done["bake"].files,
             "plan": done["calibrate"].files[steps.PLAN],
             "targets": sources.recipe.targets,
@@ -276,7 +288,8 @@ class BuildPlan:
             "input": self._from.recipe.input,
             "prepared": done["prepare"].files[steps.PREPARED],
             "arithmetic": self._arithmetic,
-            "parts": versions(*_GRAPH_PARTS, *_MODEL_PARTS),
+            "targets": self._asked,
+            "parts": versions(*_GRAPH_PARTS, *self._model_parts),
         }
         given = {
             "recipe": self._from.recipe,

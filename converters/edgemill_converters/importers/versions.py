@@ -16,18 +16,20 @@ class Readable:
         opset: of ONNX's own operators.
         ml: opset of ``ai.onnx.ml``.
         ir: version of the file's form.
+        release: the oldest that we support, which reads these; empty where we know of none.
     """
 
     opset: int
     ml: int
     ir: int
+    release: str = ""
 
 
 READABLE = {
-    "onnxruntime": Readable(21, 5, 10),
-    "openvino": Readable(22, 5, 10),
-    "tensorrt": Readable(20, 0, 10),
-    "tensorrt_rtx": Readable(22, 0, 10),
+    "onnxruntime": Readable(21, 5, 10, "1.20"),
+    "openvino": Readable(22, 5, 10, "2025.0"),
+    "tensorrt": Readable(20, 0, 10, "10.3"),
+    "tensorrt_rtx": Readable(22, 0, 10, "1.7"),
 }
 """By runtime, of the oldest release that the extras, or JetPack 6, allow.
 

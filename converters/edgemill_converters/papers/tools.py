@@ -24,7 +24,7 @@ IMPORTED_WITH: dict[str, tuple[str, ...]] = {
     "tensorflow": ("tensorflow", "tensorflow-cpu"),
     "tf2onnx": ("tf2onnx",),
     "torch": ("onnxscript", "torch"),
-    "transformers": ("transformers",),
+    "transformers": ("torch", "transformers"),
 }
 """What read or translated the model, by the words that an importer says of itself (``Imported.framework``,
 ``exporter``); a package that is not installed did not."""

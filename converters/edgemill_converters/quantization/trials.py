@@ -39,6 +39,10 @@ FORMAT = 1
 """Of the notes, and of how what stands in them is found: notes of another one are not taken."""
 
 
+_WORST = 1e9
+"""Stands for a figure that is no number."""
+
+
 @dataclass(frozen=True)
 class SearchSet:
     """Labelled samples for choices between variants, and what the reference says of them.
@@ -271,7 +275,7 @@ def judged_on(job: Job, outputs: Array, exact: Array) -> dict[str, Any]:
     return {
         "outcome": ruling.outcome.value,
         "inside": inside,
-        "metrics": {judged.budget.metric: judged.variant for judged in ruling.judgements},
+        "metrics": {judged.budget.metric: _bounded(judged.variant) for judged in ruling.judgements},
         "why": ruling.why,
         "loss": relative_error(told(outputs[job.places], job.task), told(exact, job.task)),
     }
@@ -280,6 +284,11 @@ def judged_on(job: Job, outputs: Array, exact: Array) -> dict[str, Any]:
 def told(outputs: Array, task: Task) -> Array:
     """What of the outputs decides. A detector's boxes are of thousands of places where nothing is."""
     return outputs[..., 4:] if isinstance(task, ObjectDetection) else outputs
+
+
+def _bounded(figure: float) -> float:
+    """What notes can hold, of a variant that overflows too."""
+    return min(figure, _WORST) if figure == figure else _WORST
 
 
 def _says_nothing(metric: str) -> DataError:

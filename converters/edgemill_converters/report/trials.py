@@ -39,7 +39,7 @@ def _of_target(found: SearchFound) -> Markup:
 
 
 def _picture(found: SearchFound) -> Markup:
-    names = found.objectives[:2] if len(found.objectives) > 1 else ("latency_p99",)
+    names = (*found.objectives, "latency_p99")[:2]
     points = trials_drawing.points_of(found)
     said = "; ".join(f"{one.number}: {', '.join(f'{value:.4g}' for value in one.place)}" for one in points if one.best)
     alt = f"{len(points)} trials on {found.target}. Those that nothing beats: {said}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,8 +82,8 @@ def dask_crew(address: str) -> Iterator[Crew]:
         shared: dict[Path, Any] = {}
 
         def share(path: Path) -> Any:
-            if path not in shared:
-                shared[path] = client.scatter(path.read_bytes(), hash=True)
+            if path not in shared or shared[path].status != "finished":  # the worker that held it is gone
+                shared[path] = client.scatter(path.read_bytes(), hash=True, broadcast=True)
             return shared[path]
 
         yield Crew(client.get_executor(), share, _watch(client, address), _dask_broken(address))
@@ -121,9 +122,14 @@ def _no_workers(address: str) -> ClusterError:
 
 
 def _watch(client: distributed.Client, address: str) -> Callable[[], None]:
-    seen = [time.monotonic()]
+    """Looks while results are awaited; between two looks that lie far apart nobody waited."""
+    seen, looked = [time.monotonic()], [time.monotonic()]
 
     def check() -> None:
+        now = time.monotonic()
+        if now - looked[0] > _WITHOUT_WORKERS_S / 2:
+            seen[0] = now
+        looked[0] = now
         if client.status != "running":
             raise ClusterError(
                 f"the Dask scheduler at {address} is gone",
@@ -143,7 +149,7 @@ def _dask_broken(address: str) -> Callable[[BaseException], EdgemillError | None
     """Dask's own exceptions as ours."""
 
     def broken(error: BaseException) -> EdgemillError | None:
-        if not type(error).__module__.startswith("distributed"):
+        if not (isinstance(error, CancelledError) or type(error).__module__.startswith("distributed")):
             return None
         return ClusterError(
             f"the Dask cluster at {address} gave no result",

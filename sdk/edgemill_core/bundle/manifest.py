@@ -56,7 +56,7 @@ class FileEntry(Strict):
     """A file of the bundle."""
 
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    bytes: Annotated[int, Field(ge=0)]
+    bytes: Annotated[int, Field(ge=0, lt=1 << 60)]
 
 
 class GoldenEntry(Strict):

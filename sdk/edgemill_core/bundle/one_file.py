@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import IO
 
 from edgemill_core.bundle.manifest import FileEntry, Manifest, parse_manifest
-from edgemill_core.bundle.store import MANIFEST, SEAL, Bundle, open_bundle
+from edgemill_core.bundle.requirements import check_agent
+from edgemill_core.bundle.store import MANIFEST, SEAL, Bundle, open_bundle, this_edgemill
 from edgemill_core.durable import sha256_bytes, sync_folder, sync_tree
 from edgemill_core.errors import BundleError, InputError
 
@@ -225,6 +226,7 @@ def _head(file: Path, source: IO[bytes]) -> tuple[Manifest, dict[str, bytes]]:
     if source.read(len(_padding(size))) + source.read(len(_member(SEAL, seal))) != _padding(size) + _member(SEAL, seal):
         raise _damaged(f"the manifest in {file} was altered", "the SHA-256 that seals it, right behind it", "another")
     manifest = parse_manifest(content)
+    check_agent(manifest.min_agent, this_edgemill())
     doubled = set(manifest.files) & set(manifest.records) | {MANIFEST, SEAL} & {*manifest.files, *manifest.records}
     if doubled:
         raise _damaged(f"the manifest in {file} lists a file twice", "each once", ", ".join(sorted(doubled)))

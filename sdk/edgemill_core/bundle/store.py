@@ -152,14 +152,15 @@ def peek(folder: Path) -> Manifest:
     content = path.read_bytes()
     manifest = parse_manifest(content)
     _check_seal(folder, content)
-    check_agent(manifest.min_agent, _this_edgemill())
+    check_agent(manifest.min_agent, this_edgemill())
     return manifest
 
 
-def _this_edgemill() -> str | None:
+def this_edgemill() -> str | None:
+    """Version of the Edgemill that is installed; ``None`` where it runs from its sources."""
     try:
         return version("edgemill")
-    except PackageNotFoundError:  # run from its sources
+    except PackageNotFoundError:
         return None
 
 

@@ -44,7 +44,7 @@ def _sums(wiring: Wiring, plan: Plan, quantized: set[str]) -> list[tuple[str, st
         if node.op_type == "Add" and quantized & set(node.input):
             for name in set(node.input) - quantized:
                 layer = wiring.before_cuts(name)
-                if layer is not None and layer.name in plan.layers:
+                if layer is not None and layer.name in plan.layers and name in plan.ranges:
                     found.append((layer.name, name))
     return found
 
