@@ -72,6 +72,32 @@ class TestFunctions:
         contents = locate_model(read_recipe(recipe)).contents
         assert [name for name, _ in contents] == ["source made.py", "source layers.py", "reads table.bin"]
 
+    def test_a_folder_that_it_reads_counts_whole(self, tmp_path: Path) -> None:
+        (tmp_path / "tables" / "deep").mkdir(parents=True)
+        for name in ("tables/a.bin", "tables/deep/b.bin"):
+            (tmp_path / name).write_bytes(b"1")
+        contents = locate_model(read_recipe(by_function(tmp_path, reads=["tables"]))).contents
+        assert contents[2:] == tuple((f"reads {n}", tmp_path / n) for n in ("tables/a.bin", "tables/deep/b.bin"))
+
+    @pytest.mark.parametrize("reads", ["numbers.onnx", "nets"])
+    def test_a_path_that_it_gives_is_to_be_known(self, tmp_path: Path, reads: str) -> None:
+        module = f"gives_of_{reads.partition('.')[0]}"
+        recipe = by_function(tmp_path, f"{module}:make")
+        (tmp_path / "nets").mkdir()
+        (tmp_path / "nets" / "n.onnx").write_bytes((tmp_path / "numbers.onnx").read_bytes())
+        name = reads if reads.endswith("onnx") else "nets/n.onnx"
+        (tmp_path / f"{module}.py").write_text(f"def make(): return {name!r}\n")
+        refused(ModelError, recipe, name, "add it under reads:")
+        by_function(tmp_path, f"{module}:make", reads=[reads])
+        assert import_model(read_recipe(recipe)).proto.graph.node
+
+    def test_weights_beside_a_path_that_it_gives_are_to_be_known(self, tmp_path: Path) -> None:
+        recipe = by_function(tmp_path, "gives_apart:make", reads=["apart.onnx"])
+        (tmp_path / "gives_apart.py").write_text("def make(): return 'apart.onnx'\n")
+        apart = {"save_as_external_data": True, "location": "apart.weights", "size_threshold": 0}
+        onnx.save(two_outputs(), tmp_path / "apart.onnx", **apart)
+        refused(ModelError, recipe, "apart.weights does not", "add it under reads:")
+
     def test_an_installed_package_counts_whole(self, tmp_path: Path) -> None:
         located = locate_model(read_recipe(write_numbers_recipe(tmp_path, model="yaml.loader:make")))
         assert {"source loader.py", "source scanner.py"} <= {name for name, _ in located.contents}

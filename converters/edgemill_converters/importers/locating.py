@@ -52,8 +52,25 @@ def locate_model(recipe: Recipe) -> Located:
     if source.code is not None:
         folder = recipe.folder
         contents += [(f"source {path.name}", path) for path in sources_of(folder, source.code.partition(":")[0])]
-        contents += [(f"reads {name}", _file(folder / name)) for name in source.reads]
+        contents += [one for name in source.reads for one in _read_by(folder, name)]
     return Located(source.code or paths[0].name, paths, tuple(contents))
+
+
+def check_known(path: Path, located: Located, code: str) -> None:
+    """See that a file or folder that a function gave is among what the model is known to be made of.
+
+    Raises:
+        ModelError: it is not, so a build would not notice that it has changed.
+    """
+    known = {one.resolve() for one in located.files}
+    unknown = [one for _, one in _contents(path) if one.resolve() not in known]
+    if unknown:
+        raise ModelError(
+            f"nobody would notice that {path}, which {code} gives, has changed",
+            expected="a path whose files stand under reads:",
+            got=f"{unknown[0]} does not" + (f", nor do {len(unknown) - 1} more" if unknown[1:] else ""),
+            fix="add it under reads: (a file or a folder) beside function: under model:",
+        )
 
 
 def model_digest(digests: Sequence[str]) -> str:
@@ -140,6 +157,12 @@ def _contents(path: Path) -> list[tuple[str, Path]]:
     weights = path.with_suffix(".bin")
     beside = [weights] if path.suffix.lower() == ".xml" and weights.is_file() else side_files(path)
     return [(one.suffix.lower(), one) for one in (path, *beside)]
+
+
+def _read_by(folder: Path, name: str) -> list[tuple[str, Path]]:
+    path = folder / name
+    files = [path / one for one, _ in _contents(path)] if path.is_dir() else [_file(path)]
+    return [(f"reads {name}" + (f"/{one.relative_to(path)}" if one != path else ""), one) for one in files]
 
 
 def _locate(recipe: Recipe, name: str) -> Path:
