@@ -72,6 +72,14 @@ class TestFunctions:
         contents = locate_model(read_recipe(recipe)).contents
         assert [name for name, _ in contents] == ["source made.py", "source layers.py", "reads table.bin"]
 
+    def test_what_is_installed_and_imported_there_counts_by_its_version(self, tmp_path: Path) -> None:
+        recipe = by_function(tmp_path)
+        (tmp_path / "layers.py").write_text(
+            "import os, absent_module\ndef late():\n    from yaml.loader import Loader\n"
+        )
+        assert locate_model(read_recipe(recipe)).parts == ("PyYAML", "onnx")
+        assert locate_model(read_recipe(write_numbers_recipe(tmp_path))).parts == ()
+
     def test_a_folder_that_it_reads_counts_whole(self, tmp_path: Path) -> None:
         (tmp_path / "tables" / "deep").mkdir(parents=True)
         for name in ("tables/a.bin", "tables/deep/b.bin"):

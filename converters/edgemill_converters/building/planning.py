@@ -153,7 +153,7 @@ class BuildPlan:
             "input": recipe.input,
             "task": recipe.make_task(),
             "readable": readable_by(recipe.targets),
-            "parts": versions(*_GRAPH_PARTS, *_MODEL_PARTS),
+            "parts": versions(*_GRAPH_PARTS, *_MODEL_PARTS, *self._from.model_parts),
         }
         return Step(steps.bake_model, {"recipe": recipe}, depends)
 
@@ -232,7 +232,7 @@ class BuildPlan:
         """What any search between forms of the model depends on."""
         sources = self._from
         return {
-            "model": sources.model_contents,
+            "model": [sources.model_contents, versions(*sources.model_parts)],
             "baked": done["bake"].files,
             "plan": done["calibrate"].files[steps.PLAN],
             "targets": sources.recipe.targets,
@@ -276,7 +276,7 @@ class BuildPlan:
             "input": self._from.recipe.input,
             "prepared": done["prepare"].files[steps.PREPARED],
             "arithmetic": self._arithmetic,
-            "parts": versions(*_GRAPH_PARTS, *_MODEL_PARTS),
+            "parts": versions(*_GRAPH_PARTS, *_MODEL_PARTS, *self._from.model_parts),
         }
         given = {
             "recipe": self._from.recipe,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,11 +28,13 @@ class Located:
         name: for the report: of the file, the folder or the function.
         paths: what is opened, in the recipe's order: files, or one folder; of a function its weights, or nothing.
         contents: every file that the model is a function of, by a name that does not depend on where it lies.
+        parts: installed distributions that the sources among them import, whose versions count as well.
     """
 
     name: str
     paths: tuple[Path, ...]
     contents: tuple[tuple[str, Path], ...]
+    parts: tuple[str, ...] = ()
 
     @property
     def files(self) -> list[Path]:
@@ -49,11 +52,13 @@ def locate_model(recipe: Recipe) -> Located:
     source = recipe.model
     paths = tuple(_locate(recipe, name) for name in source.files)
     contents = [one for path in paths for one in _contents(path)]
+    sources: list[Path] = []
     if source.code is not None:
         folder = recipe.folder
-        contents += [(f"source {path.name}", path) for path in sources_of(folder, source.code.partition(":")[0])]
+        sources = sources_of(folder, source.code.partition(":")[0])
+        contents += [(f"source {path.name}", path) for path in sources]
         contents += [one for name in source.reads for one in _read_by(folder, name)]
-    return Located(source.code or paths[0].name, paths, tuple(contents))
+    return Located(source.code or paths[0].name, paths, tuple(contents), _distributions(sources))
 
 
 def check_known(path: Path, located: Located, code: str) -> None:
@@ -138,6 +143,13 @@ def _imports(paths: Sequence[Path]) -> list[str]:
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 found[node.module.partition(".")[0]] = None
     return list(found)
+
+
+def _distributions(sources: Sequence[Path]) -> tuple[str, ...]:
+    if not sources:
+        return ()
+    owners = packages_distributions()
+    return tuple(sorted({owner for name in _imports(sources) for owner in owners.get(name, ())}))
 
 
 def _tensors_in(message: Message) -> Iterator[onnx.TensorProto]:
