@@ -21,8 +21,10 @@ from edgemill_converters.build import build
 from edgemill_converters.importers import import_model, locate_model
 from edgemill_converters.importers.base import one_by_one
 from edgemill_converters.importers.versions import Readable, readable_by
+from edgemill_converters.model_source import Pooling
 from edgemill_converters.parity_check import reference_beside_graph
 from edgemill_converters.passes.fit_versions import FitVersions
+from edgemill_converters.passes.pool_tokens import PoolTokens, pooled
 from edgemill_converters.recipe import Target, read_recipe
 from edgemill_core.errors import EdgemillError, MissingPartError, ModelError, RecipeError
 from edgemill_core.row_input import RowInput
@@ -248,6 +250,33 @@ def two_outputs(opset: int = 17, ir: int = 8) -> onnx.ModelProto:
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir)
+
+
+class TestPooling:
+    @staticmethod
+    def tokens(mask: str) -> onnx.ModelProto:
+        values = [helper.make_tensor_value_info(name, kind, [1, 4]) for name, kind in (("x", 1), (mask, 7))]
+        made = helper.make_tensor_value_info("tokens", TensorProto.FLOAT, [1, 4, 1])
+        node = helper.make_node("Unsqueeze", ["x", "last"], ["tokens"])
+        weights = [numpy_helper.from_array(np.array([2]), "last")]
+        graph = helper.make_graph([node], "tokens", values, [made], weights)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+    def test_the_first_needs_no_mask(self) -> None:
+        found = PoolTokens(Pooling.FIRST, "tokens", "mask")(self.tokens("other"))
+        feeds = {"x": np.array([[3, 4, 5, 6]], np.float32)}
+        expected = pooled(Pooling.FIRST, feeds["x"][..., None], feeds, "mask")
+        given = {**feeds, "other": np.ones((1, 4), np.int64)}
+        np.testing.assert_array_equal(ReferenceEvaluator(found).run(None, given)[0], expected)
+        assert expected.tolist() == [[3]]
+
+    def test_the_mean_without_a_mask_is_refused(self) -> None:
+        with pytest.raises(ModelError, match="pooling: mean") as told:
+            PoolTokens(Pooling.MEAN, "tokens", "mask")(self.tokens("other"))
+        assert told.value.got == "x, other"
+        found = PoolTokens(Pooling.MEAN, "tokens", "mask")(self.tokens("mask"))
+        feeds = {"x": np.array([[3, 4, 5, 6]], np.float32), "mask": np.array([[1, 1, 0, 0]])}
+        np.testing.assert_allclose(ReferenceEvaluator(found).run(None, feeds)[0], [[3.5]])
 
 
 class TestPasses:
