@@ -20,6 +20,7 @@ from edgemill_converters.bake import BakedModel, first_output
 from edgemill_converters.build import build
 from edgemill_converters.importers import import_model, locate_model
 from edgemill_converters.importers.base import one_by_one
+from edgemill_converters.importers.saved_model import reaching_out
 from edgemill_converters.importers.versions import Readable, readable_by
 from edgemill_converters.model_source import Pooling
 from edgemill_converters.parity_check import reference_beside_graph
@@ -250,6 +251,58 @@ def two_outputs(opset: int = 17, ir: int = 8) -> onnx.ModelProto:
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir)
+
+
+REACHING = [
+    "ReadFile",
+    "WriteFile",
+    "MatchingFiles",
+    "PyFunc",
+    "PyFuncStateless",
+    "EagerPyFunc",
+    "LoadDataset",
+    "PrintV2",
+    "DebugIdentity",
+    "DebugIdentityV2",
+    "DebugIdentityV3",
+    "DebugNumericSummaryV2",
+    "CreateSummaryFileWriter",
+    "CreateSummaryDbWriter",
+    "SaveDataset",
+    "SaveDatasetV2",
+    "DatasetToTFRecord",
+    "TextLineDataset",
+    "TFRecordDataset",
+    "TFRecordDatasetV2",
+    "FixedLengthRecordDataset",
+    "FixedLengthRecordDatasetV2",
+    "TextLineReaderV2",
+    "WholeFileReader",
+    "ReaderReadV2",
+    "SnapshotDatasetV2",
+    "CacheDatasetV2",
+]
+COMPUTING = [
+    "ReadVariableOp",
+    "MatMul",
+    "Placeholder",
+    "NoOp",
+    "SaveV2",
+    "RestoreV2",
+    "MergeV2Checkpoints",
+    "ShardedFilename",
+    "VarHandleOp",
+    "StatefulPartitionedCall",
+    "HashTableV2",
+    "BiasAdd",
+    "Identity",
+]
+"""What TensorFlow writes into a plain model, its saver included."""
+
+
+@pytest.mark.parametrize("name", REACHING)
+def test_operations_of_tensorflow_that_reach_out_are_known(name: str) -> None:
+    assert reaching_out([*COMPUTING, name]) == [name]
 
 
 class TestPooling:
