@@ -198,6 +198,13 @@ class TestWhatIsNotOpened:
         assert result.imported.pickled
         assert "the recipe says trust: true" in result.report.read_text()
 
+    def test_a_trusted_pickle_of_a_class_beside_the_recipe_says_the_way_out(self, tmp_path: Path) -> None:
+        recipe = write_numbers_recipe(tmp_path, model={"file": "net.pkl", "trust": True})
+        (tmp_path / "net.pkl").write_bytes(b"cownnets\nNet\n.")
+        refused(MissingPartError, recipe, "net.pkl", "pip install ownnets")
+        (tmp_path / "ownnets.py").write_text("class Net: ...\n")
+        refused(MissingPartError, recipe, "net.pkl", "beside the recipe", 'model: "module:function"')
+
     def test_a_trusted_pickle_that_was_cut_off_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "cut.pkl").write_bytes(pickle.dumps(numbers(1))[:40])
         refused(ModelError, write_numbers_recipe(tmp_path, model={"file": "cut.pkl", "trust": True}), "cut.pkl")
