@@ -38,7 +38,7 @@ class ModelSource(Strict):
             model with one output column each, in this order. A TensorFlow SavedModel is a folder.
         function: ``package.module:function``, called without arguments in a step's own process; looked for in the
             recipe's folder first, then among what is installed. It gives a model of any kind that is imported, or
-            the path of one.
+            the path of one that ``reads`` names.
         torch: such a function that gives a PyTorch module, which then gets ``weights``.
         transformers: folder of a Hugging Face model: its configuration, weights and tokenizer.
         weights: file of a state dict for the module of ``torch``, ``.safetensors`` or what ``torch.save`` wrote.
@@ -46,7 +46,7 @@ class ModelSource(Strict):
         pooling: of a model of ``transformers`` that gives a vector a token, how they become one: their ``mean`` under
             the attention mask, or the ``first``.
         package: an installed Python package that ships the files; it is located, never imported.
-        reads: further files that the function reads, so that a change of one builds anew.
+        reads: further files and folders that the function reads, so that a change of one builds anew.
         classes: key of the model's own metadata that lists its classes, one a line.
         scaled_by: a feature that the outputs are multiplied by, where the model was trained on targets divided by it.
         output: the one output that the task reads, of a model that gives several.

@@ -20,9 +20,12 @@ from edgemill_converters.bake import BakedModel, first_output
 from edgemill_converters.build import build
 from edgemill_converters.importers import import_model, locate_model
 from edgemill_converters.importers.base import one_by_one
+from edgemill_converters.importers.saved_model import reaching_out
 from edgemill_converters.importers.versions import Readable, readable_by
+from edgemill_converters.model_source import Pooling
 from edgemill_converters.parity_check import reference_beside_graph
 from edgemill_converters.passes.fit_versions import FitVersions
+from edgemill_converters.passes.pool_tokens import PoolTokens, pooled
 from edgemill_converters.recipe import Target, read_recipe
 from edgemill_core.errors import EdgemillError, MissingPartError, ModelError, RecipeError
 from edgemill_core.row_input import RowInput
@@ -71,6 +74,40 @@ class TestFunctions:
         (tmp_path / "unrelated.py").write_text("")
         contents = locate_model(read_recipe(recipe)).contents
         assert [name for name, _ in contents] == ["source made.py", "source layers.py", "reads table.bin"]
+
+    def test_what_is_installed_and_imported_there_counts_by_its_version(self, tmp_path: Path) -> None:
+        recipe = by_function(tmp_path)
+        (tmp_path / "layers.py").write_text(
+            "import os, absent_module\ndef late():\n    from yaml.loader import Loader\n"
+        )
+        assert locate_model(read_recipe(recipe)).parts == ("PyYAML", "onnx")
+        assert locate_model(read_recipe(write_numbers_recipe(tmp_path))).parts == ()
+
+    def test_a_folder_that_it_reads_counts_whole(self, tmp_path: Path) -> None:
+        (tmp_path / "tables" / "deep").mkdir(parents=True)
+        for name in ("tables/a.bin", "tables/deep/b.bin"):
+            (tmp_path / name).write_bytes(b"1")
+        contents = locate_model(read_recipe(by_function(tmp_path, reads=["tables"]))).contents
+        assert contents[2:] == tuple((f"reads {n}", tmp_path / n) for n in ("tables/a.bin", "tables/deep/b.bin"))
+
+    @pytest.mark.parametrize("reads", ["numbers.onnx", "nets"])
+    def test_a_path_that_it_gives_is_to_be_known(self, tmp_path: Path, reads: str) -> None:
+        module = f"gives_of_{reads.partition('.')[0]}"
+        recipe = by_function(tmp_path, f"{module}:make")
+        (tmp_path / "nets").mkdir()
+        (tmp_path / "nets" / "n.onnx").write_bytes((tmp_path / "numbers.onnx").read_bytes())
+        name = reads if reads.endswith("onnx") else "nets/n.onnx"
+        (tmp_path / f"{module}.py").write_text(f"def make(): return {name!r}\n")
+        refused(ModelError, recipe, name, "add it under reads:")
+        by_function(tmp_path, f"{module}:make", reads=[reads])
+        assert import_model(read_recipe(recipe)).proto.graph.node
+
+    def test_weights_beside_a_path_that_it_gives_are_to_be_known(self, tmp_path: Path) -> None:
+        recipe = by_function(tmp_path, "gives_apart:make", reads=["apart.onnx"])
+        (tmp_path / "gives_apart.py").write_text("def make(): return 'apart.onnx'\n")
+        apart = {"save_as_external_data": True, "location": "apart.weights", "size_threshold": 0}
+        onnx.save(two_outputs(), tmp_path / "apart.onnx", **apart)
+        refused(ModelError, recipe, "apart.weights does not", "add it under reads:")
 
     def test_an_installed_package_counts_whole(self, tmp_path: Path) -> None:
         located = locate_model(read_recipe(write_numbers_recipe(tmp_path, model="yaml.loader:make")))
@@ -161,6 +198,13 @@ class TestWhatIsNotOpened:
         assert result.imported.pickled
         assert "the recipe says trust: true" in result.report.read_text()
 
+    def test_a_trusted_pickle_of_a_class_beside_the_recipe_says_the_way_out(self, tmp_path: Path) -> None:
+        recipe = write_numbers_recipe(tmp_path, model={"file": "net.pkl", "trust": True})
+        (tmp_path / "net.pkl").write_bytes(b"cownnets\nNet\n.")
+        refused(MissingPartError, recipe, "net.pkl", "pip install ownnets")
+        (tmp_path / "ownnets.py").write_text("class Net: ...\n")
+        refused(MissingPartError, recipe, "net.pkl", "beside the recipe", 'model: "module:function"')
+
     def test_a_trusted_pickle_that_was_cut_off_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "cut.pkl").write_bytes(pickle.dumps(numbers(1))[:40])
         refused(ModelError, write_numbers_recipe(tmp_path, model={"file": "cut.pkl", "trust": True}), "cut.pkl")
@@ -214,6 +258,85 @@ def two_outputs(opset: int = 17, ir: int = 8) -> onnx.ModelProto:
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir)
+
+
+REACHING = [
+    "ReadFile",
+    "WriteFile",
+    "MatchingFiles",
+    "PyFunc",
+    "PyFuncStateless",
+    "EagerPyFunc",
+    "LoadDataset",
+    "PrintV2",
+    "DebugIdentity",
+    "DebugIdentityV2",
+    "DebugIdentityV3",
+    "DebugNumericSummaryV2",
+    "CreateSummaryFileWriter",
+    "CreateSummaryDbWriter",
+    "SaveDataset",
+    "SaveDatasetV2",
+    "DatasetToTFRecord",
+    "TextLineDataset",
+    "TFRecordDataset",
+    "TFRecordDatasetV2",
+    "FixedLengthRecordDataset",
+    "FixedLengthRecordDatasetV2",
+    "TextLineReaderV2",
+    "WholeFileReader",
+    "ReaderReadV2",
+    "SnapshotDatasetV2",
+    "CacheDatasetV2",
+]
+COMPUTING = [
+    "ReadVariableOp",
+    "MatMul",
+    "Placeholder",
+    "NoOp",
+    "SaveV2",
+    "RestoreV2",
+    "MergeV2Checkpoints",
+    "ShardedFilename",
+    "VarHandleOp",
+    "StatefulPartitionedCall",
+    "HashTableV2",
+    "BiasAdd",
+    "Identity",
+]
+"""What TensorFlow writes into a plain model, its saver included."""
+
+
+@pytest.mark.parametrize("name", REACHING)
+def test_operations_of_tensorflow_that_reach_out_are_known(name: str) -> None:
+    assert reaching_out([*COMPUTING, name]) == [name]
+
+
+class TestPooling:
+    @staticmethod
+    def tokens(mask: str) -> onnx.ModelProto:
+        values = [helper.make_tensor_value_info(name, kind, [1, 4]) for name, kind in (("x", 1), (mask, 7))]
+        made = helper.make_tensor_value_info("tokens", TensorProto.FLOAT, [1, 4, 1])
+        node = helper.make_node("Unsqueeze", ["x", "last"], ["tokens"])
+        weights = [numpy_helper.from_array(np.array([2]), "last")]
+        graph = helper.make_graph([node], "tokens", values, [made], weights)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+    def test_the_first_needs_no_mask(self) -> None:
+        found = PoolTokens(Pooling.FIRST, "tokens", "mask")(self.tokens("other"))
+        feeds = {"x": np.array([[3, 4, 5, 6]], np.float32)}
+        expected = pooled(Pooling.FIRST, feeds["x"][..., None], feeds, "mask")
+        given = {**feeds, "other": np.ones((1, 4), np.int64)}
+        np.testing.assert_array_equal(ReferenceEvaluator(found).run(None, given)[0], expected)
+        assert expected.tolist() == [[3]]
+
+    def test_the_mean_without_a_mask_is_refused(self) -> None:
+        with pytest.raises(ModelError, match="pooling: mean") as told:
+            PoolTokens(Pooling.MEAN, "tokens", "mask")(self.tokens("other"))
+        assert told.value.got == "x, other"
+        found = PoolTokens(Pooling.MEAN, "tokens", "mask")(self.tokens("mask"))
+        feeds = {"x": np.array([[3, 4, 5, 6]], np.float32), "mask": np.array([[1, 1, 0, 0]])}
+        np.testing.assert_allclose(ReferenceEvaluator(found).run(None, feeds)[0], [[3.5]])
 
 
 class TestPasses:

@@ -229,6 +229,12 @@ def test_another_machine_measures_and_computes_anew(workplace: tuple[Path, dict[
     assert changed(cpu="another") == {"measure", "calibrate", "reference", *RUNS}
 
 
+def test_versions_of_what_a_function_imports_count(workplace: tuple[Path, dict[str, Entry]]) -> None:
+    recipe, done = workplace
+    before, after = keys(recipe, done), keys(recipe, done, model_parts=("PyYAML",))
+    assert {name for name in before if before[name] != after[name]} == {"bake", "reference"}
+
+
 def test_what_a_step_gave_is_what_the_next_depends_on(workplace: tuple[Path, dict[str, Entry]]) -> None:
     recipe, done = workplace
     before = keys(recipe, done)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 import warnings
 import zipfile
 from pathlib import Path
@@ -16,7 +18,7 @@ from edgemill_converters.build import build
 from edgemill_converters.importers import ImportedModel, import_model
 from edgemill_converters.recipe import read_recipe
 from edgemill_converters.result import BuildResult
-from edgemill_core.errors import ModelError
+from edgemill_core.errors import MissingPartError, ModelError
 from edgemill_runtimes.pipeline import open_pipeline
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'edgemill[torch]'")
@@ -207,6 +209,19 @@ class TestRefusals:
         with pytest.raises(ModelError, match=r"evil\.pt"):
             imported(rows_recipe(tmp_path, {"file": "evil.pt", "trust": True}))
         assert (tmp_path / "ran").exists()
+
+    def test_trusted_a_class_beside_the_recipe_is_to_be_given_by_a_function(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        recipe = rows_recipe(tmp_path, {"file": "own.pt", "trust": True})
+        (tmp_path / "ownnets.py").write_text("class Net: ...\n")
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(tmp_path)
+            torch.save(importlib.import_module("ownnets").Net(), tmp_path / "own.pt")
+        del sys.modules["ownnets"]
+        with pytest.raises(MissingPartError, match="beside the recipe") as told:
+            imported(recipe)
+        assert 'model: "module:function"' in told.value.fix
 
     def _evil_program(self, path: Path, pickled: bytes) -> None:
         """A program whose sample inputs are the pickle: what PyTorch by itself falls back to opening."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +62,15 @@ class TestTorch(EngineContract):
                 (tmp_path / name).write_bytes(content)
             with pytest.raises(ModelError, match="cannot load"):
                 load(self.runtime, tmp_path / name)
+
+    @pytest.mark.parametrize(
+        "entry", ["data/aotinductor/model/model.wrapper.so", "data/executorch/a.pte", "data/constants/custom_obj_0"]
+    )
+    def test_what_is_more_than_a_program_is_refused(self, program: Path, tmp_path: Path, entry: str) -> None:
+        path = tmp_path / "model.pt2"
+        path.write_bytes(program.read_bytes())
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(f"{archive.namelist()[0].partition('/')[0]}/{entry}", b"x")
+        with pytest.raises(ModelError, match="cannot load") as told:
+            load(self.runtime, path)
+        assert entry in told.value.got

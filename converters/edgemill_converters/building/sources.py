@@ -45,6 +45,7 @@ class Sources:
         model_file: name of the model's file, of the first of several, or of the function that gives it.
         model_sha256: of the model, as ``ImportedModel.digest``.
         model_contents: digests of all its files, weights that lie apart included, and what kind each is of.
+        model_parts: distributions that a function which gives it imports.
         digests: of recipe and sets, by name.
         extra: further variants to render.
         machine: this one.
@@ -60,6 +61,7 @@ class Sources:
     model_file: str
     model_sha256: str
     model_contents: list[list[str]]
+    model_parts: tuple[str, ...]
     digests: dict[str, str]
     extra: Sequence[ExtraVariant]
     machine: Machine
@@ -100,6 +102,7 @@ def read_sources(
         model.name,
         model_digest(digests.of_all(model.files)),
         [[name, digests.of(path)] for name, path in model.contents],
+        model.parts,
         digests_of(recipe, sets, digests.of),
         extra,
         machine,

@@ -16,7 +16,14 @@ from edgemill_converters.importers.base import FileImporter, Imported, Native
 from edgemill_converters.importers.functions import called
 from edgemill_converters.importers.keras_file import import_keras_file
 from edgemill_converters.importers.lightgbm_text import import_lightgbm
-from edgemill_converters.importers.locating import SAVED_MODEL, Located, locate_model, model_digest, side_files
+from edgemill_converters.importers.locating import (
+    SAVED_MODEL,
+    Located,
+    check_known,
+    locate_model,
+    model_digest,
+    side_files,
+)
 from edgemill_converters.importers.objects import import_object
 from edgemill_converters.importers.onnx_file import import_onnx
 from edgemill_converters.importers.openvino_ir import import_ir
@@ -122,7 +129,9 @@ def _found(recipe: Recipe, located: Located) -> Imported:
     if source.weights is not None:
         made = with_weights(made, located.paths[0])
     if isinstance(made, (str, Path)):
-        return _from_files([recipe.path(str(made))], recipe)
+        path = recipe.path(str(made))
+        check_known(path, located, source.code)
+        return _from_files([path], recipe)
     return import_object(made, recipe)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,11 +28,13 @@ class Located:
         name: for the report: of the file, the folder or the function.
         paths: what is opened, in the recipe's order: files, or one folder; of a function its weights, or nothing.
         contents: every file that the model is a function of, by a name that does not depend on where it lies.
+        parts: installed distributions that the sources among them import, whose versions count as well.
     """
 
     name: str
     paths: tuple[Path, ...]
     contents: tuple[tuple[str, Path], ...]
+    parts: tuple[str, ...] = ()
 
     @property
     def files(self) -> list[Path]:
@@ -49,11 +52,30 @@ def locate_model(recipe: Recipe) -> Located:
     source = recipe.model
     paths = tuple(_locate(recipe, name) for name in source.files)
     contents = [one for path in paths for one in _contents(path)]
+    sources: list[Path] = []
     if source.code is not None:
         folder = recipe.folder
-        contents += [(f"source {path.name}", path) for path in sources_of(folder, source.code.partition(":")[0])]
-        contents += [(f"reads {name}", _file(folder / name)) for name in source.reads]
-    return Located(source.code or paths[0].name, paths, tuple(contents))
+        sources = sources_of(folder, source.code.partition(":")[0])
+        contents += [(f"source {path.name}", path) for path in sources]
+        contents += [one for name in source.reads for one in _read_by(folder, name)]
+    return Located(source.code or paths[0].name, paths, tuple(contents), _distributions(sources))
+
+
+def check_known(path: Path, located: Located, code: str) -> None:
+    """See that a file or folder that a function gave is among what the model is known to be made of.
+
+    Raises:
+        ModelError: it is not, so a build would not notice that it has changed.
+    """
+    known = {one.resolve() for one in located.files}
+    unknown = [one for _, one in _contents(path) if one.resolve() not in known]
+    if unknown:
+        raise ModelError(
+            f"nobody would notice that {path}, which {code} gives, has changed",
+            expected="a path whose files stand under reads:",
+            got=f"{unknown[0]} does not" + (f", nor do {len(unknown) - 1} more" if unknown[1:] else ""),
+            fix="add it under reads: (a file or a folder) beside function: under model:",
+        )
 
 
 def model_digest(digests: Sequence[str]) -> str:
@@ -123,6 +145,13 @@ def _imports(paths: Sequence[Path]) -> list[str]:
     return list(found)
 
 
+def _distributions(sources: Sequence[Path]) -> tuple[str, ...]:
+    if not sources:
+        return ()
+    owners = packages_distributions()
+    return tuple(sorted({owner for name in _imports(sources) for owner in owners.get(name, ())}))
+
+
 def _tensors_in(message: Message) -> Iterator[onnx.TensorProto]:
     """Wherever they lie: initializers, attributes of nodes, subgraphs, functions."""
     for field, value in message.ListFields():
@@ -140,6 +169,12 @@ def _contents(path: Path) -> list[tuple[str, Path]]:
     weights = path.with_suffix(".bin")
     beside = [weights] if path.suffix.lower() == ".xml" and weights.is_file() else side_files(path)
     return [(one.suffix.lower(), one) for one in (path, *beside)]
+
+
+def _read_by(folder: Path, name: str) -> list[tuple[str, Path]]:
+    path = folder / name
+    files = [path / one for one, _ in _contents(path)] if path.is_dir() else [_file(path)]
+    return [(f"reads {name}" + (f"/{one.relative_to(path)}" if one != path else ""), one) for one in files]
 
 
 def _locate(recipe: Recipe, name: str) -> Path:

@@ -27,7 +27,7 @@ def import_pickle(paths: Sequence[Path], recipe: Recipe) -> Imported:
     (path,) = paths
     if not recipe.model.trust:
         raise untrusted(path, "a pickle")
-    return replace(import_object(_opened(path), recipe), pickled=True)
+    return replace(import_object(_opened(path, recipe), recipe), pickled=True)
 
 
 def untrusted(path: Path, got: str) -> ModelError:
@@ -41,6 +41,21 @@ def untrusted(path: Path, got: str) -> ModelError:
     )
 
 
+def missing(path: Path, error: ImportError, recipe: Recipe) -> MissingPartError:
+    """The error for a trusted pickle of a class whose module is not there, or lies beside the recipe."""
+    top = (error.name or "").partition(".")[0]
+    beside = bool(top) and ((recipe.folder / f"{top}.py").is_file() or (recipe.folder / top).is_dir())
+    by_function = f'give it by a function of yours: model: "module:function", e.g. "{top}:make"'
+    return MissingPartError(
+        f"{path} needs a library that is not installed"
+        if not beside
+        else f"{path} needs code that lies beside the recipe",
+        expected="the libraries that it was made with" + (", and no class from beside the recipe" if beside else ""),
+        got=str(error),
+        fix=by_function if beside else f"pip install {top}" if top else "install what it was made with",
+    )
+
+
 def _loaded(path: Path) -> Any:
     if path.suffix.lower() == ".joblib":
         import joblib
@@ -50,18 +65,13 @@ def _loaded(path: Path) -> Any:
         return pickle.load(file)  # noqa: S301 (the recipe says trust: true)
 
 
-def _opened(path: Path) -> Any:
+def _opened(path: Path, recipe: Recipe) -> Any:
     try:
         with warnings.catch_warnings():
             # Of scikit-learn, where another version saved the model: what it then gives, nobody knows.
             warnings.filterwarnings("error", message="Trying to unpickle estimator")
             return _loaded(path)
     except ImportError as error:
-        raise MissingPartError(
-            f"{path} needs a library that is not installed",
-            expected="the libraries that it was made with",
-            got=str(error),
-            fix=f"pip install {error.name.partition('.')[0]}" if error.name else "install what it was made with",
-        ) from error
+        raise missing(path, error, recipe) from error
     except Exception as error:  # the pickle's own code
         raise refused(path, "a whole pickle", f"{type(error).__name__}: {error}") from error

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,15 @@ from edgemill_core.tensors import Array
 _OPSET = 18
 _KIND = "a SavedModel of TensorFlow 2"
 _SIGNATURE = "serving_default"
-_REACHING_OUT = ("ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "PyFuncStateless", "EagerPyFunc", "LoadDataset")
-"""Operations that reach files or Python; a model has no need of them, and what loads it may run them."""
+_REACHING_OUT = re.compile(
+    r"ReadFile|WriteFile|MatchingFiles\w*|(Eager)?PyFunc(Stateless)?|Debug\w+|PrintV2|CreateSummary(File|Db)Writer"
+    r"|\w*Reader\w*|DatasetToTFRecord|(Load|Save|Snapshot|Cache|DataService|Register|Sql|CSV|LMDB)Dataset\w*"
+    r"|(ExperimentalCSV|ExperimentalSql|ExperimentalLMDB|TextLine|TFRecord|FixedLength\w*)Dataset\w*"
+)
+"""Operations that reach files, the network or Python; a model has no need of them, and what loads it may run them.
+
+Those that write and merge checkpoints are none: TensorFlow puts a function of them beside every model that it saves.
+"""
 
 
 def import_saved_model(paths: Sequence[Path], recipe: Recipe) -> Imported:
@@ -82,9 +90,14 @@ def _check_operations(folder: Path) -> None:
         found = SavedModel.FromString(path.read_bytes())
     except DecodeError as error:
         raise refused(path, _KIND, f"{path.stat().st_size} bytes: {error}") from error
-    reaching = sorted(set(_operations(found)) & set(_REACHING_OUT))
+    reaching = reaching_out(_operations(found))
     if reaching:
         raise refused(path, "a model that computes, and reaches no files", ", ".join(reaching), "save it without these")
+
+
+def reaching_out(operations: Iterable[str]) -> list[str]:
+    """Those that reach further than a model may, sorted."""
+    return sorted({name for name in operations if _REACHING_OUT.fullmatch(name)})
 
 
 def _operations(model: Any) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from edgemill_converters.importers.archives import check_archive, refused
 from edgemill_converters.importers.base import Imported, named
-from edgemill_converters.importers.pickles import untrusted
+from edgemill_converters.importers.pickles import missing, untrusted
 from edgemill_converters.importers.torch_module import EXPORTERS, exported, import_module, native_of, torch_library
 from edgemill_converters.model_source import TorchExporter
 from edgemill_converters.recipe import Recipe
@@ -76,7 +76,10 @@ def import_whole_module(paths: Sequence[Path], recipe: Recipe) -> Imported:
         raise refused(path, "a program of torch.export", "TorchScript", fix)
     torch = torch_library()
     if recipe.model.trust:
-        found = _loaded(torch, path, kind, weights_only=False)
+        try:
+            found = _loaded(torch, path, kind, weights_only=False)
+        except ImportError as error:
+            raise missing(path, error, recipe) from error
         if isinstance(found, torch.nn.Module):
             return _pickled(import_module(found, recipe))
     else:
@@ -140,6 +143,8 @@ def _loaded(torch: Any, path: Path, kind: str, *, weights_only: bool) -> Any:
             raise _Pickled(said.partition("WeightsUnpickler error:")[2].strip() or said) from error
         raise refused(path, kind, said) from error
     except Exception as error:  # the trusted pickle's own code, or whatever a damaged file makes PyTorch stumble over
+        if isinstance(error, ImportError) and not weights_only:
+            raise  # where the pickle's class comes from, which the caller words
         raise refused(path, kind, f"{type(error).__name__}: {error}") from error
 
 

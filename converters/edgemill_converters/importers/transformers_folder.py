@@ -109,7 +109,7 @@ class _Export:
             with torch.inference_mode():
                 found = self._model(**given)
             outputs = [np.array(found[name].numpy()) for name in self._outputs]
-            return outputs if self._pooling is None else [pooled(self._pooling, outputs[0], feeds[_MASK])]
+            return outputs if self._pooling is None else [pooled(self._pooling, outputs[0], feeds, _MASK)]
 
         return native
 

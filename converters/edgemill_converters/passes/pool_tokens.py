@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -9,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgemill_converters.model_source import Pooling
 from edgemill_converters.passes.base import Pass, copy_of
+from edgemill_core.errors import ModelError
 from edgemill_core.tensors import Array
 
 EMBEDDING = "embedding"
@@ -17,7 +20,8 @@ EMBEDDING = "embedding"
 class PoolTokens(Pass):
     """The output ``tokens: float32[n, length, width]`` becomes ``embedding: float32[n, width]``, the one output.
 
-    Promises that. The mean is over the tokens that the input ``mask: int64[n, length]`` keeps.
+    Promises that. The mean is over the tokens that the input ``mask: int64[n, length]`` keeps; a model without it is a
+    ``ModelError``.
     """
 
     name = "pool-tokens"
@@ -28,6 +32,7 @@ class PoolTokens(Pass):
     def _apply(self, model: onnx.ModelProto) -> onnx.ModelProto:
         result = copy_of(model)
         graph = result.graph
+        self._check_mask([value.name for value in graph.input])
         (old,) = (value for value in graph.output if value.name == self._tokens)
         dims = old.type.tensor_type.shape.dim
         shape = [one.dim_value or one.dim_param or None for one in (dims[0], dims[2])]
@@ -37,6 +42,15 @@ class PoolTokens(Pass):
         del graph.output[:]
         graph.output.append(helper.make_tensor_value_info(EMBEDDING, TensorProto.FLOAT, shape))
         return result
+
+    def _check_mask(self, inputs: list[str]) -> None:
+        if self._pooling is Pooling.MEAN and self._mask not in inputs:
+            raise ModelError(
+                "pooling: mean needs to be told which tokens count",
+                expected=f"a model with the input {self._mask}",
+                got=", ".join(inputs),
+                fix="write pooling: first, or leave it out, under model: in the recipe",
+            )
 
     def _mean(self) -> tuple[list[onnx.NodeProto], dict[str, Array]]:
         steps = [
@@ -62,10 +76,10 @@ class PoolTokens(Pass):
             raise self._broken(EMBEDDING, ", ".join(names))
 
 
-def pooled(pooling: Pooling, tokens: Array, mask: Array) -> Array:
-    """The same by hand, ``[n, width]``."""
+def pooled(pooling: Pooling, tokens: Array, feeds: Mapping[str, Array], mask: str) -> Array:
+    """The same by hand, ``[n, width]``; of the model's inputs only the mean reads any, the one named ``mask``."""
     if pooling is Pooling.FIRST:
         return np.asarray(tokens[:, 0])
-    kept: NDArray[np.float32] = mask.astype(np.float32)[..., None]
+    kept: NDArray[np.float32] = feeds[mask].astype(np.float32)[..., None]
     given: NDArray[np.float32] = tokens.astype(np.float32)
     return np.asarray((given * kept).sum(axis=1) / np.maximum(kept.sum(axis=1), 1))

@@ -1,7 +1,7 @@
 """PyTorch, the reference: an exported program (``.pt2``) as its author's framework runs it. Not for boxes.
 
 The only module of the runtimes that imports ``torch``. No pickle is read: the archive's tensors come with
-``weights_only``.
+``weights_only``. Archives with more in them than a program, such as compiled code, are refused.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from edgemill_core.errors import MissingPartError, ModelError
 from edgemill_core.tensors import Array, TensorSpec
 from edgemill_runtimes.engines.base import Engine
 from edgemill_runtimes.engines.facts import Compiled, Layer
+from edgemill_runtimes.engines.torch_entries import check_entries
 
 _PRECISIONS = {"float64": "fp64", "float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 _WEIGHTS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
-_PICKLED = ("opaque_obj", "custom_obj")
 _PRODUCTS = ("linear", "matmul", "mm", "bmm", "addmm")
 
 
@@ -96,21 +96,20 @@ def _layer(node: Any) -> Layer | None:
 
 
 def load_program(path: Path) -> Any:
-    """Read an exported program, and no pickle.
+    """Read an exported program, no pickle, and no compiled code.
 
     ``torch.export.load`` by itself would: it reads again with ``weights_only=False`` what it could not read without,
-    such as sample inputs, and reads objects that are no tensors by ``pickle.loads``.
+    such as sample inputs, reads objects that are no tensors by ``pickle.loads``, and loads the shared libraries of
+    compiled models that lie beside the program.
 
     Raises:
-        ValueError: it is no archive, or holds objects that only a pickle can.
+        ValueError: it is no archive, or holds more than a program.
         Exception: whatever an archive that is damaged, or of another version, makes PyTorch stumble over.
     """
     if not zipfile.is_zipfile(path):
         raise ValueError("another kind of file, or one that was cut off")
-    with zipfile.ZipFile(path) as archive:
-        pickled = [name for name in archive.namelist() if any(kind in name.lower() for kind in _PICKLED)]
-    if pickled:
-        raise ValueError(f"objects beside tensors, which only a pickle can hold: {', '.join(pickled[:3])}")
+    # By PyTorch's own reader: of a file made for it, another may find another table of contents.
+    check_entries(torch._C.PyTorchFileReader(str(path)).get_all_records())
     before = os.environ.get(_WEIGHTS_ONLY)
     os.environ[_WEIGHTS_ONLY] = "1"  # PyTorch's own switch, which no argument overrules
     try:
