@@ -84,6 +84,16 @@ class TestByClass:
         assert few.rarest.count == 3
 
 
+def test_a_variant_that_seldom_names_a_class_shows_little_of_its_precision() -> None:
+    labels: list[str | None] = ["good"] * 100 + ["dent"] * 100
+    seldom: list[str | None] = ["good"] * 195 + ["dent"] * 5
+    before, after = (of_classes("precision", "dent")(side(labels, names)) for names in (labels, seldom))
+    drop = compare(before, after, True, 0.95)
+    assert drop is not None
+    assert (drop.reference, drop.variant, drop.rarest.count) == (1, 1, 5)
+    assert drop.upper >= drop.allowance == pytest.approx(1 - 0.05 ** (1 / 5))
+
+
 class TestRanking:
     @given(st.lists(st.tuples(st.integers(0, 4), st.booleans(), st.integers(0, 3)), min_size=1, max_size=12))
     def test_against_all_pairs(self, parts: list[tuple[int, bool, int]]) -> None:

@@ -69,7 +69,9 @@ def compare(before: Statistic, after: Statistic, higher_is_better: bool, confide
     drawn = [side.at(weights) for side in (before, after)]
     drops, own = finite(sign * (drawn[0] - drawn[1])), finite(-sign * drawn[1])
     level = expanded(confidence, int(there.sum()))
-    allowance = unseen(confidence, before.rarest.count) / before.rarest.parts
+    # What precision can lose unseen hangs on how often that side names the class.
+    rarest = min(before.rarest, after.rarest, key=lambda one: one.count)
+    allowance = unseen(confidence, rarest.count) / rarest.parts
     gained, seen = after.each[there] - before.each[there], sign * (reference - variant)
     return SetDrop(
         samples=int(there.sum()),
@@ -82,5 +84,5 @@ def compare(before: Statistic, after: Statistic, higher_is_better: bool, confide
         lower=-beyond(-seen, -drops, level) - allowance,
         variant_worst=-sign * (beyond(-sign * variant, own, level) + allowance),
         allowance=allowance,
-        rarest=before.rarest,
+        rarest=rarest,
     )
