@@ -102,16 +102,24 @@ def characters(mode: str) -> World:
     """Lines of 4 to 12 characters, 0.2 % of them misread by the reference."""
 
     def made(n: int, rate: float, rng: np.random.Generator) -> Pair:
-        lengths = rng.integers(4, 13, n)
+        lengths = rng.integers(4, 13, n) if mode != "long" else np.where(rng.random(n) < 0.1, 20, 2)
         before = rng.binomial(lengths, 0.002)
         if mode == "lines":
             after = np.where(rng.random(n) < rate, lengths, before)
+        elif mode == "long":
+            after = np.where((rng.random(n) < rate) & (lengths == 20), lengths, before)
         else:
             after = np.minimum(before + rng.binomial(lengths, rate), lengths)
         first, second = (Ratio(edits * 1.0, lengths * 1.0, "codes", -1) for edits in (before, after))
         return first, second
 
     return made
+
+
+def turned(n: int, rate: float, rng: np.random.Generator) -> Pair:
+    """Vectors that stay where they are; a few of the variant's point the other way."""
+    far, ones = 2.0 * (rng.random(n) < rate), np.ones(n)
+    return Ratio(0 * far, ones, "samples", -1, farthest=2.0), Ratio(far, ones, "samples", -1, farthest=2.0)
 
 
 def overlap(metric: str, mode: str) -> World:
@@ -177,6 +185,8 @@ SCENARIOS = [
     Scenario("character_error_rate", "characters", 0.005, 300, characters("characters"), False),
     Scenario("character_error_rate", "lines", 0.01, 300, characters("lines"), False),
     Scenario("character_error_rate", "lines", 0.05, 60, characters("lines"), False),
+    Scenario("character_error_rate", "long", 0.2, 100, characters("long"), False),
+    Scenario("cosine_distance", "turned", 0.02, 100, turned, False),
 ]
 
 

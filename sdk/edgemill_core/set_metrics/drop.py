@@ -26,6 +26,7 @@ class SetDrop:
         variant_worst: one-sided confidence bound of the variant's own number, on its bad side.
         allowance: the part of the bounds that stands for losses too rare to have been seen.
         rarest: what the allowance hangs on.
+        most: what is lost for each share of its samples, at most.
     """
 
     samples: int
@@ -39,6 +40,7 @@ class SetDrop:
     variant_worst: float
     allowance: float
     rarest: Rarest
+    most: float = 1.0
 
     def samples_needed(self, allowed: float) -> int | None:
         """About how many samples like these would show a drop of at most ``allowed``, if it stays as it was seen."""
@@ -71,7 +73,8 @@ def compare(before: Statistic, after: Statistic, higher_is_better: bool, confide
     level = expanded(confidence, int(there.sum()))
     # What precision can lose unseen hangs on how often that side names the class.
     rarest = min(before.rarest, after.rarest, key=lambda one: one.count)
-    allowance = unseen(confidence, rarest.count) / rarest.parts
+    most = max(before.most, after.most)
+    allowance = unseen(confidence, rarest.count) * most / rarest.parts
     gained, seen = after.each[there] - before.each[there], sign * (reference - variant)
     return SetDrop(
         samples=int(there.sum()),
@@ -85,4 +88,5 @@ def compare(before: Statistic, after: Statistic, higher_is_better: bool, confide
         variant_worst=-sign * (beyond(-sign * variant, own, level) + allowance),
         allowance=allowance,
         rarest=rarest,
+        most=most,
     )
