@@ -51,6 +51,10 @@ def by_class(measure: Measure, only: bool, mode: str) -> World:
             after = np.where(hit & (labelled == 2), 0, before)
         elif mode == "false":
             after = np.where(hit & (labelled == 0), 2, before)
+        elif mode == "rarely":
+            # The rarest class is named of few of its samples, and a quarter of what is named so is another one.
+            wrong = hit & (labelled == 0) & (rng.random(n) < 1 / 18)
+            after = np.where(wrong | (hit & (labelled == 2)), 2, np.where(labelled == 2, 0, labelled))
         else:
             after = np.where(hit, rng.integers(0, 3, n), before)
         if only:
@@ -98,16 +102,24 @@ def characters(mode: str) -> World:
     """Lines of 4 to 12 characters, 0.2 % of them misread by the reference."""
 
     def made(n: int, rate: float, rng: np.random.Generator) -> Pair:
-        lengths = rng.integers(4, 13, n)
+        lengths = rng.integers(4, 13, n) if mode != "long" else np.where(rng.random(n) < 0.1, 20, 2)
         before = rng.binomial(lengths, 0.002)
         if mode == "lines":
             after = np.where(rng.random(n) < rate, lengths, before)
+        elif mode == "long":
+            after = np.where((rng.random(n) < rate) & (lengths == 20), lengths, before)
         else:
             after = np.minimum(before + rng.binomial(lengths, rate), lengths)
         first, second = (Ratio(edits * 1.0, lengths * 1.0, "codes", -1) for edits in (before, after))
         return first, second
 
     return made
+
+
+def turned(n: int, rate: float, rng: np.random.Generator) -> Pair:
+    """Vectors that stay where they are; a few of the variant's point the other way."""
+    far, ones = 2.0 * (rng.random(n) < rate), np.ones(n)
+    return Ratio(0 * far, ones, "samples", -1, farthest=2.0), Ratio(far, ones, "samples", -1, farthest=2.0)
 
 
 def overlap(metric: str, mode: str) -> World:
@@ -155,6 +167,7 @@ SCENARIOS = [
     Scenario("f1@c", "false", 0.01, 400, by_class("f1", True, "false")),
     Scenario("precision", "false", 0.01, 400, by_class("precision", False, "false")),
     Scenario("precision@c", "false", 0.01, 400, by_class("precision", True, "false")),
+    Scenario("precision@c", "rarely", 0.125, 400, by_class("precision", True, "rarely")),
     Scenario("recall", "rarest", 0.06, 400, by_class("recall", False, "rarest")),
     Scenario("recall@c", "rarest", 0.05, 400, by_class("recall", True, "rarest")),
     Scenario("auroc", "noise", 0.8, 200, auroc("noise")),
@@ -172,6 +185,8 @@ SCENARIOS = [
     Scenario("character_error_rate", "characters", 0.005, 300, characters("characters"), False),
     Scenario("character_error_rate", "lines", 0.01, 300, characters("lines"), False),
     Scenario("character_error_rate", "lines", 0.05, 60, characters("lines"), False),
+    Scenario("character_error_rate", "long", 0.2, 100, characters("long"), False),
+    Scenario("cosine_distance", "turned", 0.02, 100, turned, False),
 ]
 
 

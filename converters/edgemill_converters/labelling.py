@@ -12,7 +12,7 @@ from edgemill_core.inspection.labelled import as_findings, labelled_in
 from edgemill_core.metrics import metric_named
 from edgemill_core.picture_input import PictureInput
 from edgemill_core.samples import Sample
-from edgemill_core.tasks import ObjectDetection, Task
+from edgemill_core.tasks import ObjectDetection, Regression, Task
 from edgemill_core.tasks.classification import OneOfClasses
 from edgemill_core.verdict import Decision
 
@@ -29,7 +29,8 @@ def settled(samples: Sequence[Sample], task: Task, declared: AnyInput, where: st
     """Samples that are good or not as the task has it.
 
     With boxes, a part is good if the task's rules are kept by what is labelled. Where nobody said whether it is, but
-    of which class it is, it is good if the task calls that class fit.
+    of which class it is, it is good if the task calls that class fit; where only a number came about, if it lies within
+    the task's limits of that number, or if the task has none.
 
     Args:
         samples: those without labels stay as they are.
@@ -38,12 +39,38 @@ def settled(samples: Sequence[Sample], task: Task, declared: AnyInput, where: st
         where: the set, for messages.
 
     Raises:
-        DataError: a box of a class that the task does not have, or a class of which it cannot tell whether it is good.
+        DataError: a box of a class that the task does not have, or a class or a number of which it cannot tell
+            whether it is good.
     """
-    samples = [_of_class(sample, task, where) for sample in samples]
+    samples = [_of_class(_of_outcome(sample, task, where), task, where) for sample in samples]
     if not isinstance(task, ObjectDetection) or not isinstance(declared, PictureInput):
         return list(samples)
     return [_settle(sample, task, declared, where) for sample in samples]
+
+
+def _of_outcome(sample: Sample, task: Task, where: str) -> Sample:
+    truth = sample.truth
+    if truth is None or truth.good is not None or truth.outcome is None:
+        return sample
+    good = _good_by_outcome(truth.outcome, task)
+    if good is None and truth.class_name is None:
+        limited = ", ".join(task.within) if isinstance(task, Regression) else ""
+        raise DataError(
+            f"the {where} set says of {sample.id} what came about, and not whether it is good",
+            expected="labels that say what is good" + (f": limits are named for {limited}" if limited else ""),
+            got=f"outcome {truth.outcome:g} alone",
+            fix="label the set with a column `good`",
+        )
+    return replace(sample, truth=replace(truth, good=good))
+
+
+def _good_by_outcome(outcome: float, task: Task) -> bool | None:
+    """Outcomes are of the first value; ``None`` if something else decides."""
+    if not isinstance(task, Regression):
+        return None if "escape_rate" in task.metrics else True
+    if not task.within:
+        return True
+    return task.within[task.values[0]].holds(outcome) if set(task.within) == {task.values[0]} else None
 
 
 def _of_class(sample: Sample, task: Task, where: str) -> Sample:

@@ -37,7 +37,7 @@ def fallbacks(
         DataError: the search set has no labels.
     """
     task = recipe.make_task()
-    search = search_set(baked, recipe.input, task, samples, progress)
+    search = search_set(baked, recipe.input, task, samples, recipe.budget, progress)
     return tuple(
         find_fallback(baked, plan, target, search, task, recipe.budget, settings, memory, progress)
         for target in recipe.targets

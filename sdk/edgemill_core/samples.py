@@ -31,7 +31,8 @@ class Truth:
     """What is so, whoever looks.
 
     Attributes:
-        good: the part is fit to pass; ``None`` where only a class is known, of which the task knows whether it is fit.
+        good: the part is fit to pass; ``None`` where only a class or an outcome is known, of which the task knows
+            whether it is fit.
         text: what is printed on it, where the task reads text.
         outcome: the number that came about, where the task forecasts one.
         class_name: what it shows, where the task names classes.

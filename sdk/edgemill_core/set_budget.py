@@ -78,7 +78,7 @@ def _decide(budget: Budget, drop: SetDrop, chance: float, confidence: float) -> 
 
 def _needs(drop: SetDrop, delta: float, confidence: float) -> int:
     """Samples that would decide: by what was seen, or at least so many that the rarest kind could show it."""
-    enough = ceil(_enough(min(delta * drop.rarest.parts, 1 - 1e-9), confidence))
+    enough = ceil(_enough(min(delta * drop.rarest.parts / drop.most, 1 - 1e-9), confidence))
     least = ceil(drop.samples * enough / max(drop.rarest.count, 1))
     return max(drop.samples_needed(delta) or least, least, drop.samples + 1)
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from edgemill_converters.build import build
+from edgemill_converters.quantization.fallback import search_set
 from edgemill_converters.quantization.fallback_found import FallbackFound
 from edgemill_converters.quantization.layer_costs import charged, layer_costs, owners
 from edgemill_converters.quantization.mixing import (
@@ -41,10 +42,11 @@ from edgemill_converters.quantization.sensitivity import (
 from edgemill_converters.recipe import read_recipe
 from edgemill_core.budget import Budget, Judgement, Outcome, judge
 from edgemill_core.errors import DataError, RecipeError
-from edgemill_core.samples import Truth
+from edgemill_core.samples import Sample, Truth
 from edgemill_core.statistics import PairedCounts
 from edgemill_core.verdict import Decision, Verdict
 from edgemill_runtimes.engines.facts import NodeTime
+from edgemill_runtimes.frames import encode_png
 
 NAMES = [f"layer{index}" for index in range(12)]
 loss_tables = st.dictionaries(st.sampled_from(NAMES), st.floats(0, 10), min_size=2)
@@ -416,3 +418,15 @@ def test_a_search_set_without_labels_is_refused(tmp_path: Path) -> None:
     data = {"calibration": {"pictures": "calibration"}, "search": {"pictures": "search"}, "judge": {"labels": "judge"}}
     with pytest.raises(DataError, match=r"metric class_rate needs labels that the search set does not have"):
         build(tiny_mix.write_workshop(tmp_path, data=data), tmp_path / "out")
+
+
+@pytest.mark.parametrize(("metric", "looked"), [("class_rate", False), ("f1", True)])
+def test_a_search_set_looks_at_what_budgets_ask_for(tmp_path: Path, metric: str, looked: bool) -> None:
+    samples = []
+    for number, (image, name) in enumerate(zip(*tiny_mix.pictures(3, 1), strict=True)):
+        (tmp_path / f"{number}.png").write_bytes(encode_png(image))
+        samples.append(Sample(str(number), tmp_path / f"{number}.png", truth=Truth(name == "red", class_name=name)))
+    budget, model = [Budget(metric=metric, max_drop=0.05)], tiny_mix.baked()[0]
+    found = search_set(model, tiny_mix.INPUT, tiny_mix.TASK, samples, budget, lambda _: None)
+    assert found.sight is not None
+    assert (found.sight.reference is not None) == looked

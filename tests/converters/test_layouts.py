@@ -25,6 +25,7 @@ from edgemill_converters.readers.labels import read_labels
 from edgemill_converters.readers.mvtec import read_mvtec
 from edgemill_converters.readers.picture_size import size_of
 from edgemill_converters.readers.rows import read_rows
+from edgemill_converters.readers.truths import Cells, truth_in
 from edgemill_converters.readers.voc import read_voc
 from edgemill_converters.readers.yolo import read_yolo
 from edgemill_converters.recipe import Folder
@@ -33,7 +34,9 @@ from edgemill_core.errors import DataError, MissingPartError
 from edgemill_core.evidence_table import COLUMNS
 from edgemill_core.picture_input import PictureInput
 from edgemill_core.samples import Sample, TrueBox, Truth
-from edgemill_core.tasks import ImageClassification, ObjectDetection
+from edgemill_core.tasks import Classification, ImageClassification, MarketRisk, ObjectDetection, Regression, Task
+from edgemill_core.tasks.regression import Within
+from edgemill_core.tensor_input import TensorInput
 
 Change = Callable[[Path], object]
 
@@ -363,6 +366,39 @@ def test_a_part_of_voc_that_is_wrong(tmp_path: Path) -> None:
     assert "gone, which a list names, labels" in complaint(lambda path: read_voc(path, "val"), tmp_path)
 
 
+# Outcomes
+
+
+@pytest.mark.parametrize(
+    ("task", "wanted"),
+    [
+        (Regression(), [True, True, True, False]),
+        (Regression(values=("gap", "skew"), within={"gap": Within(low=1, high=3)}), [False, True, False, False]),
+        (MarketRisk(levels=(0.01, 0.025)), [True, True, True, False]),
+    ],
+)
+def test_where_only_an_outcome_is_known_the_limits_say_what_is_good(task: Task, wanted: list[bool]) -> None:
+    truths = [truth_in(Cells(outcome=cell)) for cell in ("0.9", "1", "3.1")]
+    samples = [Sample(str(n), Path("x"), truth=one) for n, one in enumerate([*truths, Truth(good=False, outcome=2.0)])]
+    found = settled(samples, task, TensorInput.model_validate({"tensors": {"x": [1]}}), "judge")
+    assert [one.truth.good for one in found if one.truth] == wanted
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        Regression(values=("gap", "skew"), within={"skew": Within(high=1)}),
+        Regression(values=("gap", "skew"), within={"gap": Within(high=1), "skew": Within(high=1)}),
+        Classification(classes=("worn", "new"), fit=("new",)),
+    ],
+)
+def test_an_outcome_of_which_nothing_follows_is_refused(task: Task) -> None:
+    sample = [Sample("r1", Path("x"), truth=truth_in(Cells(outcome="2")))]
+    with pytest.raises(DataError, match="says of r1 what came about, and not whether it is good") as caught:
+        settled(sample, task, TensorInput.model_validate({"tensors": {"x": [1]}}), "judge")
+    assert "column `good`" in str(caught.value)
+
+
 # Tables
 
 
@@ -420,7 +456,7 @@ def test_labels_of_tensors_by_class_or_by_number(tmp_path: Path) -> None:
     write(tmp_path / "labels.csv", "file,class,outcome\na.npz,worn,\nb.npz,,2.5\n")
     one, two = read_labels(tmp_path)
     assert (one.picture, one.truth) == (tmp_path / "a.npz", Truth(good=None, class_name="worn"))
-    assert two.truth == Truth(good=True, outcome=2.5)
+    assert two.truth == Truth(good=None, outcome=2.5)
     write(tmp_path / "labels.csv", "file,class\na.npz,\n")
     assert "line 2: not a label" in complaint(read_labels, tmp_path)
     write(tmp_path / "labels.csv", b"file,class\na.npz,x\n\xe9.npz,y\n")

@@ -210,10 +210,10 @@ def test_an_embedding_is_judged_by_how_far_it_is_from_the_untouched_model_s(tmp_
     path = write_numbers_recipe(tmp_path, task={"name": "embedding"}, budget=budget)
     onnx.save(numbers(5), tmp_path / "numbers.onnx")
     recipe = read_recipe(path)
-    task, rows = recipe.make_task(), np.random.default_rng(1).normal(size=(90, len(COLUMNS)))
+    task, rows = recipe.make_task(), np.random.default_rng(1).normal(size=(130, len(COLUMNS)))
     baked = bake(import_model(recipe), recipe.input, task)
     onnx.save(baked.graph, tmp_path / "baked.onnx")
-    truths, samples = [Truth(good=True)] * 90, [Sample(str(number), Path()) for number in range(90)]
+    truths, samples = [Truth(good=True)] * 130, [Sample(str(number), Path()) for number in range(130)]
     before = reference_outputs(baked, recipe.input, rows, lambda _: None)
     sight, said = Sight.of(task, recipe.input, truths, before), verdicts_of(before, task, samples)
     for runtime in ("onnxruntime", "openvino"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from edgemill_core.average_precision.matching import FALSE, HIT, NEITHER, match
 from edgemill_core.inspection.labelled import Detections, Labelled, labelled_in
 from edgemill_core.picture_input import PictureInput, Region
 from edgemill_core.samples import TrueBox, Truth
+from edgemill_core.statistics.bootstrap import SEED
 
 SIDE = 0.1
 """Boxes of the tests stand on a grid, each of this side, so that two are the same or strangers."""
@@ -231,6 +234,20 @@ def test_draws_are_of_as_many_pictures_as_there_are() -> None:
     assert weights.shape == (7, 2000)
     assert (weights.sum(axis=0) == 7).all()
     assert draws(7, 0.999).shape[1] == 20_000
+
+
+def test_draws_come_in_pieces_and_are_kept() -> None:
+    draws.cache_clear()
+    tracemalloc.start()
+    weights = draws(3000, 0.95)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    at_once = np.random.default_rng(SEED).multinomial(3000, np.full(3000, 1 / 3000), size=2000).T
+    assert np.array_equal(weights, at_once)
+    assert most < weights.nbytes + 20_000_000
+    assert draws(3000, 0.95) is weights
+    with pytest.raises(ValueError, match="read-only"):
+        weights[0, 0] = 1
 
 
 def test_a_true_drop_is_seldom_above_the_bound_and_often_above_that_of_a_bootstrap_alone() -> None:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from edgemill_core.errors import InputError, RecipeError
-from edgemill_core.tasks import task_from
+from edgemill_core.errors import EngineError, InputError, RecipeError
+from edgemill_core.tasks import Classification, task_from
 from edgemill_core.tensor_input import TensorInput
 from edgemill_core.verdict import Decision
 
@@ -92,6 +92,27 @@ def test_regression_decides_by_its_limits(within: dict[str, float], value: float
     assert verdict.reading == {"values": {"gap": value, "tilt": 9.0}}
     assert not verdict.broken
     assert task.verdict({"values": np.array([[np.nan, 9.0]])}, {}).decision is Decision.REJECT
+
+
+@pytest.mark.parametrize("width", [1, 3])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"name": "regression", "values": ["gap", "tilt"]},
+        {"name": "classification", "classes": ["worn", "new"], "fit": ["new"]},
+        {"name": "market-risk", "levels": [0.01, 0.025]},
+    ],
+)
+def test_an_output_of_another_width_is_named(settings: dict[str, Any], width: int) -> None:
+    task = task_from(settings)
+    rows = np.full((1, width), 0.5, np.float32)
+    with pytest.raises(EngineError, match="output of another width") as caught:
+        task.verdict({task.output: rows}, {})
+    assert "2 values" in str(caught.value.expected)
+    assert f"shape [1, {width}]" in str(caught.value.got)
+    if isinstance(task, Classification):
+        with pytest.raises(EngineError, match="output of another width"):
+            task.scores_of(rows)
 
 
 @pytest.mark.parametrize("wrong", [{"values": ["a", "a"]}, {"within": {"b": {"low": 1}}}, {"values": []}])

@@ -35,16 +35,25 @@ Progress = Callable[[str], None]
 
 
 def search_set(
-    baked: BakedModel, declared: EngineInput, task: Task, samples: Sequence[Sample], progress: Progress
+    baked: BakedModel,
+    declared: EngineInput,
+    task: Task,
+    samples: Sequence[Sample],
+    budget: Sequence[Budget],
+    progress: Progress,
 ) -> SearchSet:
     """Prepare the search set and run the reference on it, once for all targets.
+
+    Args:
+        budget: what no budget asks for is not looked at, as every pixel of a segmentation.
 
     Raises:
         DataError: a sample cannot be read.
     """
     prepared = prepare_set(samples, declared)
     answers = reference_outputs(baked, declared, prepared, progress)
-    sight = Sight.of(task, declared, truths_of(samples, "search"), answers)
+    asked = [one.metric for one in budget]
+    sight = Sight.of(task, declared, truths_of(samples, "search"), answers, asked)
     return SearchSet(samples, prepared, verdicts_of(answers, task, samples), sight)
 
 

@@ -23,16 +23,15 @@ class Cells:
 def truth_in(cells: Cells) -> Truth | None:
     """The label; ``None`` if nothing is said of what is good, of which class it is, or what came about.
 
-    A number that came about says nothing of a part: it counts as good. Where only a class is known, the task says what
-    is good.
+    Where only a class is known, or a number that came about, the task says what is good.
 
     Raises:
         ValueError: a cell that says none of what it may, in words.
     """
     class_name, outcome = cells.class_name.strip() or None, _outcome(cells.outcome)
     good = _good(cells.good)
-    if good is None and class_name is None:
-        return None if outcome is None else Truth(True, cells.text, outcome)
+    if good is None and class_name is None and outcome is None:
+        return None
     return Truth(good, cells.text, outcome, class_name)
 
 

@@ -43,7 +43,7 @@ def search_targets(given: Given, crew: Crew, progress: Progress = lambda _: None
         ClusterError, StepCrashed: those who transform are gone; what is found so far is kept.
     """
     recipe = given.recipe
-    searched = search_set(given.baked, recipe.input, recipe.make_task(), given.samples, progress)
+    searched = search_set(given.baked, recipe.input, recipe.make_task(), given.samples, recipe.budget, progress)
     with laid_out(given, searched) as files:
         artefacts = Artefacts(given, crew, files)
         return tuple(

@@ -42,6 +42,8 @@ class Statistic(ABC):
     each: Floats
     """``float64[samples]``: a sample's own part in it, the higher the better; NaN outside the population."""
     rarest: Rarest
+    most: float = 1.0
+    """What the number loses, at most, for each share of its samples that is lost whole."""
     chance: ClassVar[float] = 0.0
     """A reference at or below this knows nothing of what is asked; where less is better it is of no account."""
 

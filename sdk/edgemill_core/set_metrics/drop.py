@@ -26,6 +26,7 @@ class SetDrop:
         variant_worst: one-sided confidence bound of the variant's own number, on its bad side.
         allowance: the part of the bounds that stands for losses too rare to have been seen.
         rarest: what the allowance hangs on.
+        most: what is lost for each share of its samples, at most.
     """
 
     samples: int
@@ -39,6 +40,7 @@ class SetDrop:
     variant_worst: float
     allowance: float
     rarest: Rarest
+    most: float = 1.0
 
     def samples_needed(self, allowed: float) -> int | None:
         """About how many samples like these would show a drop of at most ``allowed``, if it stays as it was seen."""
@@ -69,7 +71,10 @@ def compare(before: Statistic, after: Statistic, higher_is_better: bool, confide
     drawn = [side.at(weights) for side in (before, after)]
     drops, own = finite(sign * (drawn[0] - drawn[1])), finite(-sign * drawn[1])
     level = expanded(confidence, int(there.sum()))
-    allowance = unseen(confidence, before.rarest.count) / before.rarest.parts
+    # What precision can lose unseen hangs on how often that side names the class.
+    rarest = min(before.rarest, after.rarest, key=lambda one: one.count)
+    most = max(before.most, after.most)
+    allowance = unseen(confidence, rarest.count) * most / rarest.parts
     gained, seen = after.each[there] - before.each[there], sign * (reference - variant)
     return SetDrop(
         samples=int(there.sum()),
@@ -82,5 +87,6 @@ def compare(before: Statistic, after: Statistic, higher_is_better: bool, confide
         lower=-beyond(-seen, -drops, level) - allowance,
         variant_worst=-sign * (beyond(-sign * variant, own, level) + allowance),
         allowance=allowance,
-        rarest=before.rarest,
+        rarest=rarest,
+        most=most,
     )

@@ -17,12 +17,15 @@ class Ratio(Statistic):
         over, under: ``float64[samples]``; a sample outside the population has 0 under it.
         kind: what the samples are, in words.
         sign: -1 where less is better.
+        farthest: how much worse a sample's own ratio may become. A sample with more under it than most weighs more.
     """
 
-    def __init__(self, over: Floats, under: Floats, kind: str, sign: int) -> None:
+    def __init__(self, over: Floats, under: Floats, kind: str, sign: int, farthest: float = 1.0) -> None:
         self._both = np.stack((over, under)).astype(np.float64)
         self.each = sign * divided(over, under)
-        self.rarest = Rarest(kind, int((under > 0).sum()))
+        there = under[under > 0]
+        self.rarest = Rarest(kind, len(there))
+        self.most = farthest * float(there.max() / there.mean()) if len(there) else farthest
 
     def _at(self, weights: Weights) -> Floats:
         over, under = self._both @ weights
@@ -70,7 +73,7 @@ def cosine_distance(side: Side) -> Statistic:
     one, other = (divided(side, np.linalg.norm(side, axis=1, keepdims=True)) for side in (own.vectors, theirs.vectors))
     far = ((one - other) ** 2).sum(axis=1) / 2
     far = np.where(np.isfinite(far), far, 1.0)
-    return Ratio(far, np.ones(len(far)), "samples", -1)
+    return Ratio(far, np.ones(len(far)), "samples", -1, farthest=2.0)
 
 
 def _read(verdict: Verdict) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import ceil, sqrt
 from statistics import NormalDist
 
@@ -15,11 +16,23 @@ LEAST_DRAWS, BEYOND, MOST_DRAWS = 2000, 40, 20_000
 """So many draws, or as many as put so many beyond the bound, up to a limit."""
 
 
+_PIECE = 2_000_000
+"""Whole numbers drawn at once, before they are made smaller."""
+
+
+@lru_cache(maxsize=1)
 def draws(count: int, confidence: float) -> NDArray[np.float32]:
-    """``float32[count, draws]``: how often each sample is drawn."""
+    """``float32[count, draws]``, not to be written to: how often each sample is drawn."""
     number = min(MOST_DRAWS, max(LEAST_DRAWS, ceil(BEYOND / (1 - confidence))))
-    rng = np.random.default_rng(SEED)
-    return rng.multinomial(count, np.full(count, 1 / count), size=number).T.astype(np.float32)
+    rng, shares = np.random.default_rng(SEED), np.full(count, 1 / count)
+    drawn = np.empty((number, count), np.float32)
+    # One generator gives the same numbers piece by piece as at once.
+    step = max(1, _PIECE // count)
+    for start in range(0, number, step):
+        rows = drawn[start : start + step]
+        rows[:] = rng.multinomial(count, shares, size=len(rows))
+    drawn.flags.writeable = False
+    return drawn.T
 
 
 def expanded(confidence: float, count: int) -> float:

@@ -40,7 +40,7 @@ class Task(Strict, ABC):
             context: what the line knows of this part, e.g. the code it should carry.
 
         Raises:
-            EngineError: the engine has no output of the name the task reads.
+            EngineError: the engine has no output of the name the task reads, or one of another width.
         """
         if self.output not in outputs:
             raise EngineError(
@@ -53,6 +53,21 @@ class Task(Strict, ABC):
         if not np.isfinite(values).all():
             return Verdict(Decision.REJECT, ("the engine gave values that are not numbers",))
         return self._judge(values, context)
+
+    def _row(self, values: Array, names: Sequence[object]) -> Array:
+        """One sample's values, flat: one a name.
+
+        Raises:
+            EngineError: there are more or fewer.
+        """
+        if values.size != len(names):
+            raise EngineError(
+                f"task {self.name!r} cannot read an output of another width",
+                expected=f"{self.output}: {len(names)} values ({', '.join(map(str, names))})",
+                got=f"{values.size} values, shape {list(values.shape)}",
+                fix="name under task: what the model gives, in its order, and rebuild with `edgemill build`",
+            )
+        return values.reshape(-1)
 
     @abstractmethod
     def _judge(self, values: Array, context: Mapping[str, str]) -> Verdict:

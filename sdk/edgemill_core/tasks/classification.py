@@ -82,7 +82,7 @@ class OneOfClasses(Task):
         return self
 
     def _judge(self, values: Array, context: Mapping[str, str]) -> Verdict:  # noqa: ARG002 (the contract's)
-        row = values.reshape(-1)
+        row = self._row(values, self.classes)
         best = int(row.argmax())
         fit = min(1.0, sum(float(row[index]) for index in self.fit_places))
         reading = {"class": self.classes[best]}
@@ -95,7 +95,13 @@ class OneOfClasses(Task):
         return Verdict(Decision.UNCERTAIN, (reason,), fit, reading)
 
     def scores_of(self, outputs: Array) -> ClassScores:
-        """Outputs of a whole set, ``float[samples, len(classes)]``, for metrics that ask for more than verdicts."""
+        """Outputs of a whole set, ``float[samples, len(classes)]``, for metrics that ask for more than verdicts.
+
+        Raises:
+            EngineError: outputs of another width.
+        """
+        if len(outputs):
+            self._row(np.asarray(outputs[0]), self.classes)
         rows = np.asarray(outputs, np.float32).reshape(len(outputs), -1)
         broken = np.logical_not(np.isfinite(rows).all(axis=1))
         fitness = rows[:, list(self.fit_places)].sum(axis=1, dtype=np.float64)

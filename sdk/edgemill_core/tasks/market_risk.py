@@ -48,7 +48,7 @@ class MarketRisk(Task):
         return self
 
     def _judge(self, values: Array, context: Mapping[str, str]) -> Verdict:  # noqa: ARG002 (the contract's)
-        quantiles = np.sort(np.asarray(values[0], np.float64))
+        quantiles = np.sort(np.asarray(self._row(values, self.levels), np.float64))
         reading: dict[str, object] = {
             "quantiles": {f"{level:g}": float(q) for level, q in zip(self.levels, quantiles, strict=True)}
         }

@@ -62,7 +62,7 @@ class Regression(Task):
         return self
 
     def _judge(self, values: Array, context: Mapping[str, str]) -> Verdict:  # noqa: ARG002 (the contract's)
-        numbers = np.asarray(values, np.float64).reshape(-1)
+        numbers = self._row(np.asarray(values, np.float64), self.values)
         reading = {name: float(number) for name, number in zip(self.values, numbers, strict=True)}
         if not self.within:
             return Verdict(Decision.SCORE, (), float("nan"), {"values": reading})
