@@ -230,6 +230,18 @@ def test_yolo_s_labels_beside_the_pictures_and_names_in_a_text(tmp_path: Path) -
     assert "nothing names the classes" in complaint(read_yolo, tmp_path / "flat")
 
 
+def test_a_folder_above_a_yolo_set_may_be_called_images(tmp_path: Path) -> None:
+    there = tmp_path / "images" / "set"
+    draw(there / "a.png")
+    write(there / "a.txt", "0 0.5 0.5 1 1")
+    write(there / "classes.txt", "scratch\n")
+    (sample,) = read_yolo(there)
+    assert sample.truth is not None
+    (tmp_path / "labels").mkdir()  # of other sets
+    (sample,) = read_yolo(there)
+    assert sample.truth is not None
+
+
 def label(text: str | bytes) -> Change:
     return lambda folder: write(folder / "labels" / "val" / "a.txt", text)
 
@@ -314,6 +326,18 @@ def test_voc_side_by_side(tmp_path: Path) -> None:
     draw(tmp_path / "a.png", size=(100, 50))
     write(tmp_path / "a.xml", annotation("other folder/a.bmp"))
     assert [one.picture for one in read_voc(tmp_path)] == [tmp_path / "a.png"]
+
+
+def test_voc_s_labels_are_of_the_picture_that_is_called_like_them(tmp_path: Path) -> None:
+    for index, name in enumerate(("a", "b", "c")):
+        draw(tmp_path / f"{name}.png", index, (100, 50))
+    write(tmp_path / "a.xml", annotation("b.png"))  # somebody copied or renamed it
+    write(tmp_path / "other.xml", annotation("c.png"))
+    found = {sample.id: sample.truth for sample in read_voc(tmp_path)}
+    assert {name for name, truth in found.items() if truth and truth.boxes} == {"a.png", "c.png"}
+    write(tmp_path / "b.xml", annotation("b.png"))
+    write(tmp_path / "again.xml", annotation("b.png"))
+    assert "names a picture twice" in complaint(read_voc, tmp_path)
 
 
 def labelled(text: str | bytes) -> Change:
