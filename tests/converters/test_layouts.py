@@ -20,8 +20,10 @@ from edgemill_converters.data_source import COMMON, DataSource
 from edgemill_converters.labelling import settled
 from edgemill_converters.readers import READERS, check_disjoint, place_of, read_set, samples_of
 from edgemill_converters.readers.classes import read_classes
+from edgemill_converters.readers.cleaning import shared
 from edgemill_converters.readers.evidence import read_evidence
 from edgemill_converters.readers.labels import read_labels
+from edgemill_converters.readers.looking import Seen
 from edgemill_converters.readers.mvtec import read_mvtec
 from edgemill_converters.readers.picture_size import size_of
 from edgemill_converters.readers.rows import read_rows
@@ -603,6 +605,35 @@ def test_the_same_row_in_two_sets_is_refused_and_another_label_is_another_row(tm
     with pytest.raises(DataError, match="share a sample"):
         check_disjoint({"search": a, "judge": b})
     check_disjoint({"search": a, "judge": c})
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (None, None, True),
+        (None, Truth(good=True), True),
+        (Truth(good=True, outcome=1.0), None, True),
+        (Truth(good=True), Truth(good=False), False),
+        (Truth(good=True, outcome=1.0), Truth(good=True, outcome=2.0), False),
+        (Truth(good=None, class_name="worn"), Truth(good=False, class_name="worn"), True),
+        (Truth(good=None, class_name="worn"), Truth(good=False), True),
+        (Truth(good=False, class_name="worn"), Truth(good=False, class_name="torn"), False),
+    ],
+)
+def test_rows_are_the_same_if_what_is_known_of_both_is(one: Truth | None, other: Truth | None, same: bool) -> None:
+    first, second = (
+        Sample(name, Path("t.csv"), truth=truth, fields={"x": 1.0})
+        for name, truth in zip("ab", (one, other), strict=True)
+    )
+    for sets in ({"calibration": [first], "judge": [second]}, {"calibration": [second], "judge": [first]}):
+        looked = {role: [(sample, Seen(content="x")) for sample in samples] for role, samples in sets.items()}
+        assert bool(shared(looked)) == same
+        if same:
+            with pytest.raises(DataError, match="share a sample"):
+                check_disjoint(sets)
+        else:
+            check_disjoint(sets)
+    check_disjoint({"judge": [first, second]})
 
 
 def test_sizes_are_those_of_the_decoded_picture(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from edgemill_converters.data_source import DataSource
 from edgemill_converters.readers import samples_of
 from edgemill_converters.readers.looking import Seen, look_at
+from edgemill_converters.readers.sameness import Register
 from edgemill_converters.recipe import Folder
 from edgemill_core.engine_input import AnyInput
 from edgemill_core.errors import DataError
@@ -209,17 +210,11 @@ def _balance(role: str, one: SetSummary) -> Iterator[Finding]:
 
 def shared(sets: Mapping[str, Sequence[Looked]]) -> list[Finding]:
     """Samples of one set that are in another one too: the same pixels, whatever the files are, or the same numbers."""
-    first: dict[str, tuple[str, str]] = {}
+    first = Register()
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for role, looked in sets.items():
         for sample, seen in looked:
-            other, name = first.setdefault(_key(sample, seen), (role, sample.id))
-            if seen.content and other != role:
+            other, name = first.first(sample, seen.content, role, sample.id) if seen.content else (role, sample.id)
+            if other != role:
                 found[other, role].append(f"{name} = {sample.id}")
     return [Finding(role, f"also in {other}", tuple(pairs)) for (other, role), pairs in found.items()]
-
-
-def _key(sample: Sample, seen: Seen) -> str:
-    """As a build tells samples apart; of rows, what came about counts too."""
-    truth = sample.truth
-    return f"{seen.content} {truth.outcome} {truth.class_name}" if sample.fields and truth else seen.content
