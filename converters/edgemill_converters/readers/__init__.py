@@ -13,7 +13,7 @@ from edgemill_converters.readers.evidence import read_evidence
 from edgemill_converters.readers.function import read_function
 from edgemill_converters.readers.labels import read_labels
 from edgemill_converters.readers.mvtec import read_mvtec
-from edgemill_converters.readers.pictures import read_pictures
+from edgemill_converters.readers.pictures import read_pictures, read_tensor_folder
 from edgemill_converters.readers.rows import read_rows
 from edgemill_converters.readers.sameness import Register
 from edgemill_converters.readers.voc import read_voc
@@ -26,6 +26,7 @@ from edgemill_core.samples import Sample
 READERS: dict[str, Callable[..., Iterable[Sample]]] = {
     "labels": read_labels,
     "pictures": read_pictures,
+    "tensors": read_tensor_folder,
     "rows": read_rows,
     "coco": read_coco,
     "classes": read_classes,
