@@ -477,6 +477,10 @@ def test_what_is_wrong_in_evidence(tmp_path: Path) -> None:
     assert "evidence.csv cannot be read" in complaint(read_evidence, tmp_path)
     evidence(tmp_path, {"file": "a.png", "good": "perhaps"})
     assert "evidence.csv, line 2: not a label" in complaint(read_evidence, tmp_path)
+    evidence(tmp_path, {"file": "a.png"}, {"file": "b.png", "printed": "AB"})
+    said = complaint(read_evidence, tmp_path)
+    assert "evidence.csv, line 3: not a label" in said
+    assert "printed without good or class" in said
     evidence(tmp_path, {"file": "../a.png", "good": "1"})
     assert "leads out of its folder" in complaint(read_evidence, tmp_path)
     evidence(tmp_path, {"file": "a.png"}, {"file": "a.png"})

@@ -32,6 +32,8 @@ def truth_in(cells: Cells) -> Truth | None:
     class_name, outcome = cells.class_name.strip() or None, _outcome(cells.outcome)
     good = _good(cells.good)
     if good is None and class_name is None:
+        if outcome is None and (cells.text or "").strip():
+            raise ValueError("printed without good or class")
         return None if outcome is None else Truth(True, cells.text, outcome)
     return Truth(good, cells.text, outcome, class_name)
 
