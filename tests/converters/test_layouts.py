@@ -26,11 +26,13 @@ from edgemill_converters.readers.labels import read_labels
 from edgemill_converters.readers.looking import Seen
 from edgemill_converters.readers.mvtec import read_mvtec
 from edgemill_converters.readers.picture_size import size_of
+from edgemill_converters.readers.plain_samples import plain_sample
 from edgemill_converters.readers.rows import read_rows
 from edgemill_converters.readers.voc import read_voc
 from edgemill_converters.readers.yolo import read_yolo
 from edgemill_converters.recipe import Folder
 from edgemill_converters.set_digests import set_digest
+from edgemill_core.durable import canonical_json
 from edgemill_core.errors import DataError, MissingPartError
 from edgemill_core.evidence_table import COLUMNS
 from edgemill_core.picture_input import PictureInput
@@ -545,6 +547,48 @@ def test_a_function_that_gives_no_samples(tmp_path: Path, name: str, parts: list
         sourced(tmp_path, function=name)
     for part in (*parts, f"function {name} gives no samples"):
         assert part in str(caught.value)
+
+
+def test_what_numpy_gives_becomes_python_s_own() -> None:
+    box = TrueBox(np.str_("short"), *np.arange(4, dtype=np.float32), ignored=np.bool_(True))  # type: ignore[arg-type]
+    truth = Truth(np.bool_(False), outcome=np.int64(3), class_name=np.str_("a"), boxes=[box], size=(np.int32(4), 5))  # type: ignore[arg-type]
+    fields = {"x": np.int64(2), "y": np.float32(0.5), "on": np.bool_(True)}
+    found = plain_sample(Sample("a", Path("a"), {"expected": np.str_("A")}, truth, fields))  # type: ignore[arg-type]
+    assert canonical_json([dict(found.fields), dict(found.context)]) == canonical_json(
+        [{"x": 2.0, "y": 0.5, "on": 1.0}, {"expected": "A"}]
+    )
+    known = Truth(False, outcome=3.0, class_name="a", boxes=(TrueBox("short", 0, 1, 2, 3, True),), size=(4, 5))
+    assert found.truth == known
+    assert [type(one) for one in (found.truth.good, found.truth.outcome, found.truth.class_name)] == [bool, float, str]
+    assert [type(one) for one in found.fields.values()] == [float] * 3
+
+
+@pytest.mark.parametrize(
+    ("changed", "part"),
+    [
+        ("id=7", "id is 7, no text"),
+        ("fields={'x': '2'}", "field x is '2', no finite number"),
+        ("fields={'x': float('nan')}", "field x is nan"),
+        ("fields={'x': 10 ** 400}", "no finite number"),
+        ("fields={2: 1.0}", "fields is 2, no text"),
+        ("fields=[1.0]", "fields and context are mappings"),
+        ("context={'expected': 7}", "context expected is 7"),
+        ("truth=True", "truth is True, no Truth"),
+        ("truth=Truth(good='yes')", "good is 'yes', neither"),
+        ("truth=Truth(good=2)", "good is 2, neither"),
+        ("truth=Truth(True, outcome='3')", "outcome is '3'"),
+        ("truth=Truth(None, class_name=3)", "class_name is 3, no text"),
+        ("truth=Truth(True, boxes=(1,))", "boxes is (1,)"),
+        ("truth=Truth(True, size=(1.5, 2))", "size is (1.5, 2)"),
+        ("truth=Truth(True, mask='m.png')", "mask is 'm.png', no Path"),
+    ],
+)
+def test_a_function_s_values_are_looked_at(tmp_path: Path, changed: str, part: str) -> None:
+    one = f"def one():\n    return [replace(next(two()), {changed})]\n"
+    write(tmp_path / "given_here.py", f"from dataclasses import replace\n{GIVES}\n{one}")
+    with pytest.raises(DataError) as caught:
+        sourced(tmp_path, function="given_here:one")
+    assert part in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["os.system", "a b:c", ":x", "x:", "x:y()", "../x:y"])
