@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from edgemill_converters.readers.complaints import no_folder
@@ -28,7 +29,7 @@ def read_tensor_folder(path: Path) -> list[Sample]:
     return _files(path, "tensors", TENSORS)
 
 
-def _files(path: Path, what: str, suffixes: tuple[str, ...]) -> list[Sample]:
+def _files(path: Path, what: str, suffixes: Collection[str]) -> list[Sample]:
     if not path.is_dir():
         raise no_folder(path, what)
     return [Sample(p.name, p) for p in sorted(path.iterdir()) if p.suffix.lower() in suffixes]
