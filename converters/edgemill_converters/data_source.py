@@ -81,6 +81,7 @@ class DataSource(Strict):
     Attributes:
         labels: a CSV file, or a folder with ``labels.csv``.
         pictures: a folder of pictures without labels.
+        tensors: a folder of ``.npz`` or ``.npy`` without labels.
         rows: a table with the model's features and with labels, CSV or Parquet.
         coco: a JSON file with boxes, in COCO's form.
         classes: a folder with a folder of pictures for each class.
@@ -95,6 +96,7 @@ class DataSource(Strict):
 
     labels: str | None = None
     pictures: str | None = None
+    tensors: str | None = None
     rows: Annotated[RowTable, BeforeValidator(RowTable.spelled_out)] | None = None
     coco: str | None = None
     classes: str | None = None

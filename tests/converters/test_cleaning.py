@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from edgemill.cli.data import run
+from edgemill_converters.building.files import FileDigests
+from edgemill_converters.building.sources import read_sources
 from edgemill_converters.readers.cleaning import SetSummary, findings_in, shared, summarise
 from edgemill_converters.readers.looking import Seen, look_at
-from edgemill_core.errors import RecipeError
+from edgemill_converters.recipe import read_recipe
+from edgemill_core.errors import DataError, RecipeError
 from edgemill_core.picture_input import PictureInput, Region
 from edgemill_core.row_input import RowInput
 from edgemill_core.samples import Sample, TrueBox, Truth
 from edgemill_core.tensor_input import TensorInput
+from edgemill_runtimes.machine import this_machine
 
 Workshop = Callable[..., Path]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -150,7 +155,8 @@ def test_a_set_is_summed_up() -> None:
         ("calibration", {"unlabelled": ("a",)}, []),
         ("judge", {"repeated": (("a", "b"),)}, [(True, "the same more than once")]),
         ("search", {"repeated": (("a", "b"),)}, [(False, "the same more than once")]),
-        ("judge", {"repeated": (("a", "b"),), "sizes": {}}, [(False, "the same more than once")]),
+        ("judge", {"repeated": (("a", "b"),), "sizes": {}}, [(True, "the same more than once")]),  # tensors
+        ("judge", {"repeated": (("a", "b"),), "sizes": {}, "rows": True}, [(False, "the same more than once")]),
         ("judge", {"flat": ("a",)}, [(False, "nothing is to be seen in")]),
         ("judge", {"odd": ("a",)}, [(False, "sizes that few have (most have 4 x 4)")]),
         ("judge", {"good": 11, "bad": 1}, [(False, "out of balance: 11 of good against 1 of bad")]),
@@ -239,6 +245,25 @@ def test_what_is_wrong_is_all_told_at_once(workshop: Workshop, capsys: pytest.Ca
     assert "WRONG  judge: also in calibration" in plain
     assert "0004.png" in plain
     assert plain.splitlines()[-1].startswith("3 of ")
+
+
+@pytest.mark.parametrize("searches", [True, False])
+def test_labels_to_search_on_are_needed_where_there_is_a_search(
+    workshop: Workshop, tmp_path: Path, capsys: pytest.CaptureFixture[str], searches: bool
+) -> None:
+    recipe = workshop(judge=4, budget=[{"metric": "exact_rate", "max_drop": 0.9}])
+    told_by = yaml.safe_load(recipe.read_text())
+    (recipe.parent / "more").mkdir()
+    picture(recipe.parent / "more" / "a.png", size=(200, 100))
+    told_by["data"]["search"] = {"pictures": "more"}
+    told_by["quantization"] = {"fallback": {"evaluations": 8}} if searches else {}
+    recipe.write_text(yaml.safe_dump(told_by))
+    report = json.loads(told(recipe, int(searches), capsys, json=True))
+    grave = [(one["role"], one["samples"]) for one in report["findings"] if one["grave"] and one["samples"]]
+    assert grave == ([("search", ["a.png"])] if searches else [])
+    made, digests = read_recipe(recipe), FileDigests(tmp_path / "digests.json")
+    with pytest.raises(DataError, match="search set does not have") if searches else nullcontext():
+        read_sources(made, made.make_task(), (), this_machine(), digests)
 
 
 def test_a_set_that_cannot_be_read_is_a_finding_and_a_recipe_that_cannot_is_none(

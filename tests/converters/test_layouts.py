@@ -20,16 +20,20 @@ from edgemill_converters.data_source import COMMON, DataSource
 from edgemill_converters.labelling import settled
 from edgemill_converters.readers import READERS, check_disjoint, place_of, read_set, samples_of
 from edgemill_converters.readers.classes import read_classes
+from edgemill_converters.readers.cleaning import shared
 from edgemill_converters.readers.evidence import read_evidence
 from edgemill_converters.readers.labels import read_labels
+from edgemill_converters.readers.looking import Seen
 from edgemill_converters.readers.mvtec import read_mvtec
 from edgemill_converters.readers.picture_size import size_of
+from edgemill_converters.readers.plain_samples import plain_sample
 from edgemill_converters.readers.rows import read_rows
 from edgemill_converters.readers.truths import Cells, truth_in
 from edgemill_converters.readers.voc import read_voc
 from edgemill_converters.readers.yolo import read_yolo
 from edgemill_converters.recipe import Folder
 from edgemill_converters.set_digests import set_digest
+from edgemill_core.durable import canonical_json
 from edgemill_core.errors import DataError, MissingPartError
 from edgemill_core.evidence_table import COLUMNS
 from edgemill_core.picture_input import PictureInput
@@ -233,6 +237,18 @@ def test_yolo_s_labels_beside_the_pictures_and_names_in_a_text(tmp_path: Path) -
     assert "nothing names the classes" in complaint(read_yolo, tmp_path / "flat")
 
 
+def test_a_folder_above_a_yolo_set_may_be_called_images(tmp_path: Path) -> None:
+    there = tmp_path / "images" / "set"
+    draw(there / "a.png")
+    write(there / "a.txt", "0 0.5 0.5 1 1")
+    write(there / "classes.txt", "scratch\n")
+    (sample,) = read_yolo(there)
+    assert sample.truth is not None
+    (tmp_path / "labels").mkdir()  # of other sets
+    (sample,) = read_yolo(there)
+    assert sample.truth is not None
+
+
 def label(text: str | bytes) -> Change:
     return lambda folder: write(folder / "labels" / "val" / "a.txt", text)
 
@@ -317,6 +333,18 @@ def test_voc_side_by_side(tmp_path: Path) -> None:
     draw(tmp_path / "a.png", size=(100, 50))
     write(tmp_path / "a.xml", annotation("other folder/a.bmp"))
     assert [one.picture for one in read_voc(tmp_path)] == [tmp_path / "a.png"]
+
+
+def test_voc_s_labels_are_of_the_picture_that_is_called_like_them(tmp_path: Path) -> None:
+    for index, name in enumerate(("a", "b", "c")):
+        draw(tmp_path / f"{name}.png", index, (100, 50))
+    write(tmp_path / "a.xml", annotation("b.png"))  # somebody copied or renamed it
+    write(tmp_path / "other.xml", annotation("c.png"))
+    found = {sample.id: sample.truth for sample in read_voc(tmp_path)}
+    assert {name for name, truth in found.items() if truth and truth.boxes} == {"a.png", "c.png"}
+    write(tmp_path / "b.xml", annotation("b.png"))
+    write(tmp_path / "again.xml", annotation("b.png"))
+    assert "names a picture twice" in complaint(read_voc, tmp_path)
 
 
 def labelled(text: str | bytes) -> Change:
@@ -487,6 +515,10 @@ def test_what_is_wrong_in_evidence(tmp_path: Path) -> None:
     assert "evidence.csv cannot be read" in complaint(read_evidence, tmp_path)
     evidence(tmp_path, {"file": "a.png", "good": "perhaps"})
     assert "evidence.csv, line 2: not a label" in complaint(read_evidence, tmp_path)
+    evidence(tmp_path, {"file": "a.png"}, {"file": "b.png", "printed": "AB"})
+    said = complaint(read_evidence, tmp_path)
+    assert "evidence.csv, line 3: not a label" in said
+    assert "printed without good or class" in said
     evidence(tmp_path, {"file": "../a.png", "good": "1"})
     assert "leads out of its folder" in complaint(read_evidence, tmp_path)
     evidence(tmp_path, {"file": "a.png"}, {"file": "a.png"})
@@ -553,6 +585,48 @@ def test_a_function_that_gives_no_samples(tmp_path: Path, name: str, parts: list
         assert part in str(caught.value)
 
 
+def test_what_numpy_gives_becomes_python_s_own() -> None:
+    box = TrueBox(np.str_("short"), *np.arange(4, dtype=np.float32), ignored=np.bool_(True))  # type: ignore[arg-type]
+    truth = Truth(np.bool_(False), outcome=np.int64(3), class_name=np.str_("a"), boxes=[box], size=(np.int32(4), 5))  # type: ignore[arg-type]
+    fields = {"x": np.int64(2), "y": np.float32(0.5), "on": np.bool_(True)}
+    found = plain_sample(Sample("a", Path("a"), {"expected": np.str_("A")}, truth, fields))  # type: ignore[arg-type]
+    assert canonical_json([dict(found.fields), dict(found.context)]) == canonical_json(
+        [{"x": 2.0, "y": 0.5, "on": 1.0}, {"expected": "A"}]
+    )
+    known = Truth(False, outcome=3.0, class_name="a", boxes=(TrueBox("short", 0, 1, 2, 3, True),), size=(4, 5))
+    assert found.truth == known
+    assert [type(one) for one in (found.truth.good, found.truth.outcome, found.truth.class_name)] == [bool, float, str]
+    assert [type(one) for one in found.fields.values()] == [float] * 3
+
+
+@pytest.mark.parametrize(
+    ("changed", "part"),
+    [
+        ("id=7", "id is 7, no text"),
+        ("fields={'x': '2'}", "field x is '2', no finite number"),
+        ("fields={'x': float('nan')}", "field x is nan"),
+        ("fields={'x': 10 ** 400}", "no finite number"),
+        ("fields={2: 1.0}", "fields is 2, no text"),
+        ("fields=[1.0]", "fields and context are mappings"),
+        ("context={'expected': 7}", "context expected is 7"),
+        ("truth=True", "truth is True, no Truth"),
+        ("truth=Truth(good='yes')", "good is 'yes', neither"),
+        ("truth=Truth(good=2)", "good is 2, neither"),
+        ("truth=Truth(True, outcome='3')", "outcome is '3'"),
+        ("truth=Truth(None, class_name=3)", "class_name is 3, no text"),
+        ("truth=Truth(True, boxes=(1,))", "boxes is (1,)"),
+        ("truth=Truth(True, size=(1.5, 2))", "size is (1.5, 2)"),
+        ("truth=Truth(True, mask='m.png')", "mask is 'm.png', no Path"),
+    ],
+)
+def test_a_function_s_values_are_looked_at(tmp_path: Path, changed: str, part: str) -> None:
+    one = f"def one():\n    return [replace(next(two()), {changed})]\n"
+    write(tmp_path / "given_here.py", f"from dataclasses import replace\n{GIVES}\n{one}")
+    with pytest.raises(DataError) as caught:
+        sourced(tmp_path, function="given_here:one")
+    assert part in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["os.system", "a b:c", ":x", "x:", "x:y()", "../x:y"])
 def test_what_names_no_function_is_never_run(name: str) -> None:
     with pytest.raises(ValueError, match="function"):
@@ -615,6 +689,35 @@ def test_the_same_row_in_two_sets_is_refused_and_another_label_is_another_row(tm
     with pytest.raises(DataError, match="share a sample"):
         check_disjoint({"search": a, "judge": b})
     check_disjoint({"search": a, "judge": c})
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (None, None, True),
+        (None, Truth(good=True), True),
+        (Truth(good=True, outcome=1.0), None, True),
+        (Truth(good=True), Truth(good=False), False),
+        (Truth(good=True, outcome=1.0), Truth(good=True, outcome=2.0), False),
+        (Truth(good=None, class_name="worn"), Truth(good=False, class_name="worn"), True),
+        (Truth(good=None, class_name="worn"), Truth(good=False), True),
+        (Truth(good=False, class_name="worn"), Truth(good=False, class_name="torn"), False),
+    ],
+)
+def test_rows_are_the_same_if_what_is_known_of_both_is(one: Truth | None, other: Truth | None, same: bool) -> None:
+    first, second = (
+        Sample(name, Path("t.csv"), truth=truth, fields={"x": 1.0})
+        for name, truth in zip("ab", (one, other), strict=True)
+    )
+    for sets in ({"calibration": [first], "judge": [second]}, {"calibration": [second], "judge": [first]}):
+        looked = {role: [(sample, Seen(content="x")) for sample in samples] for role, samples in sets.items()}
+        assert bool(shared(looked)) == same
+        if same:
+            with pytest.raises(DataError, match="share a sample"):
+                check_disjoint(sets)
+        else:
+            check_disjoint(sets)
+    check_disjoint({"judge": [first, second]})
 
 
 def test_sizes_are_those_of_the_decoded_picture(tmp_path: Path) -> None:

@@ -14,11 +14,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx.reference import ReferenceEvaluator
-from tiny_tensors import COLUMNS, LENGTH, numbers, words, write_numbers_recipe, write_rows, write_words_recipe
+from tiny_tensors import (
+    COLUMNS,
+    LENGTH,
+    numbers,
+    words,
+    write_numbers_recipe,
+    write_rows,
+    write_words,
+    write_words_recipe,
+)
 
 from edgemill.cli.run import RunSettings, run
 from edgemill_converters.bake import bake
 from edgemill_converters.build import build
+from edgemill_converters.comparing import compare, read_side
 from edgemill_converters.importers import ImportedModel, import_model
 from edgemill_converters.judging import reference_outputs, verdicts_of
 from edgemill_converters.recipe import read_recipe
@@ -63,6 +73,18 @@ class TestTensors:
                     verdict = pipeline({"ids": ids, "mask": mask})
                     assert verdict.decision is (Decision.PASS if calm >= 0.5 else Decision.REJECT)
                     assert verdict.confidence == pytest.approx(max(calm, 1 - calm), abs=0.03)
+
+    def test_two_sides_are_compared_on_a_folder_with_labels_or_without(
+        self, built_words: BuildResult, tmp_path: Path
+    ) -> None:
+        assert built_words.bundle is not None
+        side = read_side(str(built_words.bundle.folder))
+        write_words(tmp_path / "set", 4, 3)
+        (tmp_path / "set" / "labels.csv").unlink()
+        assert [one.truth for one in compare(side, side, tmp_path, data=tmp_path / "set").samples] == [None] * 4
+        (tmp_path / "set" / "labels.csv").write_text("file,class\n000.npz,calm\n001.npz,angry\n")
+        found = compare(side, side, tmp_path, data=tmp_path / "set").samples
+        assert [one.truth.good for one in found if one.truth] == [True, False]  # as the task has it
 
     def test_the_bundle_proves_itself_and_older_agents_refuse_it(self, built_words: BuildResult) -> None:
         assert built_words.bundle is not None

@@ -85,11 +85,9 @@ def read_sources(
     """
     given = {"calibration": recipe.data.calibration, "search": recipe.data.search, "judge": recipe.data.judge}
     sets = {role: read_set(recipe, role, source) if source is not None else [] for role, source in given.items()}
-    for role in ("search", "judge"):
-        sets[role] = settled(sets[role], task, recipe.input, role)
-    for role in ("judge", *(("search",) if recipe.searches else ())):
-        check_labels([budget.metric for budget in recipe.budget], sets[role], role)
-        judging.truths_of(sets[role], role)
+    for role, samples in sets.items():
+        sets[role] = settled_as(role, samples, recipe, task)
+        check_role(role, sets[role], recipe)
     check_disjoint(sets, digests.of)
     found = {role: inputs_of(samples, digests) for role, samples in sets.items()}
     model = locate_model(recipe)
@@ -108,6 +106,31 @@ def read_sources(
         machine,
         cluster,
     )
+
+
+def settled_as(role: str, samples: list[Sample], recipe: Recipe, task: Task) -> list[Sample]:
+    """A set of this role as the task has it; what is for calibration stays as it is, and needs no labels.
+
+    Raises:
+        DataError: see ``settled``.
+    """
+    return samples if role == "calibration" else settled(samples, task, recipe.input, role)
+
+
+def check_role(role: str, samples: list[Sample], recipe: Recipe) -> None:
+    """Refuse a set that lacks the labels which its role needs; those to search on need some if there is a search.
+
+    Raises:
+        DataError: labels that a metric needs are lacking, or a sample has none.
+    """
+    if needs_labels(role, recipe):
+        check_labels([budget.metric for budget in recipe.budget], samples, role)
+        judging.truths_of(samples, role)
+
+
+def needs_labels(role: str, recipe: Recipe) -> bool:
+    """Whether a build would refuse a set of this role without labels."""
+    return role == "judge" or (role == "search" and recipe.searches)
 
 
 def inputs_of(samples: list[Sample], digests: FileDigests) -> Inputs:

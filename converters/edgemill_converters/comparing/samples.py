@@ -10,6 +10,7 @@ import numpy as np
 
 from edgemill_converters.comparing.sides import Side
 from edgemill_converters.judging import prepare_set
+from edgemill_converters.labelling import settled
 from edgemill_converters.readers import READERS
 from edgemill_core.bundle import Bundle
 from edgemill_core.engine_input import EngineInput
@@ -17,6 +18,7 @@ from edgemill_core.errors import DataError, InputError
 from edgemill_core.picture_input import PictureInput, Region
 from edgemill_core.row_input import RowInput
 from edgemill_core.samples import Sample
+from edgemill_core.tensor_input import TensorInput
 from edgemill_core.tensors import Array, TensorSpec
 from edgemill_runtimes.benching.feeds import Shapes, drawn, read_samples
 from edgemill_runtimes.engines import Engine
@@ -60,7 +62,8 @@ def choose_samples(
     Args:
         sides: the two.
         engines: theirs.
-        data: the user's set: a folder of pictures, a folder or CSV of labelled ones, COCO's JSON, or a CSV of rows.
+        data: the user's set: a folder of pictures or tensors, a folder or CSV of labelled ones, COCO's JSON, or a CSV
+            of rows.
         inputs: samples of bare graphs, ``.npz``.
         shapes: of inputs that a bare graph leaves open.
         folder: for pictures of golden samples.
@@ -102,7 +105,8 @@ def _declared(sides: tuple[Side, Side]) -> tuple[EngineInput, EngineInput]:
 
 def _of_set(data: Path, sides: tuple[Side, Side], engines: tuple[Engine, Engine]) -> Compared:
     declared = _declared(sides)
-    samples = _read(data, declared[0])
+    task = next(side.bundle.task for side in sides if side.bundle)
+    samples = settled(_read(data, declared[0]), task, declared[0], "--set")
 
     def feeds(index: int) -> tuple[Feeds, Feeds]:
         a, b = (
@@ -116,23 +120,22 @@ def _of_set(data: Path, sides: tuple[Side, Side], engines: tuple[Engine, Engine]
 
 
 def _read(data: Path, declared: EngineInput) -> list[Sample]:
-    rows = isinstance(declared, RowInput)
-    coco = data.suffix.lower() == ".json"
-    reader = (
-        "rows"
-        if rows
-        else "coco"
-        if coco
-        else "labels"
-        if data.is_file() or (data / "labels.csv").is_file()
-        else "pictures"
-    )
-    found = list(READERS[reader](data))
+    found = list(READERS[_reader(data, declared)](data))
     if not found:
         raise DataError(
             f"there is nothing in {data}", expected="at least one sample", got="none", fix="name another set with --set"
         )
     return found
+
+
+def _reader(data: Path, declared: EngineInput) -> str:
+    if isinstance(declared, RowInput):
+        return "rows"
+    if data.suffix.lower() == ".json":
+        return "coco"
+    if data.is_file() or (data / "labels.csv").is_file():
+        return "labels"
+    return "tensors" if isinstance(declared, TensorInput) else "pictures"
 
 
 def _golden(bundle: Bundle, sides: tuple[Side, Side], engines: tuple[Engine, Engine], folder: Path) -> Compared:

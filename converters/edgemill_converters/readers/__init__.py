@@ -13,8 +13,9 @@ from edgemill_converters.readers.evidence import read_evidence
 from edgemill_converters.readers.function import read_function
 from edgemill_converters.readers.labels import read_labels
 from edgemill_converters.readers.mvtec import read_mvtec
-from edgemill_converters.readers.pictures import read_pictures
+from edgemill_converters.readers.pictures import read_pictures, read_tensor_folder
 from edgemill_converters.readers.rows import read_rows
+from edgemill_converters.readers.sameness import Register
 from edgemill_converters.readers.voc import read_voc
 from edgemill_converters.readers.yolo import read_yolo
 from edgemill_converters.recipe import Folder
@@ -25,6 +26,7 @@ from edgemill_core.samples import Sample
 READERS: dict[str, Callable[..., Iterable[Sample]]] = {
     "labels": read_labels,
     "pictures": read_pictures,
+    "tensors": read_tensor_folder,
     "rows": read_rows,
     "coco": read_coco,
     "classes": read_classes,
@@ -86,10 +88,10 @@ def check_disjoint(sets: Mapping[str, Sequence[Sample]], digest: Callable[[Path]
     Raises:
         DataError: naming both sets and both files.
     """
-    seen: dict[str, tuple[str, Path]] = {}
+    seen = Register()
     for role, samples in sets.items():
         for sample in samples:
-            other = seen.setdefault(_content(sample, digest), (role, sample.picture))
+            other = seen.first(sample, _content(sample, digest), role, str(sample.picture))
             if other[0] != role:
                 raise DataError(
                     f"the {other[0]} and {role} sets share a sample",
@@ -100,8 +102,4 @@ def check_disjoint(sets: Mapping[str, Sequence[Sample]], digest: Callable[[Path]
 
 
 def _content(sample: Sample, digest: Callable[[Path], str]) -> str:
-    if sample.fields:
-        truth = sample.truth
-        labels = [truth.outcome, truth.class_name] if truth else None
-        return sha256_bytes(canonical_json([dict(sample.fields), labels]))
-    return digest(sample.picture)
+    return sha256_bytes(canonical_json(dict(sample.fields))) if sample.fields else digest(sample.picture)

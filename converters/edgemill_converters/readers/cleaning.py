@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from edgemill_converters.data_source import DataSource
 from edgemill_converters.readers import samples_of
 from edgemill_converters.readers.looking import Seen, look_at
+from edgemill_converters.readers.sameness import Register
 from edgemill_converters.recipe import Folder
 from edgemill_core.engine_input import AnyInput
 from edgemill_core.errors import DataError
@@ -40,6 +41,7 @@ class SetSummary:
         unlabelled: samples of which nothing is said.
         flat: pictures in which nothing is to be seen.
         repeated: samples that are the same, group by group.
+        rows: they are rows of a table.
     """
 
     samples: int = 0
@@ -54,6 +56,7 @@ class SetSummary:
     unlabelled: tuple[str, ...] = ()
     flat: tuple[str, ...] = ()
     repeated: tuple[tuple[str, ...], ...] = ()
+    rows: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ def clean(
     declared: AnyInput | None,
     check: Callable[[str, list[Sample]], list[Sample]],
     progress: Callable[[str], None],
+    labelled: Collection[str] = (JUDGE,),
 ) -> Cleaning:
     """Read every sample of every set.
 
@@ -110,6 +114,7 @@ def clean(
         declared: what the model looks at.
         check: gives a set of this role as the task has it; raises ``DataError`` if a build would refuse it.
         progress: told what is going on, a few words at a time.
+        labelled: roles of which a build refuses a set without labels.
 
     Raises:
         MissingPartError: a reader needs what is not installed.
@@ -131,7 +136,7 @@ def clean(
     summaries = {
         role: SetSummary(failure=failures[role]) if role in failures else summarise(sets[role]) for role in sources
     }
-    findings = [*findings, *findings_in(summaries), *shared(sets)]
+    findings = [*findings, *findings_in(summaries, labelled), *shared(sets)]
     return Cleaning(summaries, tuple(sorted(findings, key=lambda one: not one.grave)))
 
 
@@ -164,6 +169,7 @@ def summarise(looked: Sequence[Looked]) -> SetSummary:
         unlabelled=tuple(sample.id for sample, _ in looked if sample.truth is None),
         flat=tuple(sample.id for sample, seen in looked if seen.flat),
         repeated=_repeated(looked),
+        rows=any(sample.fields for sample, _ in looked),
     )
 
 
@@ -175,23 +181,23 @@ def _repeated(looked: Sequence[Looked]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 
-def findings_in(sets: Mapping[str, SetSummary]) -> list[Finding]:
-    """What is to be said of each set by itself."""
-    return [finding for role, one in sets.items() for finding in _of_set(role, one)]
+def findings_in(sets: Mapping[str, SetSummary], labelled: Collection[str] = (JUDGE,)) -> list[Finding]:
+    """What is to be said of each set by itself; ``labelled`` are the roles of sets that must be."""
+    return [finding for role, one in sets.items() for finding in _of_set(role, one, role in labelled)]
 
 
-def _of_set(role: str, one: SetSummary) -> Iterator[Finding]:
+def _of_set(role: str, one: SetSummary, labelled: bool) -> Iterator[Finding]:
     if one.failure:
         yield Finding(role, one.failure)
         return
     if one.faults:
         yield Finding(role, "cannot be used", tuple(f"{name}: {why}" for name, why in one.faults.items()))
     if one.unlabelled and role != CALIBRATION:
-        yield Finding(role, "nobody labelled", one.unlabelled, grave=role == JUDGE)
+        yield Finding(role, "nobody labelled", one.unlabelled, grave=labelled)
     if one.repeated:
         groups = tuple(" = ".join(group) for group in one.repeated)
-        # Rows of few features may well be equal; the same picture twice is one part that is counted twice.
-        yield Finding(role, "the same more than once", groups, grave=role == JUDGE and bool(one.sizes))
+        # Rows of few features may well be equal; the same picture or tensors twice are one part that is counted twice.
+        yield Finding(role, "the same more than once", groups, grave=role == JUDGE and not one.rows)
     if one.flat:
         yield Finding(role, "nothing is to be seen in", one.flat, grave=False)
     if one.odd:
@@ -209,17 +215,11 @@ def _balance(role: str, one: SetSummary) -> Iterator[Finding]:
 
 def shared(sets: Mapping[str, Sequence[Looked]]) -> list[Finding]:
     """Samples of one set that are in another one too: the same pixels, whatever the files are, or the same numbers."""
-    first: dict[str, tuple[str, str]] = {}
+    first = Register()
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for role, looked in sets.items():
         for sample, seen in looked:
-            other, name = first.setdefault(_key(sample, seen), (role, sample.id))
-            if seen.content and other != role:
+            other, name = first.first(sample, seen.content, role, sample.id) if seen.content else (role, sample.id)
+            if other != role:
                 found[other, role].append(f"{name} = {sample.id}")
     return [Finding(role, f"also in {other}", tuple(pairs)) for (other, role), pairs in found.items()]
-
-
-def _key(sample: Sample, seen: Seen) -> str:
-    """As a build tells samples apart; of rows, what came about counts too."""
-    truth = sample.truth
-    return f"{seen.content} {truth.outcome} {truth.class_name}" if sample.fields and truth else seen.content

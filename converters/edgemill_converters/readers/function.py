@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
+from edgemill_converters.readers.plain_samples import plain_sample
 from edgemill_core.errors import DataError, EdgemillError
 from edgemill_core.samples import Sample
 
@@ -28,10 +29,19 @@ def read_function(path: Path) -> Iterator[Sample]:
             if not isinstance(sample, Sample) or not isinstance(sample.picture, Path):
                 got = repr(sample)[:100]
                 raise _wrong(path.name, "an iterable of edgemill_core.samples.Sample, with a Path in picture", got)
-            if sample.id in seen:
-                raise _wrong(path.name, "samples that are called differently", f"{sample.id!r} twice")
-            seen.add(sample.id)
-            yield sample
+            plain = _plain(path.name, sample)
+            if plain.id in seen:
+                raise _wrong(path.name, "samples that are called differently", f"{plain.id!r} twice")
+            seen.add(plain.id)
+            yield plain
+
+
+def _plain(name: str, sample: Sample) -> Sample:
+    try:
+        return plain_sample(sample)
+    except TypeError as error:
+        expected = "finite numbers in fields, texts in context, a Truth or None"
+        raise _wrong(name, expected, f"{str(sample.id)[:100]!r}, of which {error}") from error
 
 
 def _given(name: str) -> Iterator[object]:

@@ -31,6 +31,8 @@ def truth_in(cells: Cells) -> Truth | None:
     class_name, outcome = cells.class_name.strip() or None, _outcome(cells.outcome)
     good = _good(cells.good)
     if good is None and class_name is None and outcome is None:
+        if (cells.text or "").strip():
+            raise ValueError("printed without good or class")
         return None
     return Truth(good, cells.text, outcome, class_name)
 

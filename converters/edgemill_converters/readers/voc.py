@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from edgemill_converters.readers.complaints import no_folder
+from edgemill_converters.readers.complaints import check_unique, no_folder
 from edgemill_converters.readers.folders import by_stem, check_inside, pictures_below
 from edgemill_converters.readers.voc_xml import Annotated, read_annotation
 from edgemill_core.errors import DataError
@@ -37,7 +37,11 @@ def read_voc(path: Path, part: str | None = None) -> list[Sample]:
     found = {Path(stem).name: picture for stem, picture in by_stem(pictures_below(path, pictures)).items()}
     files = {file.stem: file for file in sorted(labels.glob("*.xml"))}
     wanted = _wanted(path, part) if part is not None else sorted({*found, *files})
-    return [_sample(path, pictures, stem, files.get(stem), found.get(stem)) for stem in wanted]
+    samples = [_sample(path, pictures, stem, files.get(stem), found.get(stem)) for stem in wanted]
+    labelled = {sample.id for sample in samples if sample.truth is not None}
+    samples = [sample for sample in samples if sample.truth is not None or sample.id not in labelled]
+    check_unique(path, samples)
+    return samples
 
 
 def _wanted(root: Path, part: str) -> list[str]:
@@ -78,14 +82,17 @@ def _sample(root: Path, pictures: Path, stem: str, file: Path | None, picture: P
 
 
 def _named(root: Path, pictures: Path, file: Path, told: Annotated, picture: Path | None) -> Path:
-    """The picture that a file of labels is of: the one it names, or one that is called like it."""
+    """The picture that a file of labels is of: one that is called like it, or the one it names.
+
+    Names within are often those of before somebody renamed the files.
+    """
+    if picture is not None:
+        return picture
     name = told.picture
     if name and Path(name).name == name and (pictures / name).is_file():
         check_inside(root, pictures / name)
         return pictures / name
-    if picture is None:
-        raise _missing(str(file), pictures / (name or file.stem))
-    return picture
+    raise _missing(str(file), pictures / (name or file.stem))
 
 
 def _missing(what: str, expected: Path) -> DataError:

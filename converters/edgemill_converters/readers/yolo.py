@@ -1,7 +1,7 @@
 """Boxes in YOLO's text files (https://docs.ultralytics.com/datasets/detect): one file a picture, one line a box.
 
 A line is the class's number, then middle, width and height of the box in shares of the picture. The labels of
-``images/a.png`` are in ``labels/a.txt``; where no folder is called ``images``, they lie beside the picture. A picture
+``images/a.png`` are in ``labels/a.txt``; where there are no two such folders, they lie beside the picture. A picture
 without such a file is not labelled; an empty file says that it holds nothing.
 """
 
@@ -33,7 +33,7 @@ def read_yolo(path: Path, names: Path | None = None) -> list[Sample]:
     """
     pictures = pictures_below(path, path, deep=True)
     classes = read_names(names or find_names(path))
-    places = {_labels_of(picture): picture for picture in by_stem(pictures).values()}
+    places = {_labels_of(path, picture): picture for picture in by_stem(pictures).values()}
     for place in places:
         if place.is_file() and place.is_symlink():
             check_inside(place.parent, place)
@@ -41,11 +41,18 @@ def read_yolo(path: Path, names: Path | None = None) -> list[Sample]:
     return [_sample(path, picture, place, classes) for place, picture in places.items()]
 
 
-def _labels_of(picture: Path) -> Path:
-    parts = list(picture.parts)
-    if "images" in parts[:-1]:
-        parts[len(parts) - 2 - parts[:-1][::-1].index("images")] = "labels"
-    return Path(*parts).with_suffix(".txt")
+def _labels_of(root: Path, picture: Path) -> Path:
+    """``labels`` for the last ``images`` on the way, if that is a folder of this set; else beside the picture.
+
+    A folder far above the set may happen to be called ``images``: then no ``labels`` there holds a folder like the set.
+    """
+    folders = list(picture.parts[:-1])
+    if "images" in folders:
+        last = len(folders) - 1 - folders[::-1].index("images")
+        other = [*folders[:last], "labels", *folders[last + 1 :]]
+        if Path(*other[: max(last + 1, len(root.parts))]).is_dir():
+            return Path(*other, picture.name).with_suffix(".txt")
+    return picture.with_suffix(".txt")
 
 
 def _check_labels(places: dict[Path, Path]) -> None:

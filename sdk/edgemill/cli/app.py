@@ -137,7 +137,9 @@ def compare(
     a: Annotated[str, typer.Argument(metavar="A", help=f"The one taken for right: {_SIDE}")],
     b: Annotated[str, typer.Argument(metavar="B", help="The other, likewise.")],
     layers: Annotated[bool, typer.Option("--layers", help="Layer by layer too.")] = False,
-    data: Annotated[Path | None, typer.Option("--set", help="Pictures, labels or rows; else golden samples.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--set", help="Pictures, tensors, labels or rows; else golden samples.")
+    ] = None,
     inputs: Annotated[Path | None, typer.Option("--inputs", help="Samples of bare graphs (.npz).")] = None,
     shape: Annotated[list[str] | None, typer.Option("--shape", help="NAME=1x3x48x320, for open sizes.")] = None,
     out: Annotated[Path, typer.Option("--out", help="The picture of where they part.")] = Path("compare.html"),

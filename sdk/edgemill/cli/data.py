@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from edgemill.cli.output import print_json, print_line, progress
+from edgemill_converters.building.sources import check_role, needs_labels, settled_as
 from edgemill_converters.chaining import is_chain
 from edgemill_converters.chaining.recipe import read_chain_recipe
 from edgemill_converters.judging import truths_of
-from edgemill_converters.labelling import check_labels, settled
 from edgemill_converters.readers.cleaning import Cleaning, Finding, clean
 from edgemill_converters.recipe import Recipe, read_recipe
 from edgemill_core.samples import Sample
@@ -35,14 +35,13 @@ def _of_model(recipe: Recipe, tell: Callable[[str], None]) -> Cleaning:
     named = {"calibration": recipe.data.calibration, "search": recipe.data.search, "judge": recipe.data.judge}
 
     def check(role: str, samples: list[Sample]) -> list[Sample]:
-        if role == "calibration":
-            return samples
-        found = settled(samples, task, recipe.input, role)
-        check_labels([budget.metric for budget in recipe.budget], found, role)
+        found = settled_as(role, samples, recipe, task)
+        # Those that nobody labelled are told one by one; what the budget needs is told of the rest.
+        check_role(role, [one for one in found if one.truth is not None] or found, recipe)
         return found
 
     sources = {role: source for role, source in named.items() if source is not None}
-    return clean(recipe, sources, recipe.input, check, tell)
+    return clean(recipe, sources, recipe.input, check, tell, {role for role in sources if needs_labels(role, recipe)})
 
 
 def _of_chain(path: Path, tell: Callable[[str], None]) -> Cleaning:
