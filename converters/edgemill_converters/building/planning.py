@@ -143,7 +143,7 @@ class BuildPlan:
 
     @property
     def _model_parts(self) -> tuple[str, ...]:
-        return (*_MODEL_PARTS, *self._from.model_parts) if self._translated else ()
+        return (*(_MODEL_PARTS if self._translated else ()), *self._from.model_parts)
 
     @property
     def _asked(self) -> list[object]:
