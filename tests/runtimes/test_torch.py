@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import warnings
 import zipfile
 from pathlib import Path
@@ -74,3 +76,13 @@ class TestTorch(EngineContract):
         with pytest.raises(ModelError, match="cannot load") as told:
             load(self.runtime, path)
         assert entry in told.value.got
+
+    def test_a_size_that_is_code_does_not_run(self, program: Path, tmp_path: Path) -> None:
+        path, ran = tmp_path / "model.pt2", tmp_path / "ran"
+        size = json.dumps(f"open({str(ran)!r}, 'w')").encode()
+        with zipfile.ZipFile(program) as whole, zipfile.ZipFile(path, "w") as archive:
+            for name in whole.namelist():
+                archive.writestr(name, re.sub(rb'(?<="expr_str": )"[^"]*"', lambda _: size, whole.read(name)))
+        with pytest.raises(ModelError, match="no arithmetic"):
+            load(self.runtime, path)
+        assert not ran.exists()

@@ -21,6 +21,7 @@ from edgemill_core.tensors import Array, TensorSpec
 from edgemill_runtimes.engines.base import Engine
 from edgemill_runtimes.engines.facts import Compiled, Layer
 from edgemill_runtimes.engines.torch_entries import check_entries
+from edgemill_runtimes.engines.torch_sizes import check_sizes
 
 _PRECISIONS = {"float64": "fp64", "float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 _WEIGHTS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
@@ -99,8 +100,8 @@ def load_program(path: Path) -> Any:
     """Read an exported program, no pickle, and no compiled code.
 
     ``torch.export.load`` by itself would: it reads again with ``weights_only=False`` what it could not read without,
-    such as sample inputs, reads objects that are no tensors by ``pickle.loads``, and loads the shared libraries of
-    compiled models that lie beside the program.
+    such as sample inputs, reads objects that are no tensors by ``pickle.loads``, loads the shared libraries of
+    compiled models that lie beside the program, and has Python evaluate the sizes in it.
 
     Raises:
         ValueError: it is no archive, or holds more than a program.
@@ -108,8 +109,15 @@ def load_program(path: Path) -> Any:
     """
     if not zipfile.is_zipfile(path):
         raise ValueError("another kind of file, or one that was cut off")
-    # By PyTorch's own reader: of a file made for it, another may find another table of contents.
-    check_entries(torch._C.PyTorchFileReader(str(path)).get_all_records())
+    with zipfile.ZipFile(path) as archive:
+        check_entries([name.partition("/")[2] for name in archive.namelist()])
+    # PyTorch's own reader too: in a file made for it, the two may find another table of contents.
+    reader = torch._C.PyTorchFileReader(str(path))
+    names = reader.get_all_records()
+    check_entries(names)
+    for name in names:
+        if name.startswith("models/"):
+            check_sizes(reader.get_record(name))
     before = os.environ.get(_WEIGHTS_ONLY)
     os.environ[_WEIGHTS_ONLY] = "1"  # PyTorch's own switch, which no argument overrules
     try:
