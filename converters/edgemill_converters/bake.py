@@ -14,11 +14,11 @@ from edgemill_converters.importers.versions import Readable
 from edgemill_converters.passes.activate import Activate, activated
 from edgemill_converters.passes.bake_input import BakeInput
 from edgemill_converters.passes.bake_tensors import BakeTensors, element_type
-from edgemill_converters.passes.base import Pass, Sequential, only_output
+from edgemill_converters.passes.base import Pass, Sequential, model_inputs, only_output
 from edgemill_converters.passes.detection_head import DetectionHead, detections_of
 from edgemill_converters.passes.fit_versions import FitVersions
 from edgemill_converters.passes.fix_shape import FixShape, picture_input
-from edgemill_converters.passes.fix_shapes import FixShapes, model_inputs
+from edgemill_converters.passes.fix_shapes import FixShapes
 from edgemill_converters.passes.fold import Fold
 from edgemill_converters.passes.name_output import NameOutput
 from edgemill_converters.passes.normalise import Normalise, normalised

@@ -49,6 +49,23 @@ class Outcome(str, Enum):
     UNDECIDED = "undecided"
 
 
+def by_bounds(allowed: float, seen: float, lower: float, upper: float, allowance: float) -> Outcome:
+    """What is said of a drop of a number of a whole set.
+
+    Args:
+        allowed: the budget's.
+        seen: the drop that was seen.
+        lower: its lower confidence bound.
+        upper: its upper one.
+        allowance: the part of ``upper`` for what the set could not show.
+    """
+    if upper <= allowed:
+        return Outcome.PASS
+    if lower > allowed or (seen >= allowed and allowance <= allowed):
+        return Outcome.FAIL
+    return Outcome.UNDECIDED
+
+
 @dataclass(frozen=True)
 class Judgement:
     """One budget, judged.

@@ -6,7 +6,7 @@ from math import ceil, log
 
 from edgemill_core.average_precision import ComparedBoxes, Drop, compare
 from edgemill_core.errors import DataError
-from edgemill_core.judgement import Budget, Judgement, Outcome
+from edgemill_core.judgement import Budget, Judgement, Outcome, by_bounds
 from edgemill_core.metrics import metric_named
 from edgemill_core.parts_of_one import said
 from edgemill_core.statistics import PairedCounts
@@ -52,16 +52,12 @@ def _decide(budget: Budget, drop: Drop, confidence: float) -> Judgement:
         f"{title}: {drop.reference:.2%} → {drop.variant:.2%} on {drop.pictures} pictures, worse by at most "
         f"{drop.upper:.2%}; allowed {delta:.2%} at {said(confidence)}"
     )
-    needs = None
+    outcome, needs = by_bounds(delta, drop.seen, drop.lower, drop.upper, drop.allowance), None
     if drop.reference == 0:
         outcome = Outcome.FAIL
         why = f"{title}: the reference finds none of what is labelled; mend the labels or the model"
-    elif drop.upper <= delta:
-        outcome = Outcome.PASS
-    elif drop.lower > delta or (drop.seen >= delta and drop.allowance <= delta):
-        outcome = Outcome.FAIL
-    else:
-        outcome, needs = Outcome.UNDECIDED, _needs(drop, delta, confidence)
+    elif outcome is Outcome.UNDECIDED:
+        needs = _needs(drop, delta, confidence)
         kind, count = drop.rarest
         why = f"{why}; too few to tell: needs about {needs} pictures like these ({count} show the rarest, {kind})"
     if outcome is Outcome.PASS and budget.floor is not None and drop.variant_lower < budget.floor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil, log
 
 from edgemill_core.evidence import Side
-from edgemill_core.judgement import Budget, Judgement, Outcome
+from edgemill_core.judgement import Budget, Judgement, Outcome, by_bounds
 from edgemill_core.metrics import Metric, metric_named
 from edgemill_core.parts_of_one import said
 from edgemill_core.set_metrics import SetDrop, compare
@@ -54,16 +54,12 @@ def _decide(budget: Budget, drop: SetDrop, chance: float, confidence: float) -> 
         f"{metric.title}: {drop.reference:.2%} → {drop.variant:.2%} on {drop.samples}, worse by at most "
         f"{drop.upper:.2%}; allowed {delta:.2%} at {said(confidence)}"
     )
-    needs = None
+    outcome, needs = by_bounds(delta, drop.seen, drop.lower, drop.upper, drop.allowance), None
     if metric.higher_is_better and drop.reference <= chance:
         outcome = Outcome.FAIL
         why = f"{metric.title}: the reference's {drop.reference:.2%} is no better than chance; mend labels or model"
-    elif drop.upper <= delta:
-        outcome = Outcome.PASS
-    elif drop.lower > delta or (drop.seen >= delta and drop.allowance <= delta):
-        outcome = Outcome.FAIL
-    else:
-        outcome, needs = Outcome.UNDECIDED, _needs(drop, delta, confidence)
+    elif outcome is Outcome.UNDECIDED:
+        needs = _needs(drop, delta, confidence)
         shown = f"{drop.rarest.count} show the rarest, {drop.rarest.kind}"
         why = f"{why}; too few to tell: needs about {needs} samples like these ({shown})"
     shown_right = drop.variant_worst if metric.higher_is_better else 1 - drop.variant_worst

@@ -9,8 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from edgemill_converters.passes.base import Pass, copy_of, rename_tensor
-from edgemill_converters.passes.fix_shapes import model_inputs
+from edgemill_converters.passes.base import Pass, copy_of, model_inputs, rename_tensor
 from edgemill_core.tensors import Array
 
 _SPLIT = "edgemill_split"

@@ -85,6 +85,23 @@ def names_read(node: onnx.NodeProto) -> list[str]:
     return [*node.input, *taken, *(value.name for graph in inner for value in graph.output)]
 
 
+def model_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """The model's inputs; old files list weights among them, which are none."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in weights]
+
+
+def with_shapes_anew(model: onnx.ModelProto) -> onnx.ModelProto:
+    """``model``, whose inputs were given other shapes, with the shapes behind them inferred from these alone."""
+    for value in model.graph.output:
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_value <= 0:
+                dim.Clear()
+    del model.graph.value_info[:]
+    inferred: onnx.ModelProto = onnx.shape_inference.infer_shapes(model)
+    return inferred
+
+
 def only_output(model: onnx.ModelProto) -> onnx.ValueInfoProto:
     """The model's one output.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from edgemill_converters.passes.base import Pass, copy_of
+from edgemill_converters.passes.base import Pass, copy_of, model_inputs, with_shapes_anew
 from edgemill_core.errors import ModelError
 from edgemill_core.picture_input import Layout, PictureInput
 
@@ -35,12 +35,7 @@ class FixShape(Pass):
                     fix="mend input: size, layout or colour in the recipe",
                 )
             dim.dim_value = size
-        for value in result.graph.output:
-            for dim in value.type.tensor_type.shape.dim:
-                if dim.dim_value <= 0:
-                    dim.Clear()
-        del result.graph.value_info[:]
-        return onnx.shape_inference.infer_shapes(result)
+        return with_shapes_anew(result)
 
     def _check(self, result: onnx.ModelProto) -> None:
         dims = [d.dim_value for d in picture_input(result).type.tensor_type.shape.dim]
@@ -54,8 +49,7 @@ def picture_input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
     Raises:
         ModelError: several inputs, or not four dimensions.
     """
-    weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in weights]
+    inputs = model_inputs(model)
     if len(inputs) != 1 or len(inputs[0].type.tensor_type.shape.dim) != 4:
         got = ", ".join(f"{i.name} ({len(i.type.tensor_type.shape.dim)} dimensions)" for i in inputs)
         raise ModelError(

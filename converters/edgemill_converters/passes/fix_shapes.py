@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import onnx
 
-from edgemill_converters.passes.base import Pass, copy_of
+from edgemill_converters.passes.base import Pass, copy_of, model_inputs, with_shapes_anew
 from edgemill_core.errors import ModelError
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -35,12 +35,7 @@ class FixShapes(Pass):
             )
         for name, value in inputs.items():
             _fix(value, self._shapes[name])
-        for value in result.graph.output:
-            for dim in value.type.tensor_type.shape.dim:
-                if dim.dim_value <= 0:
-                    dim.Clear()
-        del result.graph.value_info[:]
-        return onnx.shape_inference.infer_shapes(result)
+        return with_shapes_anew(result)
 
     def _check(self, result: onnx.ModelProto) -> None:
         found = {
@@ -48,12 +43,6 @@ class FixShapes(Pass):
         }
         if found != self._shapes:
             raise self._broken(str(self._shapes), str(found))
-
-
-def model_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
-    """The model's inputs; old files list weights among them, which are none."""
-    weights = {tensor.name for tensor in model.graph.initializer}
-    return [value for value in model.graph.input if value.name not in weights]
 
 
 def _fix(value: onnx.ValueInfoProto, shape: tuple[int, ...]) -> None:
