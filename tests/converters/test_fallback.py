@@ -39,6 +39,7 @@ from edgemill_converters.quantization.sensitivity import (
     relative_error,
     weight_noise,
 )
+from edgemill_converters.quantization.trials import bounded
 from edgemill_converters.recipe import read_recipe
 from edgemill_core.budget import Budget, Judgement, Outcome, judge
 from edgemill_core.errors import DataError, RecipeError
@@ -430,3 +431,9 @@ def test_a_search_set_looks_at_what_budgets_ask_for(tmp_path: Path, metric: str,
     found = search_set(model, tiny_mix.INPUT, tiny_mix.TASK, samples, budget, lambda _: None)
     assert found.sight is not None
     assert (found.sight.reference is not None) == looked
+
+
+@pytest.mark.parametrize(("figure", "kept"), [(0.25, 0.25), (float("inf"), 1e9), (float("nan"), 1e9)])
+def test_notes_hold_the_figure_of_a_mix_that_overflows(tmp_path: Path, figure: float, kept: float) -> None:
+    notes = Notes(tmp_path / "notes.jsonl")
+    assert notes.find("one", lambda: {"metric": bounded(figure)}) == {"metric": kept}

@@ -13,8 +13,10 @@ from tiny_text import tiny_model
 from edgemill_converters.bake import bake, reference_feeds, reference_output
 from edgemill_converters.importers import ImportedModel
 from edgemill_converters.passes.bake_input import BakeInput
+from edgemill_converters.passes.bake_tensors import BakeTensors
 from edgemill_converters.passes.base import Pass, Sequential, copy_of, rename_tensor
 from edgemill_converters.passes.fix_shape import FixShape, picture_input
+from edgemill_converters.passes.fix_shapes import FixShapes
 from edgemill_converters.passes.fold import Fold
 from edgemill_converters.passes.select_classes import SelectClasses, text_classes
 from edgemill_converters.passes.upgrade_opset import UpgradeOpset, opset_of
@@ -338,3 +340,22 @@ def test_a_model_without_weights_to_quantize_is_refused() -> None:
     with pytest.raises(ModelError, match="no layer that can be quantized"):
         WriteQdq(plan, DIALECTS["openvino"])(tiny_model(17))
     assert [n.name for n in quantizable_layers(tiny_model().graph)] == ["conv"]
+
+
+def test_tensors_of_any_shape_are_taken_from_one_row() -> None:
+    nodes = [helper.make_node("MatMul", ["a", "b"], ["y"])]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [
+            helper.make_tensor_value_info("a", TensorProto.FLOAT, ["n", 3]),
+            helper.make_tensor_value_info("b", TensorProto.FLOAT, [3, "m"]),
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", "m"])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    fixed = FixShapes({"a": (2, 3), "b": (3, 4)})(model)
+    assert [dim.dim_value for dim in fixed.graph.output[0].type.tensor_type.shape.dim] == [2, 4]
+    a, b = np.arange(6, dtype=np.float32).reshape(2, 3), np.arange(12, dtype=np.float32).reshape(3, 4)
+    row = np.concatenate([b.ravel(), a.ravel()])[None]
+    np.testing.assert_array_equal(run(BakeTensors("tensors", "float32", ("b", "a"))(fixed), {"tensors": row}), a @ b)

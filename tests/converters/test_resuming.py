@@ -153,7 +153,7 @@ def test_nothing_in_the_cache_can_be_run(once: BuildResult) -> None:
 # --- what each step depends on, given what the steps before it gave ---
 
 
-def keys(recipe: Path, done: Mapping[str, Entry], **changes: object) -> dict[str, str]:
+def keys(recipe: Path, done: Mapping[str, Entry], /, **changes: object) -> dict[str, str]:
     declared = read_recipe(recipe)
     digests = FileDigests(recipe.parent / "none.json")
     sources = replace(read_sources(declared, declared.make_task(), (), this_machine(), digests), **changes)  # type: ignore[arg-type]
@@ -227,6 +227,32 @@ def test_another_machine_measures_and_computes_anew(workplace: tuple[Path, dict[
 
     assert changed(memory_mb=1) == {"measure"}
     assert changed(cpu="another") == {"measure", "calibrate", "reference", *RUNS}
+
+
+def test_masks_are_looked_at_where_pictures_are_prepared(workplace: tuple[Path, dict[str, Entry]]) -> None:
+    recipe, done = workplace
+    declared = read_recipe(recipe)
+    digests = FileDigests(recipe.parent / "none.json")
+    judge = read_sources(declared, declared.make_task(), (), this_machine(), digests).judge
+    before, after = (keys(recipe, done, judge=replace(judge, masks=[mask])) for mask in ("one", "another"))
+    assert "prepare" in {name for name in before if before[name] != after[name]}
+
+
+def test_a_translation_depends_on_what_is_asked_of_it(workplace: tuple[Path, dict[str, Entry]]) -> None:
+    """Importers read precisions and runtimes of the targets; of a graph that is the model itself nobody does."""
+    recipe, done = workplace
+    declared = read_recipe(recipe)
+
+    def changed(file: str) -> set[str]:
+        model = declared.model.model_copy(update={"file": file})
+        targets = (declared.targets, (declared.targets[0].model_copy(update={"precisions": ("fp32", "fp16")}),))
+        before, after = (
+            keys(recipe, done, recipe=declared.model_copy(update={"model": model, "targets": one})) for one in targets
+        )
+        return {name for name in before if before[name] != after.get(name)} & {"bake", "reference"}
+
+    assert changed("net.pt2") == {"bake", "reference"}
+    assert changed("net.onnx") == set()
 
 
 def test_versions_of_what_a_function_imports_count(workplace: tuple[Path, dict[str, Entry]]) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from pydantic import ValidationError
 
 from edgemill_core.budget import Budget, Outcome, Ruling, budgets_by_metric, judge
+from edgemill_core.durable import canonical_json
 from edgemill_core.errors import DataError, RecipeError
 from edgemill_core.samples import Truth
 from edgemill_core.verdict import Decision, Verdict
@@ -186,3 +189,14 @@ def test_a_metric_has_one_budget() -> None:
 def test_an_unknown_metric_is_refused() -> None:
     with pytest.raises(RecipeError, match="no metric called 'beauty'"):
         run(Budget(metric="beauty", max_drop=0.1), 10)
+
+
+def test_a_variant_that_overflows_is_told_in_json() -> None:
+    """FP16 ends at 65504: one variant's infinite error must not keep the others from shipping."""
+    truths = [Truth(True, outcome=float(number)) for number in range(40)]
+    right = [Verdict(Decision.SCORE, (), 1.0, {"values": {"v": number + 0.5}}) for number in range(40)]
+    broken = [Verdict(Decision.REJECT, ("no numbers",))] * 40
+    (judgement,) = judge([Budget(metric="absolute_error", max_drop=0.1)], truths, right, broken).judgements
+    told = judgement.as_dict()
+    assert (told["variant"], told["outcome"]) == (None, "fail")
+    assert json.loads(canonical_json(told)) == told

@@ -183,3 +183,17 @@ def test_no_file_name_leads_out_of_the_bundle(tmp_path: Path, name: str, table: 
     raw = json.loads((bundle / "manifest.json").read_bytes())
     reseal(bundle, {table: {**raw[table], name: entry}})
     refused(bundle, "must stay inside the bundle")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"min_agent": "99.0.0"}, "newer Edgemill"),
+        ({"records": {"report.html": {"sha256": "0" * 64, "bytes": 10**27}}}, "records.report.html.bytes"),
+    ],
+)
+def test_what_this_edgemill_cannot_hold_is_refused(tmp_path: Path, change: dict[str, object], words: str) -> None:
+    bundle = make(tmp_path)
+    reseal(bundle, change)
+    with pytest.raises(BundleError, match=words):
+        open_bundle(bundle)

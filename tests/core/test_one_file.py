@@ -225,6 +225,10 @@ def test_a_bomb_is_refused_by_its_length(bundle: Bundle, tmp_path: Path) -> None
     assert "no bundle in one file" in refused(told.tobuf(tarfile.GNU_FORMAT) + bytes(9000), tmp_path)
 
 
+def test_a_bundle_for_a_newer_edgemill_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    assert "newer Edgemill" in refused(forged(bundle, lambda raw: raw.update(min_agent="99.0.0"), {}), tmp_path)
+
+
 def test_a_full_disk_is_said_before_anything_is_written(
     one: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

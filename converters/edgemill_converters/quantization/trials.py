@@ -275,7 +275,7 @@ def judged_on(job: Job, outputs: Array, exact: Array) -> dict[str, Any]:
     return {
         "outcome": ruling.outcome.value,
         "inside": inside,
-        "metrics": {judged.budget.metric: _bounded(judged.variant) for judged in ruling.judgements},
+        "metrics": {judged.budget.metric: bounded(judged.variant) for judged in ruling.judgements},
         "why": ruling.why,
         "loss": relative_error(told(outputs[job.places], job.task), told(exact, job.task)),
     }
@@ -286,7 +286,7 @@ def told(outputs: Array, task: Task) -> Array:
     return outputs[..., 4:] if isinstance(task, ObjectDetection) else outputs
 
 
-def _bounded(figure: float) -> float:
+def bounded(figure: float) -> float:
     """What notes can hold, of a variant that overflows too."""
     return min(figure, _WORST) if figure == figure else _WORST
 
