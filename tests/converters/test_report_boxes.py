@@ -153,3 +153,12 @@ def test_a_real_build_of_a_detector_is_drawn_whole(tmp_path: Path) -> None:
     assert recipe_digest(recipe) in text
     assert "calibration set sha256" in text
     assert len(page.encode()) < 400_000
+
+
+def test_of_rows_and_tensors_what_went_in_is_said_and_no_picture_is_sought(tmp_path: Path) -> None:
+    row = Sample("7", tmp_path / "rows.csv", fields={"torque": 0.25, "speed": 3.0})
+    tensors = Sample("8", tmp_path / "8.npz")
+    page = flip_cards([Flip(one, saying(), saying(), Kind.WORSE) for one in (row, tensors)], 2, None)
+    assert "torque 0.25, speed 3" in page
+    assert "tensors of 8.npz" in page
+    assert "cannot be shown" not in page

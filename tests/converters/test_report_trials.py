@@ -10,7 +10,7 @@ import pytest
 from made_up_builds import HOSTILE, int8_wins, parse, parsed
 
 from edgemill_converters.quantization.plan import Plan
-from edgemill_converters.report.trials import trials_section
+from edgemill_converters.report.trials import TITLES, trials_section
 from edgemill_converters.report.trials_drawing import points_of
 from edgemill_converters.searching.found import Proposal, SearchFound, Seen, Trial
 from edgemill_converters.searching.settings import OBJECTIVES, ObjectiveName
@@ -53,6 +53,7 @@ def test_any_objectives_can_be_drawn(tmp_path: Path, objectives: tuple[Objective
     text = trials_section(replace(int8_wins(tmp_path), searches=(searched,)))
     parse(text)
     assert "4 trials" in text
+    assert f">{TITLES[objectives[0]]}<" in text
     assert [one.best for one in points_of(searched)] == [False, True, True]
     assert [one.shape for one in points_of(searched)] == ["D", "*", "o"]
     assert [one.inside for one in points_of(searched)] == [True, True, False]
