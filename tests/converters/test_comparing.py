@@ -15,9 +15,10 @@ from onnx import TensorProto, helper, numpy_helper
 from tiny_trees import write_table, write_tree_recipe
 
 from edgemill_converters.build import build
-from edgemill_converters.comparing import Side, compare, read_side
+from edgemill_converters.comparing.compare import compare
 from edgemill_converters.comparing.differences import Tally, pairs
 from edgemill_converters.comparing.layers import attributed, read_graph, shared_tensors, steepest, watched
+from edgemill_converters.comparing.sides import Side, read_side
 from edgemill_converters.report.comparison import comparison_page, part, sentence, watching_note
 from edgemill_converters.report.flips import Kind
 from edgemill_converters.result import BuildResult

@@ -27,6 +27,8 @@ from edgemill_converters.building.steps import rendered_in
 from edgemill_converters.recipe import read_recipe
 from edgemill_converters.result import BuildResult
 from edgemill_core.bundle import Bundle
+from edgemill_core.durable import sha256_bytes
+from edgemill_core.errors import CacheError
 from edgemill_runtimes.frames import encode_png
 from edgemill_runtimes.machine import this_machine
 
@@ -131,6 +133,22 @@ def test_an_altered_bundle_is_written_again_from_the_cache(once: BuildResult) ->
     again = bundle_of(build(once.recipe, folder.parent))
     assert again.manifest == bundle_of(once).manifest
     assert (folder / "golden" / "frame-0.png").read_bytes() != b"altered"
+
+
+def test_bits_that_a_disk_lost_do_not_go_into_a_bundle(once: BuildResult) -> None:
+    cache = bundle_of(once).folder.parent / ".edgemill-cache"
+    (frame,) = (cache / "entries").rglob("frame-0.png")
+    content, verified = frame.read_bytes(), cache / "verified.json"
+    try:
+        frame.write_bytes(content[:-1] + b"x")
+        found = frame.stat()
+        row = [sha256_bytes(content), found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns]
+        known = json.loads(verified.read_text()) if verified.is_file() else {}
+        verified.write_text(json.dumps({**known, str(frame): row}))  # as if nobody had written it
+        with pytest.raises(CacheError, match=r"the cache is damaged.*frame-0"):
+            build(once.recipe, cache.parent)
+    finally:
+        frame.write_bytes(content)
 
 
 def test_a_threshold_changes_verdicts_and_nothing_before_them(once: BuildResult) -> None:

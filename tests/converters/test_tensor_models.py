@@ -28,7 +28,8 @@ from tiny_tensors import (
 from edgemill.cli.run import RunSettings, run
 from edgemill_converters.bake import bake
 from edgemill_converters.build import build
-from edgemill_converters.comparing import compare, read_side
+from edgemill_converters.comparing.compare import compare
+from edgemill_converters.comparing.sides import read_side
 from edgemill_converters.importers import ImportedModel, import_model
 from edgemill_converters.judging import reference_outputs, verdicts_of
 from edgemill_converters.recipe import read_recipe

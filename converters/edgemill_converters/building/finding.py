@@ -24,6 +24,8 @@ from edgemill_converters.recipe import Objective, Recipe
 from edgemill_converters.result import BuildResult, VariantResult
 from edgemill_core.budget import Ruling
 from edgemill_core.bundle import Bundle, GoldenInputs
+from edgemill_core.durable import sha256_file
+from edgemill_core.errors import CacheError
 from edgemill_core.verdict import Verdict
 
 Entries = Mapping[str, Entry]
@@ -115,13 +117,13 @@ def write_bundle(
     recipe = sources.recipe
     golden = GoldenInputs.model_validate_json((done["golden"].path(steps.GOLDEN)).read_text(encoding="utf-8"))
     for name in (golden.inputs, *golden.frames):
-        _copy(done["golden"].path(name), place / name)
+        _copy(done["golden"], name, place)
     indices = bundling.golden_indices(len(sources.judge.samples))
     shipped = []
     for name in result.choice.shipped:
         rendered = plan.rendered[name]
         for file in (rendered.graph, rendered.weights):
-            _copy(done["render"].path(file), place / file)
+            _copy(done["render"], file, place)
         outputs = np.load(done[f"run {name}"].path(steps.OUTPUTS), mmap_mode="r", allow_pickle=False)
         verdicts = [result.variant(name).verdicts[index] for index in indices]
         graph = (rendered.graph, rendered.weights)
@@ -138,7 +140,20 @@ def write_bundle(
     )
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(entry: Entry, name: str, place: Path) -> None:
+    """Copy a file of the cache to where the bundle is laid out.
+
+    Raises:
+        CacheError: it is not what its step wrote: a disk that loses bits tells nobody.
+    """
     # A copy, not a link: whoever alters the bundle must not alter the cache.
+    target = place / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
+    shutil.copyfile(entry.path(name), target)
+    if (got := sha256_file(target)) != entry.files[name]:
+        raise CacheError(
+            f"the cache is damaged: {entry.path(name)}",
+            expected=entry.files[name],
+            got=got,
+            fix="check the disk, and build again with --fresh",
+        )

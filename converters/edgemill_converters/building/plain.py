@@ -6,7 +6,6 @@ JSON and not pickle, because a cache folder may come along with somebody else's 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -15,7 +14,9 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from edgemill_core.durable import canonical_json, sha256_bytes
+from edgemill_core.durable import sha256_bytes
+
+_SCALARS = (bool, int, float, str)
 
 
 def plain(value: object) -> Any:
@@ -24,6 +25,8 @@ def plain(value: object) -> Any:
     Raises:
         TypeError: something else is in it.
     """
+    if value is None or type(value) in _SCALARS:  # most of what there is
+        return value
     if isinstance(value, BaseModel):
         return {name: plain(getattr(value, name)) for name in type(value).model_fields}
     if is_dataclass(value) and not isinstance(value, type):
@@ -40,7 +43,7 @@ def _scalar(value: object) -> Any:
         return value.value
     if isinstance(value, Path):
         return str(value)
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if isinstance(value, _SCALARS):
         return value
     if hasattr(value, "item"):  # a number of numpy's
         return _scalar(value.item())
@@ -48,16 +51,12 @@ def _scalar(value: object) -> Any:
 
 
 def digest_of(value: object) -> str:
-    """SHA-256 of ``plain(value)``; NaN and the infinities are values like others."""
-    return sha256_bytes(canonical_json(_spelled(plain(value))))
+    """SHA-256 of ``plain(value)``; NaN and the infinities are values like others.
 
-
-def _spelled(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return {"float": repr(value)}
-    if isinstance(value, dict):
-        return {key: _spelled(one) for key, one in value.items()}
-    return [_spelled(one) for one in value] if isinstance(value, list) else value
+    Without indentation, unlike ``canonical_json``: Python's JSON is written in C then, ten times as fast.
+    """
+    text = json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return sha256_bytes(text.encode())
 
 
 def write_plain(path: Path, value: object) -> None:

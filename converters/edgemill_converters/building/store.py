@@ -7,7 +7,8 @@
     logs/<build>/       what each step's process printed, of its latest run
     work/               of builds that are going; swept when they are gone
     journal.jsonl       what was made, read back and thrown away, and how long it took
-    digests.json        of files (``files.py``)
+    digests.json        of files that builds read (``files.py``)
+    verified.json       likewise of the files of entries
 
 Builds share a cache: a key is made by one while others wait for it, and nothing is removed while another build uses
 the cache. Locks are the kernel's (flock(2)): they go with the process that holds them, however it ends.
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from edgemill_converters.building.disk import writing
+from edgemill_converters.building.files import FileDigests
 from edgemill_converters.building.plain import digest_of
 from edgemill_converters.building.scratch import scratch_in
 from edgemill_converters.building.step import Tell
@@ -80,6 +82,7 @@ class Store:
         self.folder = folder
         self._fresh = fresh
         self._used: set[str] = set()
+        self._verified = FileDigests(folder / "verified.json", forget=fresh)
         with writing(folder):
             for name in ("entries", "notes", "logs", "work", "locks"):
                 (folder / name).mkdir(parents=True, exist_ok=True)
@@ -99,16 +102,20 @@ class Store:
     def __exit__(self, *_: object) -> None:
         with suppress(OSError):
             self.trim()
+            self._verified.save(self.work)
         self._scratch.__exit__(None, None, None)
         os.close(self._in_use)
 
     def find(self, key: str) -> Entry | None:
-        """The entry of ``key``, its files verified; one that is damaged is thrown away."""
+        """The entry of ``key``, its files verified; one that is damaged is thrown away.
+
+        A file that was read for that before is believed while the kernel says that nobody wrote it (``FileDigests``).
+        """
         folder = self.folder / "entries" / key
         if (self._fresh and key not in self._used) or not folder.is_dir():
             return None
         told = _read_entry(folder)
-        if told is None or any(not _is(folder / name, digest) for name, digest in told["files"].items()):
+        if told is None or any(not self._is(folder / name, digest) for name, digest in told["files"].items()):
             self._bury(folder)
             self.note("thrown away", key, damaged=True)
             return None
@@ -221,6 +228,12 @@ class Store:
                 fix="wait for it, or name another folder with --cache",
             )
 
+    def _is(self, path: Path, digest: str) -> bool:
+        try:
+            return self._verified.of(path) == digest
+        except OSError:
+            return False
+
     def _bury(self, folder: Path) -> None:
         # Out of sight in one move: an entry is there or not, and never half there.
         grave = Path(tempfile.mkdtemp(dir=self.work))
@@ -236,13 +249,6 @@ def _read_entry(folder: Path) -> dict[str, Any] | None:
         return told if seal == digest_of(told) else None
     except (OSError, ValueError, KeyError, AttributeError):
         return None
-
-
-def _is(path: Path, digest: str) -> bool:
-    try:
-        return sha256_file(path) == digest
-    except OSError:
-        return False
 
 
 def _used_at(folder: Path) -> float:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from edgemill.cli.given_bundle import side_given
 from edgemill.cli.output import print_json, print_line, progress
-from edgemill_converters.comparing import Comparison, compare, read_side
+from edgemill_converters.comparing.compare import Comparison, compare
 from edgemill_converters.comparing.layers import steepest
+from edgemill_converters.comparing.sides import read_side
 from edgemill_converters.report.comparison import figure_of, part, sentence, share, watching_note, write_comparison
 from edgemill_core.errors import InputError
 from edgemill_runtimes.benching.feeds import parse_shape
