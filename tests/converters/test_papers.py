@@ -26,6 +26,7 @@ from edgemill_converters.papers.cards import in_words
 from edgemill_converters.papers.licences import licence_of
 from edgemill_converters.papers.needs import least_version
 from edgemill_converters.papers.provenance import recipe_said
+from edgemill_converters.papers.sbom import bill_of_materials
 from edgemill_converters.papers.sets import balance
 from edgemill_converters.papers.tools import parts, tools_used
 from edgemill_converters.raw_weights import LEAST_BYTES, write_apart
@@ -129,6 +130,16 @@ def test_the_bill_knows_the_model_its_licence_its_sets_and_its_tools(said: Bundl
         "overkill_rate",
     }
     assert counts(read_bill(said)) == {"data": 2, "file": 11, "library": 4, "machine-learning-model": 2}
+
+
+def test_a_bundle_that_two_stages_are_of_stands_in_the_bill_once(chained: ChainResult) -> None:
+    assert chained.bundle is not None
+    card, manifest = card_of(chained.bundle), chained.bundle.manifest
+    assert card is not None
+    twice = card.model_copy(update={"sources": (*card.sources, card.sources[0])})
+    bill = bill_of_materials(twice, manifest.models, manifest.files)
+    refs = [one["bom-ref"] for one in components(bill)]
+    assert len(set(refs)) == len(refs)
 
 
 def test_the_bill_of_a_chain_names_its_stages_bundles(chained: ChainResult, built: BuildResult) -> None:

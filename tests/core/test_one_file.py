@@ -248,6 +248,13 @@ def test_a_bundle_that_was_altered_is_not_exported(bundle: Bundle, tmp_path: Pat
     assert not list((tmp_path / "out").iterdir())
 
 
+def test_a_bundle_is_not_exported_into_itself(bundle: Bundle) -> None:
+    before = sorted(bundle.folder.rglob("*"))
+    with pytest.raises(InputError, match="into its own folder"):
+        export_bundle(bundle, bundle.folder / "golden" / ".." / "b.edgemill")
+    assert sorted(bundle.folder.rglob("*")) == before
+
+
 def test_what_lies_there_is_kept_if_it_is_the_same_and_never_replaced_if_not(one: Path, tmp_path: Path) -> None:
     first = import_bundle(one, tmp_path)
     stamp = (first.folder / MANIFEST).stat().st_mtime_ns

@@ -48,7 +48,7 @@ def bill_of_materials(card: Card, models: Sequence[ModelEntry], files: Mapping[s
         },
         "components": [
             *variants,
-            *(_source(one, card) for one in card.sources),
+            *{_of_source(one): _source(one, card) for one in card.sources}.values(),  # two stages may be of one bundle
             *(_data_set(one, card.data_licence) for one in card.sets),
             *(_file(name, files[name]) for name in sorted(files) if name not in inside),
             *(needed[name] for name in sorted(needed)),

@@ -46,8 +46,15 @@ def export_bundle(bundle: Bundle, file: Path) -> None:
 
     Raises:
         BundleError: a file of the bundle is not as its manifest says.
-        InputError: ``file`` cannot be written.
+        InputError: ``file`` cannot be written, or lies in the bundle itself.
     """
+    if bundle.folder.resolve() in file.resolve().parents:
+        raise InputError(
+            "a bundle cannot be exported into its own folder: what does not belong to it would be found there",
+            expected="a file outside of the bundle's folder",
+            got=str(file),
+            fix="name another file",
+        )
     manifest, seal = (bundle.folder / name for name in (MANIFEST, SEAL))
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
