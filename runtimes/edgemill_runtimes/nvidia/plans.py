@@ -20,8 +20,8 @@ from pathlib import Path
 
 from edgemill_core.durable import sha256_file, sync_folder, sync_tree
 from edgemill_core.errors import BundleError, MissingPartError, ModelError
-from edgemill_runtimes.nvidia.external_weights import external_weights
 from edgemill_runtimes.nvidia.gpu import Gpu
+from edgemill_runtimes.nvidia.onnx_file import external_weights
 from edgemill_runtimes.nvidia.plan_facts import PLAN, NvidiaRuntime, PlanFacts, facts_beside, read_facts
 
 NAME = f"engine{PLAN}"
