@@ -24,6 +24,7 @@ from edgemill_runtimes.engines import EngineSettings
 from edgemill_runtimes.isolation import Isolation
 from edgemill_runtimes.nvidia.asked import Asked, CompileLimits, Progress
 from edgemill_runtimes.nvidia.bindings import bindings
+from edgemill_runtimes.nvidia.building import builds_for
 from edgemill_runtimes.nvidia.compiling import compile_plan
 from edgemill_runtimes.nvidia.driver import gpus
 from edgemill_runtimes.nvidia.gpu import Gpu
@@ -118,11 +119,13 @@ class PlanMaker:
         if gpu is None and runtime != "tensorrt_rtx":
             return Planned(name, "left out", why=f"{runtime} compiles on the box itself, and for no other")
         try:
-            version = bindings(runtime).__version__
+            trt = bindings(runtime)
         except MissingPartError as error:
             return Planned(name, "left out", why=error.what)
-        began = time.monotonic()
-        found = self._made(_Wanted(name, bundle, variant, runtime, version, gpu))
+        began, capabilities = time.monotonic(), self.compute_capabilities
+        if gpu is not None and builds_for(trt, runtime, gpu.compute_capability):
+            capabilities = (gpu.compute_capability,)
+        found = self._made(_Wanted(name, bundle, variant, runtime, trt.__version__, gpu, capabilities))
         return replace(found, seconds=time.monotonic() - began)
 
     def _made(self, wanted: _Wanted) -> Planned:
@@ -169,9 +172,8 @@ class PlanMaker:
         if wanted.gpu is not None and wanted.runtime == "tensorrt":
             cache = self.store / f"timing-{wanted.version}-sm{wanted.gpu.compute_capability.replace('.', '')}.cache"
         core = dla_core(wanted.variant.device)
-        return Asked(
-            wanted.runtime, self.compute_capabilities, timing_cache=cache, workspace_mb=self.workspace_mb, dla=core
-        )
+        capabilities = wanted.compute_capabilities
+        return Asked(wanted.runtime, capabilities, timing_cache=cache, workspace_mb=self.workspace_mb, dla=core)
 
     def _proof(self, wanted: _Wanted, store: Path) -> Proof | None:
         if wanted.gpu is None:
@@ -188,6 +190,7 @@ class _Wanted:
     runtime: NvidiaRuntime
     version: str
     gpu: Gpu | None
+    compute_capabilities: tuple[str, ...]
 
     @property
     def graph(self) -> Path:
