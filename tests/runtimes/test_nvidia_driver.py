@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stand_in_cuda import StandIn, build_stand_in
+from stand_in_cuda import StandIn
 
 from edgemill_core.errors import EngineError, MissingPartError
 from edgemill_runtimes.nvidia.driver import Driver, DriverError, gpus
@@ -17,14 +17,9 @@ from edgemill_runtimes.nvidia.gpu import Gpu
 from edgemill_runtimes.nvidia.memory import Context, DeviceBuffer, HostBuffer, Stream
 
 
-@pytest.fixture(scope="module")
-def stand_in(tmp_path_factory: pytest.TempPathFactory) -> StandIn:
-    return StandIn(build_stand_in(tmp_path_factory.mktemp("cuda")))
-
-
 @pytest.fixture
-def driver(stand_in: StandIn) -> Driver:
-    return Driver(str(stand_in.path))
+def driver(cuda: StandIn) -> Driver:
+    return Driver(str(cuda.path))
 
 
 def refused(library: str) -> MissingPartError:
@@ -73,10 +68,10 @@ class TestProbe:
         ids=["none", "hidden", "zero", "stub", "mismatch", "old"],
     )
     def test_a_driver_that_is_of_no_use(
-        self, tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch, told: dict[str, str], parts: list[str]
+        self, tmp_path: Path, cuda: StandIn, monkeypatch: pytest.MonkeyPatch, told: dict[str, str], parts: list[str]
     ) -> None:
         copy = tmp_path / "libcuda.so.1"  # of its own: what this process has opened once stays open
-        copy.write_bytes(stand_in.path.read_bytes())
+        copy.write_bytes(cuda.path.read_bytes())
         for name, value in told.items():
             monkeypatch.setenv(name, value)
         said = str(refused(str(copy)))
@@ -95,16 +90,16 @@ class TestProbe:
 
 class TestMemory:
     @pytest.fixture(autouse=True)
-    def everything_is_freed(self, stand_in: StandIn, driver: Driver) -> None:
+    def everything_is_freed(self, cuda: StandIn, driver: Driver) -> None:
         with Context(driver, 0) as context:
             context.use()
             yield
-            stand_in.fail("", 0)
-            stand_in.break_down(0)
-            assert stand_in.open() == {"context": 1}
-        assert stand_in.open() == {}
+            cuda.fail("", 0)
+            cuda.break_down(0)
+            assert cuda.open() == {"context": 1}
+        assert cuda.open() == {}
 
-    def test_what_goes_to_the_gpu_comes_back_once_the_stream_is_done(self, stand_in: StandIn, driver: Driver) -> None:
+    def test_what_goes_to_the_gpu_comes_back_once_the_stream_is_done(self, cuda: StandIn, driver: Driver) -> None:
         told = np.arange(12, dtype=np.float32).reshape(3, 4)
         with Stream(driver) as stream, DeviceBuffer(driver, 48) as far, HostBuffer(driver, 64) as one:
             with HostBuffer(driver, 48) as two:
@@ -114,13 +109,13 @@ class TestMemory:
                 assert not np.array_equal(two.view(told.dtype, told.shape), told)
                 stream.synchronize()
                 np.testing.assert_array_equal(two.view(told.dtype, told.shape), told)
-                assert stand_in.open() == {"context": 1, "stream": 1, "device": 1, "pinned": 2}
+                assert cuda.open() == {"context": 1, "stream": 1, "device": 1, "pinned": 2}
 
-    def test_closing_twice_frees_once(self, stand_in: StandIn, driver: Driver) -> None:
+    def test_closing_twice_frees_once(self, cuda: StandIn, driver: Driver) -> None:
         one, two = DeviceBuffer(driver, 8), DeviceBuffer(driver, 8)
         one.close()
         one.close()
-        assert stand_in.open() == {"context": 1, "device": 1}
+        assert cuda.open() == {"context": 1, "device": 1}
         two.close()
 
     def test_an_array_without_elements_has_a_place_too(self, driver: Driver) -> None:
@@ -146,10 +141,10 @@ class TestMemory:
         assert "has no words for" in str(caught.value)
 
     def test_an_error_says_what_the_driver_says_and_freeing_after_it_is_quiet(
-        self, stand_in: StandIn, driver: Driver
+        self, cuda: StandIn, driver: Driver
     ) -> None:
         with Stream(driver) as stream, DeviceBuffer(driver, 8):
-            stand_in.break_down(700)
+            cuda.break_down(700)
             with pytest.raises(DriverError, match="illegal memory access"):
                 stream.synchronize()
 
@@ -175,9 +170,9 @@ class TestMemory:
     @pytest.mark.parametrize(
         "call", ["cuStreamBeginCapture_v2", "cuMemcpyHtoDAsync_v2", "cuStreamEndCapture", "cuGraphInstantiateWithFlags"]
     )
-    def test_recording_that_fails_leaves_nothing_behind(self, stand_in: StandIn, driver: Driver, call: str) -> None:
+    def test_recording_that_fails_leaves_nothing_behind(self, cuda: StandIn, driver: Driver, call: str) -> None:
         with Stream(driver) as stream, DeviceBuffer(driver, 8) as far, HostBuffer(driver, 8) as near:
-            stand_in.fail(call, 900)
+            cuda.fail(call, 900)
 
             def work() -> None:
                 stream.to_device(far, near, 4)
@@ -189,10 +184,14 @@ class TestMemory:
 
 
 @pytest.mark.parametrize("call", ["cuDevicePrimaryCtxRetain", "cuCtxSetCurrent", "cuStreamCreate"])
-def test_a_context_or_stream_that_cannot_be_had_is_an_error(stand_in: StandIn, driver: Driver, call: str) -> None:
-    stand_in.fail(call, 2)
-    with pytest.raises(EngineError, match="no memory left for a context|failed in"):
+def test_a_context_or_stream_that_cannot_be_had_is_an_error(cuda: StandIn, driver: Driver, call: str) -> None:
+    cuda.fail(call, 2)
+
+    def open_both() -> None:
         with Context(driver, 0) as context:
             context.use()
             Stream(driver)
-    assert stand_in.open() == {}
+
+    with pytest.raises(EngineError, match=r"no memory left for a context|failed in"):
+        open_both()
+    assert cuda.open() == {}

@@ -181,7 +181,9 @@ junk = st.recursive(
 @given(
     st.lists(
         st.dictionaries(
-            st.sampled_from(["Name", "LayerType", "ParameterType", "Inputs", "Outputs", "Weights", "OutMaps", "Metadata"]),
+            st.sampled_from(
+                ["Name", "LayerType", "ParameterType", "Inputs", "Outputs", "Weights", "OutMaps", "Metadata"]
+            ),
             junk | st.sampled_from(["conv", "gemm", "kgen", "DLA"]),
         ),
         max_size=4,
