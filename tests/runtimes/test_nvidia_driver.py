@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from edgemill_core.errors import EngineError, MissingPartError
 from edgemill_runtimes.nvidia.driver import Driver, DriverError, gpus
 from edgemill_runtimes.nvidia.gpu import Gpu
 from edgemill_runtimes.nvidia.memory import Context, DeviceBuffer, HostBuffer, Stream
+from edgemill_runtimes.nvidia.probing import probe
 
 
 @pytest.fixture
@@ -77,15 +76,35 @@ class TestProbe:
         said = str(refused(str(copy)))
         assert all(part in said for part in parts), said
 
+    def test_asked_in_a_process_of_its_own_it_is_the_same(
+        self, cuda: StandIn, driver: Driver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert probe(str(cuda.path)) == driver.gpus()
+        monkeypatch.setenv("STAND_IN_INIT", "100")
+        with pytest.raises(MissingPartError, match="finds no GPU") as caught:
+            probe(str(cuda.path))
+        assert "--gpus all" in str(caught.value.fix)
+
+    @pytest.mark.parametrize(
+        ("name", "value", "part"),
+        [("STAND_IN_SLEEP", "30", "no answer within 0.3 s"), ("STAND_IN_ABORT", "1", "SIGABRT")],
+    )
+    def test_a_driver_that_hangs_or_crashes_costs_that_process(
+        self, cuda: StandIn, monkeypatch: pytest.MonkeyPatch, name: str, value: str, part: str
+    ) -> None:
+        monkeypatch.setenv(name, value)
+        with pytest.raises(MissingPartError, match="does not answer") as caught:
+            probe(str(cuda.path), within_s=0.3 if "SLEEP" in name else 10)
+        assert part in str(caught.value.got)
+
     def test_this_machine_answers_at_once(self) -> None:
-        code = (
-            "from edgemill_core.errors import MissingPartError\n"
-            "from edgemill_runtimes.nvidia.driver import gpus\n"
-            "try: print(gpus())\n"
-            "except MissingPartError as error: print('refused:', error)"
-        )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
-        assert done.stdout.startswith(("(Gpu(", "refused: ")), done.stderr
+        begun = time.monotonic()
+        try:
+            told = [gpu.name for gpu in probe()]
+        except MissingPartError as error:
+            told = [error.fix]
+        assert all(told)
+        assert time.monotonic() - begun < 10
 
 
 class TestMemory:
