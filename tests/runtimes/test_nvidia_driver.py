@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from stand_in_cuda import StandIn
 
 from edgemill_core.errors import EngineError, MissingPartError
+from edgemill_runtimes.engines import EngineSettings, load
+from edgemill_runtimes.engines.tensorrt import TensorRtEngine, TensorRtRtxEngine
 from edgemill_runtimes.nvidia.driver import Driver, DriverError, gpus
 from edgemill_runtimes.nvidia.gpu import Gpu
 from edgemill_runtimes.nvidia.memory import Context, DeviceBuffer, HostBuffer, Stream
@@ -214,3 +217,22 @@ def test_a_context_or_stream_that_cannot_be_had_is_an_error(cuda: StandIn, drive
     with pytest.raises(EngineError, match=r"no memory left for a context|failed in"):
         open_both()
     assert cuda.open() == {}
+
+
+@pytest.mark.parametrize("runtime", ["tensorrt", "tensorrt_rtx"])
+@pytest.mark.parametrize("how", ["the class", "load", "isolated"])
+def test_without_a_gpu_an_engine_says_so_at_once(tmp_path: Path, runtime: str, how: str) -> None:
+    if Path("/dev/nvidiactl").exists() or Path("/dev/nvhost-ctrl-gpu").exists():
+        pytest.skip("there is a GPU")
+    graph, settings = tmp_path / "graph.onnx", EngineSettings("GPU")
+    graph.write_bytes(b"never looked at")
+    begun = time.monotonic()
+    with pytest.raises(MissingPartError) as caught:
+        if how == "the class":
+            {"tensorrt": TensorRtEngine, "tensorrt_rtx": TensorRtRtxEngine}[runtime](graph, settings)
+        else:
+            load(runtime, graph, settings, isolated=how == "isolated")
+    assert time.monotonic() - begun < 1
+    asked = how == "the class" or find_spec(runtime) is not None
+    assert caught.value.what == ("there is no NVIDIA driver here" if asked else f"{runtime} is not installed")
+    assert caught.value.fix
