@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from onnx.external_data_helper import set_external_data
@@ -85,6 +85,7 @@ def _length(content: bytes) -> bytes:
 WHOLE = model(helper.make_node("Relu", ["x"], ["y"], "relu"), known=(outside("a", "w"),)).SerializeToString()
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(WHOLE) - 1), st.integers(0, 255), st.integers(0, len(WHOLE)))
 def test_damage_is_an_error_or_another_graph_and_never_more(place: int, byte: int, cut: int) -> None:
     damaged = bytearray(WHOLE)

@@ -23,7 +23,7 @@ from edgemill_runtimes.nvidia import proved_plans
 from edgemill_runtimes.nvidia.asked import CompileLimits, Progress
 from edgemill_runtimes.nvidia.gpu import Gpu
 from edgemill_runtimes.nvidia.plans import fitting_plan
-from edgemill_runtimes.nvidia.proved_plans import PlanMaker, dla_core
+from edgemill_runtimes.nvidia.proved_plans import PlanMaker
 from edgemill_runtimes.proof import Proof
 
 RTX = Gpu("NVIDIA GeForce RTX 4070", "8.9", 12_000, False, "13.0")
@@ -200,8 +200,3 @@ def test_the_store_is_the_agents_own(
     settings.write_text(json.dumps({"device": {"id": "box"}, "stations": stations, "plans": "elsewhere"}))
     run(bundle.folder, CompileOptions(settings=settings), json=True)
     assert [os.path.relpath(one, tmp_path) for one in seen] == ["state/plans", "elsewhere"]
-
-
-@pytest.mark.parametrize(("device", "core"), [("GPU", None), ("DLA0", 0), ("DLA1", 1), ("DLA", 0), ("CPU", None)])
-def test_the_core_that_a_device_means(device: str, core: int | None) -> None:
-    assert dla_core(device) == core

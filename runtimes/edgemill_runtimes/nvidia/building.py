@@ -8,7 +8,6 @@ wherever that is a choice, and what a version has is asked for by its name. Whoe
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +19,13 @@ from edgemill_core.tensors import TensorSpec
 from edgemill_runtimes.nvidia.asked import Asked
 from edgemill_runtimes.nvidia.build_errors import Complaint, unbuilt, unparsed
 from edgemill_runtimes.nvidia.build_progress import Phases
+from edgemill_runtimes.nvidia.logger import keeping_logger
 from edgemill_runtimes.nvidia.onnx_file import operations
 from edgemill_runtimes.nvidia.plan_facts import NvidiaRuntime
 from edgemill_runtimes.nvidia.profiles import spans
 
 Tell = Callable[[str, float], None]
 """Told the present step in TensorRT's words, and the share of all that is done."""
-_LINES = 200
 
 
 def build(trt: Any, graph: Path, asked: Asked, tell: Tell = lambda *_: None) -> Any:
@@ -56,7 +55,7 @@ def build(trt: Any, graph: Path, asked: Asked, tell: Tell = lambda *_: None) -> 
     if monitor is not None:
         config.progress_monitor = monitor
     has_cache = _set_timing_cache(config, asked)
-    parsed.log.errors.clear()
+    parsed.log.forget()
     plan = parsed.builder.build_serialized_network(parsed.network, config)
     if plan is None:
         raise unbuilt(graph.name, asked.runtime, trt.__version__, list(parsed.log.errors), operations(graph))
@@ -76,7 +75,7 @@ class _Parsed:
 
 
 def _parse(trt: Any, graph: Path, asked: Asked) -> _Parsed:
-    log = _log(trt)
+    log = keeping_logger(trt)
     builder = trt.Builder(log)
     if builder is None:  # the bindings' way of saying that it could not be made
         raise _no_builder(asked, list(log.errors))
@@ -180,21 +179,6 @@ def _no_builder(asked: Asked, log: list[str]) -> MissingPartError:
         got=log[-1] if log else "none, without a reason",
         fix="run `edgemill doctor`: it says what NVIDIA's parts on this box are",
     )
-
-
-def _log(trt: Any) -> Any:
-    """Keeps the last errors; warnings of a healthy build are many, and nobody reads them."""
-
-    class Log(trt.ILogger):  # type: ignore[misc] # of a module that is not known before
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.errors: deque[str] = deque(maxlen=_LINES)
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
-                self.errors.append(message)
-
-    return Log()
 
 
 def _monitor(trt: Any, tell: Tell) -> Any | None:
