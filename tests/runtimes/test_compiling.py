@@ -51,7 +51,7 @@ def test_a_plan_is_written_with_its_facts_while_somebody_is_told(graph: Path, tm
         bytes=plan.stat().st_size,
     )
     assert plan.read_bytes() == b"vtrt\1".ljust(64, b"\0") + graph.read_bytes()
-    assert [one.share for one in said if one.share] == [0.25]
+    assert {one.share for one in said if one.share} == {0.25}
     assert said[-1].step == "Timing tactics"
     assert sorted(os.listdir(plan.parent)) == ["a.plan", "a.plan.json"]
 
