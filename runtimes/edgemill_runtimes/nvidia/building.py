@@ -76,9 +76,10 @@ class _Parsed:
 
 def _parse(trt: Any, graph: Path, asked: Asked) -> _Parsed:
     log = keeping_logger(trt)
-    builder = trt.Builder(log)
-    if builder is None:  # the bindings' way of saying that it could not be made
-        raise _no_builder(asked, list(log.errors))
+    try:
+        builder = trt.Builder(log)
+    except Exception as error:  # pybind11 raises a TypeError of its own where the library gives nothing
+        raise _no_builder(asked, log.words()) from error
     network = builder.create_network(_creation_flags(trt))
     parser = trt.OnnxParser(network, log)
     if not parser.parse_from_file(str(graph)):
@@ -117,9 +118,10 @@ def _set_capabilities(trt: Any, config: Any, asked: Asked) -> None:
             got=", ".join(asked.compute_capabilities),
             fix="compile on the box itself, with `edgemill agent compile`",
         )
-    config.num_compute_capabilities = len(asked.compute_capabilities)
-    for index, one in enumerate(asked.compute_capabilities):
-        config.set_compute_capability(getattr(trt.ComputeCapability, _word(one)), index)
+    if hasattr(config, "set_compute_capability"):
+        config.num_compute_capabilities = len(asked.compute_capabilities)
+        for index, one in enumerate(asked.compute_capabilities):
+            config.set_compute_capability(getattr(trt.ComputeCapability, _word(one)), index)
 
 
 def _set_profile(parsed: _Parsed, config: Any, asked: Asked) -> None:
@@ -172,11 +174,11 @@ def _set_timing_cache(config: Any, asked: Asked) -> bool:
     return True
 
 
-def _no_builder(asked: Asked, log: list[str]) -> MissingPartError:
+def _no_builder(asked: Asked, words: str) -> MissingPartError:
     return MissingPartError(
         f"{asked.runtime} cannot compile here",
         expected="a builder",
-        got=log[-1] if log else "none, without a reason",
+        got=words,
         fix="run `edgemill doctor`: it says what NVIDIA's parts on this box are",
     )
 
