@@ -36,7 +36,15 @@ def test_an_engine_worker_is_told_of_the_folder(tmp_path: Path, monkeypatch: pyt
     async def first() -> dict[str, Any]:
         journal, tell = Journal(ledger, lambda _: None, str), lambda _: None
         station = Station(
-            settings.stations[0], "", settings.state, journal, Clock(), tell, 15.0, lambda: None, plans=settings.plans
+            settings.stations[0],
+            "",
+            settings.state,
+            journal,
+            Clock(),
+            tell,
+            15.0,
+            lambda: None,
+            plans=settings.plan_store,
         )
         return station.engines.active._first()
 
