@@ -16,6 +16,7 @@ from tiny_layers import Net, residual
 from edgemill_core.durable import sha256_file
 from edgemill_core.errors import EngineCrashed, EngineError, EngineTimeout, MissingPartError
 from edgemill_runtimes.engines import EngineSettings, load
+from edgemill_runtimes.nvidia.compile_process import show_only
 from edgemill_runtimes.nvidia.compiling import Asked, CompileLimits, Progress, compile_plan
 from edgemill_runtimes.nvidia.plan_facts import PlanFacts, facts_beside, read_facts
 from edgemill_runtimes.nvidia.plans import graph_digest
@@ -49,8 +50,8 @@ def test_a_plan_is_written_with_its_facts_while_somebody_is_told(graph: Path, tm
         plan=sha256_file(plan),
         bytes=plan.stat().st_size,
     )
-    assert plan.read_bytes() == b"vtrt of " + graph.read_bytes()
-    assert [one.share for one in said if one.share] == [0.25]
+    assert plan.read_bytes() == b"vtrt\1".ljust(64, b"\0") + graph.read_bytes()
+    assert {one.share for one in said if one.share} == {0.25}
     assert said[-1].step == "Timing tactics"
     assert sorted(os.listdir(plan.parent)) == ["a.plan", "a.plan.json"]
 
@@ -91,7 +92,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(graph: Path) -> None:
     plan = folder / "a.plan"
     held = resource.getrlimit(resource.RLIMIT_FSIZE)
     # What a full disk does to a write, a limit on the size of files does too, for this process and its children.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4, held[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40, held[1]))
     try:
         with pytest.raises(MissingPartError, match="cannot be written"):
             compile_plan(graph, plan, ASKED)
@@ -103,7 +104,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(graph: Path) -> None:
 def test_an_engine_keeps_answering_while_a_compiler_is_killed(
     graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernel kills the compiler, for want of memory, in the middle of its work; the engine beside it never stops."""
+    """The kernel kills the compiler in the middle of its work, for want of memory; the engine beside it never stops."""
     monkeypatch.setenv("STAND_IN", "killed")
     (tmp_path / "engine").mkdir()
     small, net = tmp_path / "engine" / "graph.onnx", Net()
@@ -128,3 +129,12 @@ def test_an_engine_keeps_answering_while_a_compiler_is_killed(
         asking.join()
     assert then > 20
     assert set(answers) == {answers[0]}
+
+
+@pytest.mark.parametrize(
+    ("gpu", "seen", "then"), [(0, None, None), (1, None, "1"), (1, "3,5", "5"), (2, "3,5", "2"), (0, "3,5", "3,5")]
+)
+def test_it_compiles_on_the_gpu_that_is_named(gpu: int, seen: str | None, then: str | None) -> None:
+    environment = {} if seen is None else {"CUDA_VISIBLE_DEVICES": seen}
+    show_only(gpu, environment)
+    assert environment.get("CUDA_VISIBLE_DEVICES") == then
