@@ -6,6 +6,7 @@ Its runtime reads a plan's header before it needs a GPU, so that what we read th
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import onnx
@@ -17,6 +18,7 @@ from edgemill_core.errors import BundleError, ModelError
 from edgemill_runtimes.engines import EngineSettings, load
 from edgemill_runtimes.engines.tensorrt import TensorRtEngine
 from edgemill_runtimes.nvidia.asked import Asked
+from edgemill_runtimes.nvidia.building import build
 from edgemill_runtimes.nvidia.compiling import compile_plan
 from edgemill_runtimes.nvidia.header import HEADER_BYTES, read_header
 from edgemill_runtimes.nvidia.logger import keeping_logger
@@ -45,6 +47,20 @@ def said_of(plan: bytes) -> str:
     log = keeping_logger(trt)
     assert trt.Runtime(log).deserialize_cuda_engine(plan) is None
     return str(log.words())
+
+
+def test_fp32_is_never_computed_in_tf32(graph: Path) -> None:
+    made: list[Any] = []
+
+    class Watched(trt.Builder):
+        def create_builder_config(self) -> Any:
+            made.append(super().create_builder_config())
+            return made[-1]
+
+    assert trt.Builder(keeping_logger(trt)).create_builder_config().get_flag(trt.BuilderFlag.TF32)
+    watched = SimpleNamespace(**{**vars(trt), "Builder": Watched})
+    assert build(watched, graph, Asked("tensorrt_rtx", ("8.6",), LIMITS)) is not None
+    assert [config.get_flag(trt.BuilderFlag.TF32) for config in made] == [False]
 
 
 def test_its_header_is_as_long_as_ours() -> None:
