@@ -35,6 +35,10 @@ class ProfilingVerbosity(Enum):
     DETAILED = 1
 
 
+class BuilderFlag(Enum):
+    TF32 = 1
+
+
 class ILogger:
     class Severity(Enum):
         INTERNAL_ERROR, ERROR, WARNING = range(3)
@@ -63,7 +67,7 @@ class Builder:
         return SimpleNamespace(num_inputs=0)
 
     def create_builder_config(self) -> SimpleNamespace:
-        return SimpleNamespace(set_compute_capability=lambda *_: None, progress_monitor=None)
+        return SimpleNamespace(set_compute_capability=lambda *_: None, clear_flag=lambda _: None, progress_monitor=None)
 
     def build_serialized_network(self, network: SimpleNamespace, config: SimpleNamespace) -> bytes | None:
         config.progress_monitor.phase_start("Building engine", None, 4)
