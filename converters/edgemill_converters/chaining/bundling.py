@@ -98,11 +98,12 @@ def _model(name: str, place: str, bundle: Bundle, runtimes: Sequence[str]) -> Mo
 def _variant(place: str, variant: VariantEntry) -> VariantEntry:
     golden = variant.golden.model_copy(update={"outputs": f"{place}/{variant.golden.outputs}"})
     moved = {"graph": f"{place}/{variant.graph}", "weights": f"{place}/{variant.weights}", "golden": golden}
+    moved["plans"] = tuple(f"{place}/{plan}" for plan in variant.plans)
     return variant.model_copy(update=moved)
 
 
 def _files_of(model: ModelEntry) -> list[str]:
-    own = {name for one in model.variants for name in (one.graph, one.weights, one.golden.outputs)}
+    own = {name for one in model.variants for name in one.files}
     return sorted({model.golden.inputs, *model.golden.frames, *own})
 
 

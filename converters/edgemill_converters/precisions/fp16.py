@@ -43,6 +43,7 @@ class Fp16(Precision):
 
     name = "fp16"
     tolerance = 1e-2
+    on_nvidia = True
 
     def render(self, given: Given) -> Rendered:
         """Cast weights and compute."""

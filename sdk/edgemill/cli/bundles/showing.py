@@ -101,7 +101,7 @@ def _variants(bundle: Bundle) -> list[tuple[str, VariantEntry]]:
 
 def _row(bundle: Bundle, named: tuple[str, VariantEntry]) -> tuple[str, ...]:
     name, one = named
-    size = sum(bundle.manifest.files[file].bytes for file in (one.graph, one.weights)) / 1e6
+    size = sum(bundle.manifest.files[file].bytes for file in one.files if file != one.golden.outputs) / 1e6
     needs = in_words(one.requires, one.runtime, one.cpu, one.precision_hint)
     return name, one.precision, f"{size:.2f}", needs
 
