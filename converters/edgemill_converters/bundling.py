@@ -140,7 +140,10 @@ def write(
 def _variant(folder: Path, item: Shipped, machine: Machine) -> VariantEntry:
     candidate = item.candidate
     precision = PRECISIONS[candidate.precision]
-    files = [folder / name for name in (item.graph, item.weights, *item.plans[:1])]
+    plan = folder / item.plans[0] if item.plans else None
+    needs = requirements_of(
+        candidate.target.runtime, folder / item.graph, folder / item.weights, plan, item.stand_in is not None
+    )
     tolerance = precision.tolerance if item.stand_in is None else TOLERANCE[candidate.precision]
     outputs = f"golden/{candidate.name}.npy"
     np.save(folder / outputs, item.outputs, allow_pickle=False)
@@ -154,7 +157,7 @@ def _variant(folder: Path, item: Shipped, machine: Machine) -> VariantEntry:
         plans=item.plans,
         cpu=machine.int8_family if precision.integer and item.stand_in is None else None,
         precision_hint=candidate.precision_hint,
-        requires=requirements_of(candidate.target.runtime, *files, stood_in=item.stand_in is not None),
+        requires=needs,
         golden=GoldenEntry(
             outputs=outputs,
             decisions=tuple(verdict.decision.value for verdict in item.verdicts),

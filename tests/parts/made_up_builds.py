@@ -75,7 +75,7 @@ def make_variant(
     ruling = Ruling((make_judgement(ESCAPES, outcome, bound, 3), make_judgement(OVERKILL, Outcome.PASS, 0.01)))
     measured = Measurement(runs, 6_000_000 if precision == "int8" else 20_400_000, 98.4, 0.41, "1.27.0", layers)
     name, steps = f"{runtime}-cpu-{precision}", f"fix-shape → fold → write {precision}"
-    return VariantResult(name, runtime, "CPU", precision, steps, measured, ruling, verdicts)
+    return VariantResult(name, runtime, "CPU", precision, steps, measured, measured.size_bytes, ruling, verdicts)
 
 
 def make_recipe(folder: Path, *runtimes: str) -> Recipe:

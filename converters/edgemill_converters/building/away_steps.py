@@ -1,4 +1,4 @@
-"""The steps for targets of which nothing runs here: their graphs run through a stand-in, their plans are built ahead."""
+"""The steps for targets of which nothing runs here: graphs run through a stand-in, plans are built ahead."""
 
 from __future__ import annotations
 

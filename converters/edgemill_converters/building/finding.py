@@ -45,9 +45,7 @@ def result_of(sources: Sources, plan: BuildPlan, done: Entries, report: Path) ->
         samples=tuple(sources.judge.samples),
         reference=read_plain(done["decide"].path(steps.VERDICTS), tuple[Verdict, ...]),
         variants=variants,
-        choice=_choice(
-            sources.recipe.objective, variants, {name: _weights(plan, done, name) for name in plan.rendered}
-        ),
+        choice=_choice(sources.recipe.objective, variants, {v.name: _weights(plan, done, v.name) for v in variants}),
         plan=plan.plan_in(done),
         seconds={name: entry.seconds for name, entry in done.items() if name != "report"},
         bundle=None,

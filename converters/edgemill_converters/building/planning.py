@@ -339,7 +339,7 @@ class BuildPlan:
     def _run(self, name: str, done: Entries) -> Step:
         subject, candidate = self._subject(name, done), self.rendered[name].candidate
         settings = candidate.settings
-        depends = {
+        depends: dict[str, object] = {
             "graph": self._graph(name, done),
             "output": self._from.task.output,
             "prepared": done["prepare"].files[steps.PREPARED],

@@ -23,16 +23,7 @@ here and to the other there. A GPU rounds FP16 less often than is written, so th
 def stand_in() -> str:
     """What stands in, for manifest and report."""
     package = installed_runtime(RUNTIME)
-    return f"{package[0]} {package[1]}" if package else RUNTIME
-
-
-def in_words(said: str) -> str:
-    """For people.
-
-    Args:
-        said: what stood in.
-    """
-    return f"judged through a stand-in ({said} computing the graph as written), to be proved on the box"
+    return f"{' '.join(package or (RUNTIME,))} computing the graph as written"
 
 
 def write_spelled_out(graph: Path, into: Path) -> Path:

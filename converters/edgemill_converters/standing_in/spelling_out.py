@@ -125,7 +125,7 @@ class _Spelling:
         scale, zero, whole = self._operands(node)
         limits = np.iinfo(helper.tensor_dtype_to_np_dtype(whole))
         low, high = (
-            self._constant(f"{node.output[0]}_{word}", np.float32(limit))
+            self._constant(f"{node.output[0]}_{word}", np.asarray(limit, np.float32))
             for word, limit in (("least", limits.min), ("most", limits.max))
         )
         steps = [("Div", [scale]), ("Round", []), ("Add", [zero]), ("Clip", [low, high]), ("Cast", [])]
@@ -168,7 +168,8 @@ class _Spelling:
         tensor = self._constants.get(node.input[place])
         if tensor is None:
             raise _cannot("constant scales and zero points", f"{node.input[place]!r} of {node.name!r} is computed")
-        return numpy_helper.to_array(tensor)
+        found: Array = numpy_helper.to_array(tensor)
+        return found
 
     def _rank(self, name: str) -> int:
         if name in self._constants:

@@ -13,7 +13,7 @@ from onnx import helper
 
 
 def weight_bytes(graph: onnx.GraphProto) -> int:
-    """Bytes of all constants of ``graph``, those that are only quantized as whole numbers. Weights need not be there."""
+    """Bytes of all constants of ``graph``, those that are quantized as whole numbers. Weights need not be there."""
     types = {tensor.name: tensor.data_type for tensor in graph.initializer}
     kept = {
         node.input[0]: types[node.input[2]]
