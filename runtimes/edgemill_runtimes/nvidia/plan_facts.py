@@ -60,7 +60,8 @@ class PlanFacts(Strict):
     def key(self) -> str:
         """The kind of box that it is for, as a folder's name: boxes of the same key can share it."""
         parts = [self.runtime, self.version, *(f"sm{one.replace('.', '')}" for one in self.compute_capabilities)]
-        parts += [part for part in (self.gpu, self.driver) if part is not None]
+        dla = None if self.dla is None else f"dla{self.dla}"
+        parts += [part for part in (self.gpu, self.driver, dla) if part is not None]
         return "-".join(re.sub(r"[^A-Za-z0-9.]+", "_", part) for part in parts)
 
 
