@@ -40,7 +40,8 @@ def precision_for(name: str, runtime: str) -> Precision:
     found = PRECISIONS[name]
     if found.can_run_on(runtime):
         return found
-    able = [one.name for one in PRECISIONS.values() if one.of_float64 == found.of_float64 and one.can_run_on(runtime)]
+    runs = [one for one in PRECISIONS.values() if one.can_run_on(runtime)]
+    able = [one.name for one in runs if one.of_float64 == found.of_float64] or [one.name for one in runs]
     raise RecipeError(
         f"{name} cannot be rendered for runtime {runtime!r}",
         expected=f"{name} on {' | '.join(found.runtimes() or ('a runtime for CPUs',))}",

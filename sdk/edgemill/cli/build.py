@@ -82,8 +82,8 @@ def print_variants(result: edgemill.BuildResult) -> None:
         measured = variant.measurement
         table.add_row(
             variant.name,
-            f"{measured.p50_ms:.2f}" if measured else "not measured here",
-            f"{measured.p99_ms:.2f}" if measured else "not measured here",
+            f"{measured.p50_ms:.2f}" if measured else "-",
+            f"{measured.p99_ms:.2f}" if measured else "-",
             f"{variant.size_bytes / 1e6:.1f}",
             variant.ruling.outcome.value,
             "ships" if variant.name in result.choice.shipped else "",
@@ -92,6 +92,6 @@ def print_variants(result: edgemill.BuildResult) -> None:
     print_line()
     for variant in result.variants:
         if variant.stand_in:
-            print_line(f"{variant.name}: {through(variant.stand_in)}")
+            print_line(f"{variant.name}: latency not measured here; {through(variant.stand_in)}")
     for refusal in result.choice.refused:
         print_line(f"not shipped: {refusal.variant}: {refusal.why}")
