@@ -11,7 +11,7 @@ from edgemill_converters.precisions import PRECISIONS
 from edgemill_core.validation import Strict
 from edgemill_runtimes.nvidia.plan_facts import NVIDIA_RUNTIMES
 
-AHEAD = ("7.5", "8.0", "8.6", "8.9", "12.0")
+AHEAD = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
 """Compute capabilities that TensorRT-RTX builds plans for where no GPU is (1.7: ``ComputeCapability``)."""
 _DEVICES = {
     "tensorrt": (r"GPU|DLA\.[0-9]", "GPU, or DLA.0 for the first deep learning accelerator"),

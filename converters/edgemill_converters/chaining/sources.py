@@ -66,7 +66,7 @@ def shared_runtimes(recipe: ChainRecipe, bundles: Sequence[Bundle]) -> tuple[str
             "the stages of the chain do not share a runtime" if not shared else "not every stage has this runtime",
             expected=" | ".join(shared) or "one that is in every stage's bundle",
             got=", ".join(lacking) or "; ".join(", ".join(rank) for rank in ranks),
-            fix="build the stages' bundles for the same targets, or mend runtimes: in the recipe; a target that was judged "
+            fix="build the stages' bundles for the same targets, or mend runtimes: in the recipe; what was judged "
             "through a stand-in is none, because a chain is judged by running it",
         )
     wanted = [runtime for runtime in shared if runtime in (recipe.runtimes or shared)]

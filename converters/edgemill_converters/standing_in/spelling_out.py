@@ -35,6 +35,8 @@ class SpellOut(Pass):
         if opset < _LEAST_OPSET:
             raise _cannot(f"opset {_LEAST_OPSET} or newer", f"opset {opset}")
         self._types = _edges(model)
+        if at_edge := [name for name, kind in self._types.items() if kind == _HALF]:
+            raise _cannot("inputs and outputs in FP32", f"FP16: {', '.join(at_edge)}")
         result = copy_of(onnx.shape_inference.infer_shapes(model))
         for graph in _graphs(result.graph):
             _Spelling(graph).write()
@@ -83,9 +85,6 @@ class _Spelling:
         self._taken = {name for node in graph.node for name in (*node.input, *node.output)} | set(self._constants)
 
     def write(self) -> None:
-        at_edge = self._half & {value.name for value in (*self._graph.input, *self._graph.output)}
-        if at_edge:
-            raise _cannot("inputs and outputs in FP32", f"FP16: {', '.join(sorted(at_edge))}")
         nodes = [spelled for node in self._graph.node for spelled in self._node(node)]
         for tensor in self._graph.initializer:
             if tensor.data_type == _HALF:
@@ -93,6 +92,9 @@ class _Spelling:
         del self._graph.node[:]
         self._graph.node.extend(nodes)
         del self._graph.value_info[:]  # they tell of types that have changed
+        for value in (*self._graph.input, *self._graph.output):  # of a graph within a node
+            if value.name in self._half:
+                value.type.tensor_type.elem_type = _FULL
 
     def _node(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
         if unknown := [name for name in node.output if name and name not in self._values]:
