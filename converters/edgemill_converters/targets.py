@@ -29,8 +29,8 @@ class Target(Strict):
 
     runtime: str
     device: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")] = "CPU"
-    compute_capability: tuple[str, ...] = ()
     precisions: Annotated[tuple[str, ...], Field(min_length=1)] = ("fp32", "int8")
+    compute_capability: tuple[str, ...] = ()
 
     @model_validator(mode="before")
     @classmethod

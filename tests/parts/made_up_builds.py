@@ -99,7 +99,15 @@ def make_recipe(folder: Path, *runtimes: str) -> Recipe:
 def chosen_from(variants: Sequence[VariantResult]) -> Choice:
     return choose(
         [
-            Entrant(v.name, f"{v.runtime}-{v.device}", v.measurement.p50_ms, v.ruling.outcome, v.ruling.why)
+            Entrant(
+                v.name,
+                f"{v.runtime}-{v.device}",
+                v.measurement.p50_ms if v.measurement else v.size_bytes / 1e6,
+                v.ruling.outcome,
+                v.ruling.why,
+                "ms" if v.measurement else "MB",
+                is_timed=v.measurement is not None,
+            )
             for v in variants
         ]
     )
