@@ -308,6 +308,7 @@ class AgentSettings(Strict):
     Attributes:
         device: who this box is.
         state: folder of the ledger and of all else that must outlive the process.
+        plans: folder of what TensorRT compiled for this box; ``plans`` in the state folder if not said.
         mqtt: the broker; without one the ledger is kept and nothing is sent.
         http: where figures are served; nowhere if not said.
         stations: at least one.
@@ -320,6 +321,7 @@ class AgentSettings(Strict):
 
     device: DeviceSettings
     state: Path = Path("state")
+    plans: Path | None = None
     mqtt: BrokerSettings | None = None
     http: HttpSettings | None = None
     stations: Annotated[tuple[StationSettings, ...], Field(min_length=1)]
@@ -402,7 +404,9 @@ def _absolute(settings: AgentSettings, folder: Path) -> AgentSettings:
         for station in settings.stations
     )
     mqtt = _absolute_broker(settings.mqtt, folder)
-    return settings.model_copy(update={"state": folder / settings.state, "stations": stations, "mqtt": mqtt})
+    state = folder / settings.state
+    plans = folder / settings.plans if settings.plans else state / "plans"
+    return settings.model_copy(update={"state": state, "plans": plans, "stations": stations, "mqtt": mqtt})
 
 
 def _absolute_broker(broker: BrokerSettings | None, folder: Path) -> BrokerSettings | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,9 +15,13 @@ from edgemill_core.errors import BundleError
 from edgemill_core.picture_input import PictureInput
 from edgemill_core.tasks import Task, task_from
 from edgemill_core.tensors import Array
+from edgemill_runtimes.engines import EngineSettings
 from edgemill_runtimes.frames import prepare, read_picture
 from edgemill_runtimes.machine import this_machine
 from edgemill_runtimes.pipeline import ChainPipeline, ModelPipeline, Pipeline, open_model, variant_for
+
+if TYPE_CHECKING:
+    from edgemill_runtimes.isolation.process import Isolation
 
 
 @dataclass(frozen=True)
@@ -48,19 +53,27 @@ class Proof:
         return {**asdict(self), "largest_difference": self.largest_difference if finite else None}
 
 
-def prove(bundle: Bundle, variant: VariantEntry, allowed: int = 0) -> Proof:
+def prove(
+    bundle: Bundle,
+    variant: VariantEntry,
+    allowed: int = 0,
+    settings: EngineSettings | None = None,
+    isolated: bool | Isolation = False,
+) -> Proof:
     """Run the golden samples through ``variant`` and compare with what it answered when it was built.
 
     Args:
         bundle: a verified bundle.
         variant: one of its variants.
         allowed: how many decisions may differ.
+        settings: of its engine, on the variant's own device if not given.
+        isolated: as for ``load``.
 
     Raises:
         MissingPartError: the variant's runtime is not installed here.
         BundleError: the golden samples cannot be read, or do not belong together.
     """
-    with open_model(bundle, variant) as pipeline:
+    with open_model(bundle, variant, settings, isolated) as pipeline:
         return prove_open(pipeline, bundle, variant, allowed)
 
 

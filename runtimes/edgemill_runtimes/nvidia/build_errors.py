@@ -103,7 +103,7 @@ def named_in(log: Sequence[str], names: Mapping[str, str]) -> str | None:
     longest_first = sorted((name for name in names if name), key=len, reverse=True)
     for line in log:
         for name in longest_first:
-            if re.search(rf"(?<![\w./]){re.escape(name)}(_\d+)?(?![\w/])", line):
+            if re.search(rf"(?<![\w/])(?<!\w\.){re.escape(name)}(_\d+)?(?![\w/])", line):
                 return name
     said = "\n".join(log)
     return next((name for name, kind in names.items() if re.search(rf"\b{re.escape(kind)} operation\b", said)), None)

@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from edgemill_core.durable import canonical_json, sha256_file, sync_tree, write_bytes
-from edgemill_core.errors import EdgemillError, EngineCrashed, EngineTimeout, MissingPartError
+from edgemill_core.errors import EdgemillError, EngineCrashed, EngineError, EngineTimeout, MissingPartError
 from edgemill_core.processes.channel import MESSAGE_BYTES, encode
 from edgemill_core.processes.spawning import end_in_words, spawn
 from edgemill_runtimes.isolation.process import answered
 from edgemill_runtimes.nvidia.asked import Asked, CompileLimits, Progress
 from edgemill_runtimes.nvidia.build_progress import left_s
+from edgemill_runtimes.nvidia.gpu import Gpu
+from edgemill_runtimes.nvidia.header import HEADER_BYTES, read_header
 from edgemill_runtimes.nvidia.plan_facts import PlanFacts, facts_beside
 from edgemill_runtimes.nvidia.plans import ASIDE, graph_digest
 
@@ -53,7 +55,7 @@ def compile_plan(
     Raises:
         ModelError: the parser or the builder refuses the graph; names node and operation.
         MissingPartError: no such runtime or GPU here, no such accelerator, or the disk is full.
-        EngineError: it ran out of memory.
+        EngineError: it ran out of memory, or the plan says of itself that it is another than was asked for.
         EngineCrashed: the process ended: killed for want of memory, or by a fault of the compiler.
         EngineTimeout: it took longer than its limit.
         InputError: ``asked`` does not fit the graph or the runtime.
@@ -73,12 +75,29 @@ def compile_plan(
                 plan=sha256_file(made),
                 bytes=made.stat().st_size,
             )
+            _read_back(made, facts)
             sync_tree(Path(aside))
             os.replace(made, plan)
             write_bytes(facts_beside(plan), canonical_json(facts.model_dump(mode="json")))
     except OSError as error:
         raise _unwritable(plan, error) from error
     return facts
+
+
+def _read_back(plan: Path, facts: PlanFacts) -> None:
+    """What was made says in its own header what was asked for, so far as it says anything."""
+    with plan.open("rb") as file:
+        header = read_header(file.read(HEADER_BYTES))
+    for one in facts.compute_capabilities:
+        gpu = Gpu(facts.gpu or "", one, 0, False, facts.driver or "")
+        wrong = header.misfit(facts.runtime, facts.version, gpu, facts.bytes)
+        if wrong is not None:
+            raise EngineError(
+                f"{facts.runtime} made another plan than it was asked for",
+                expected=wrong[0],
+                got=wrong[1],
+                fix="this is not known to happen: report it, with the graph",
+            )
 
 
 class _Compiler:

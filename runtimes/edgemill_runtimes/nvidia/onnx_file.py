@@ -37,7 +37,8 @@ def external_weights(graph: Path) -> tuple[Path, ...]:
         ModelError: it is no ONNX file, or names a file that does not lie beside or below it.
     """
     with _read(graph) as content:
-        names = {_inside(name) for message in _messages(content, "Entry") if (name := _location(content, message))}
+        told = [_location(content, message) for message in _messages(content, "Entry")]
+        names = {_inside(name) for name in told if name is not None}
     return tuple(graph.parent / name for name in sorted(names))
 
 

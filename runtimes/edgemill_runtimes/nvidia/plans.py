@@ -77,7 +77,7 @@ def fitting_plan(
     others: list[PlanFacts] = []
     damaged: list[BundleError] = []
     unknown: list[BundleError] = []
-    for plan in _plans(graph, digest, store):
+    for plan in plans_of(graph, digest, store):
         try:
             facts = read_facts(plan)
         except BundleError as error:
@@ -96,6 +96,13 @@ def fitting_plan(
     for wrong in (*damaged, *(() if others else unknown)):
         raise wrong
     raise _nothing_fits(graph, others, runtime, gpu, version, dla)
+
+
+def plans_of(graph: Path, digest: str, store: Path | None) -> Iterator[Path]:
+    """Files that may be plans of ``graph``: what lies beside it, then what ``store`` has for its digest."""
+    yield from sorted(graph.parent.glob(f"*{PLAN}"))
+    if store is not None:
+        yield from sorted((store / digest).glob(f"[!.]*/{NAME}"))
 
 
 def check_whole(plan: Path, facts: PlanFacts) -> None:
@@ -153,12 +160,6 @@ def sweep(store: Path) -> None:
     """Remove what compiling left behind in ``store`` when the power failed. Nobody else may be compiling into it."""
     for left in store.glob(f"{ASIDE}*"):
         shutil.rmtree(left, ignore_errors=True)
-
-
-def _plans(graph: Path, digest: str, store: Path | None) -> Iterator[Path]:
-    yield from sorted(graph.parent.glob(f"*{PLAN}"))
-    if store is not None:
-        yield from sorted((store / digest).glob(f"[!.]*/{NAME}"))
 
 
 def _misfit(facts: PlanFacts, gpu: Gpu, version: str, dla: int | None) -> tuple[str, str] | None:
