@@ -2,7 +2,7 @@
 
    It is stricter than the real one where a mistake would go unseen here: device addresses cannot be dereferenced, work
    waits until its stream is synchronised, a thread must have made the context current, and all that is open is counted.
-   What it is comes from the environment (STAND_IN_DEVICES, _DRIVER, _INIT, _MEMORY, _SLEEP, _CAPABILITY); what it is to
+   What it is comes from the environment (STAND_IN_DEVICES, _DRIVER, _INIT, _MEMORY, _SLEEP, _ABORT, _CAPABILITY); what it is to
    fail in, from stand_in_fail. */
 #include <pthread.h>
 #include <stdint.h>
@@ -109,7 +109,12 @@ static void push(queue *q, op one) {
   **last = mine; *last = &mine->next;
 }
 
-CUresult cuInit(unsigned flags) { (void)flags; sleep((unsigned)number("STAND_IN_SLEEP", 0)); return (CUresult)number("STAND_IN_INIT", 0); }
+CUresult cuInit(unsigned flags) {
+  (void)flags;
+  if (getenv("STAND_IN_ABORT")) abort();
+  sleep((unsigned)number("STAND_IN_SLEEP", 0));
+  return (CUresult)number("STAND_IN_INIT", 0);
+}
 CUresult cuDriverGetVersion(int *version) { *version = (int)number("STAND_IN_DRIVER", 12060); return SUCCESS; }
 CUresult cuDeviceGetCount(int *found) { *found = (int)number("STAND_IN_DEVICES", 1); return SUCCESS; }
 CUresult cuDeviceGet(int *device, int index) { *device = index; return index < number("STAND_IN_DEVICES", 1) ? SUCCESS : INVALID_DEVICE; }

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
-from stand_in_cuda import StandIn, build_stand_in
+from stand_in_cuda import StandIn
 
 from edgemill_core.errors import EngineError, MissingPartError
+from edgemill_runtimes.engines import EngineSettings, load
+from edgemill_runtimes.engines.tensorrt import TensorRtEngine, TensorRtRtxEngine
 from edgemill_runtimes.nvidia.driver import Driver, DriverError, gpus
 from edgemill_runtimes.nvidia.gpu import Gpu
 from edgemill_runtimes.nvidia.memory import Context, DeviceBuffer, HostBuffer, Stream
-
-
-@pytest.fixture(scope="module")
-def stand_in(tmp_path_factory: pytest.TempPathFactory) -> StandIn:
-    return StandIn(build_stand_in(tmp_path_factory.mktemp("cuda")))
+from edgemill_runtimes.nvidia.probing import probe
 
 
 @pytest.fixture
-def driver(stand_in: StandIn) -> Driver:
-    return Driver(str(stand_in.path))
+def driver(cuda: StandIn) -> Driver:
+    return Driver(str(cuda.path))
 
 
 def refused(library: str) -> MissingPartError:
@@ -73,38 +70,58 @@ class TestProbe:
         ids=["none", "hidden", "zero", "stub", "mismatch", "old"],
     )
     def test_a_driver_that_is_of_no_use(
-        self, tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch, told: dict[str, str], parts: list[str]
+        self, tmp_path: Path, cuda: StandIn, monkeypatch: pytest.MonkeyPatch, told: dict[str, str], parts: list[str]
     ) -> None:
         copy = tmp_path / "libcuda.so.1"  # of its own: what this process has opened once stays open
-        copy.write_bytes(stand_in.path.read_bytes())
+        copy.write_bytes(cuda.path.read_bytes())
         for name, value in told.items():
             monkeypatch.setenv(name, value)
         said = str(refused(str(copy)))
         assert all(part in said for part in parts), said
 
+    def test_asked_in_a_process_of_its_own_it_is_the_same(
+        self, cuda: StandIn, driver: Driver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert probe(str(cuda.path)) == driver.gpus()
+        monkeypatch.setenv("STAND_IN_INIT", "100")
+        with pytest.raises(MissingPartError, match="finds no GPU") as caught:
+            probe(str(cuda.path))
+        assert "--gpus all" in str(caught.value.fix)
+
+    @pytest.mark.parametrize(
+        ("name", "value", "part"),
+        [("STAND_IN_SLEEP", "30", "no answer within 0.3 s"), ("STAND_IN_ABORT", "1", "SIGABRT")],
+    )
+    def test_a_driver_that_hangs_or_crashes_costs_that_process(
+        self, cuda: StandIn, monkeypatch: pytest.MonkeyPatch, name: str, value: str, part: str
+    ) -> None:
+        monkeypatch.setenv(name, value)
+        with pytest.raises(MissingPartError, match="does not answer") as caught:
+            probe(str(cuda.path), within_s=0.3 if "SLEEP" in name else 10)
+        assert part in str(caught.value.got)
+
     def test_this_machine_answers_at_once(self) -> None:
-        code = (
-            "from edgemill_core.errors import MissingPartError\n"
-            "from edgemill_runtimes.nvidia.driver import gpus\n"
-            "try: print(gpus())\n"
-            "except MissingPartError as error: print('refused:', error)"
-        )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
-        assert done.stdout.startswith(("(Gpu(", "refused: ")), done.stderr
+        begun = time.monotonic()
+        try:
+            told = [gpu.name for gpu in probe()]
+        except MissingPartError as error:
+            told = [error.fix]
+        assert all(told)
+        assert time.monotonic() - begun < 10
 
 
 class TestMemory:
     @pytest.fixture(autouse=True)
-    def everything_is_freed(self, stand_in: StandIn, driver: Driver) -> None:
+    def everything_is_freed(self, cuda: StandIn, driver: Driver) -> None:
         with Context(driver, 0) as context:
             context.use()
             yield
-            stand_in.fail("", 0)
-            stand_in.break_down(0)
-            assert stand_in.open() == {"context": 1}
-        assert stand_in.open() == {}
+            cuda.fail("", 0)
+            cuda.break_down(0)
+            assert cuda.open() == {"context": 1}
+        assert cuda.open() == {}
 
-    def test_what_goes_to_the_gpu_comes_back_once_the_stream_is_done(self, stand_in: StandIn, driver: Driver) -> None:
+    def test_what_goes_to_the_gpu_comes_back_once_the_stream_is_done(self, cuda: StandIn, driver: Driver) -> None:
         told = np.arange(12, dtype=np.float32).reshape(3, 4)
         with Stream(driver) as stream, DeviceBuffer(driver, 48) as far, HostBuffer(driver, 64) as one:
             with HostBuffer(driver, 48) as two:
@@ -114,13 +131,13 @@ class TestMemory:
                 assert not np.array_equal(two.view(told.dtype, told.shape), told)
                 stream.synchronize()
                 np.testing.assert_array_equal(two.view(told.dtype, told.shape), told)
-                assert stand_in.open() == {"context": 1, "stream": 1, "device": 1, "pinned": 2}
+                assert cuda.open() == {"context": 1, "stream": 1, "device": 1, "pinned": 2}
 
-    def test_closing_twice_frees_once(self, stand_in: StandIn, driver: Driver) -> None:
+    def test_closing_twice_frees_once(self, cuda: StandIn, driver: Driver) -> None:
         one, two = DeviceBuffer(driver, 8), DeviceBuffer(driver, 8)
         one.close()
         one.close()
-        assert stand_in.open() == {"context": 1, "device": 1}
+        assert cuda.open() == {"context": 1, "device": 1}
         two.close()
 
     def test_an_array_without_elements_has_a_place_too(self, driver: Driver) -> None:
@@ -146,10 +163,10 @@ class TestMemory:
         assert "has no words for" in str(caught.value)
 
     def test_an_error_says_what_the_driver_says_and_freeing_after_it_is_quiet(
-        self, stand_in: StandIn, driver: Driver
+        self, cuda: StandIn, driver: Driver
     ) -> None:
         with Stream(driver) as stream, DeviceBuffer(driver, 8):
-            stand_in.break_down(700)
+            cuda.break_down(700)
             with pytest.raises(DriverError, match="illegal memory access"):
                 stream.synchronize()
 
@@ -175,9 +192,9 @@ class TestMemory:
     @pytest.mark.parametrize(
         "call", ["cuStreamBeginCapture_v2", "cuMemcpyHtoDAsync_v2", "cuStreamEndCapture", "cuGraphInstantiateWithFlags"]
     )
-    def test_recording_that_fails_leaves_nothing_behind(self, stand_in: StandIn, driver: Driver, call: str) -> None:
+    def test_recording_that_fails_leaves_nothing_behind(self, cuda: StandIn, driver: Driver, call: str) -> None:
         with Stream(driver) as stream, DeviceBuffer(driver, 8) as far, HostBuffer(driver, 8) as near:
-            stand_in.fail(call, 900)
+            cuda.fail(call, 900)
 
             def work() -> None:
                 stream.to_device(far, near, 4)
@@ -189,10 +206,33 @@ class TestMemory:
 
 
 @pytest.mark.parametrize("call", ["cuDevicePrimaryCtxRetain", "cuCtxSetCurrent", "cuStreamCreate"])
-def test_a_context_or_stream_that_cannot_be_had_is_an_error(stand_in: StandIn, driver: Driver, call: str) -> None:
-    stand_in.fail(call, 2)
-    with pytest.raises(EngineError, match="no memory left for a context|failed in"):
+def test_a_context_or_stream_that_cannot_be_had_is_an_error(cuda: StandIn, driver: Driver, call: str) -> None:
+    cuda.fail(call, 2)
+
+    def open_both() -> None:
         with Context(driver, 0) as context:
             context.use()
             Stream(driver)
-    assert stand_in.open() == {}
+
+    with pytest.raises(EngineError, match=r"no memory left for a context|failed in"):
+        open_both()
+    assert cuda.open() == {}
+
+
+@pytest.mark.parametrize("runtime", ["tensorrt", "tensorrt_rtx"])
+@pytest.mark.parametrize("how", ["the class", "load", "isolated"])
+def test_without_a_gpu_an_engine_says_so_at_once(tmp_path: Path, runtime: str, how: str) -> None:
+    if Path("/dev/nvidiactl").exists() or Path("/dev/nvhost-ctrl-gpu").exists():
+        pytest.skip("there is a GPU")
+    graph, settings = tmp_path / "graph.onnx", EngineSettings("GPU")
+    graph.write_bytes(b"never looked at")
+    begun = time.monotonic()
+    with pytest.raises(MissingPartError) as caught:
+        if how == "the class":
+            {"tensorrt": TensorRtEngine, "tensorrt_rtx": TensorRtRtxEngine}[runtime](graph, settings)
+        else:
+            load(runtime, graph, settings, isolated=how == "isolated")
+    assert time.monotonic() - begun < 1
+    asked = how == "the class" or find_spec(runtime) is not None
+    assert caught.value.what == ("there is no NVIDIA driver here" if asked else f"{runtime} is not installed")
+    assert caught.value.fix

@@ -49,19 +49,18 @@ def test_every_set_of_compute_capabilities(chosen: set[str]) -> None:
 
 @given(st.binary(max_size=80), st.sampled_from([b"", b"ftrt", b"vtrt", RTX[:24], RTX[:32]]))
 def test_whatever_it_is_it_is_read_or_refused(tail: bytes, head: bytes) -> None:
-    try:
-        header = read_header(head + tail)
-    except BundleError as error:
-        assert error.fix
-        assert (head + tail)[:4] not in (b"ftrt", b"vtrt") or len(head + tail) < HEADER_BYTES
+    if (head + tail)[:4] not in (b"ftrt", b"vtrt") or len(head + tail) < HEADER_BYTES:
+        with pytest.raises(BundleError):
+            read_header(head + tail)
         return
+    header = read_header(head + tail)
     assert header.runtime in ("tensorrt", "tensorrt_rtx")
     assert header.misfit("tensorrt" if header.runtime != "tensorrt" else "tensorrt_rtx", "1.0", gpu("8.6"), 0)
 
 
 @given(st.integers(0, HEADER_BYTES - 1), st.sampled_from([RTX, PROPER]))
 def test_a_plan_that_ends_in_its_header_is_refused(length: int, plan: bytes) -> None:
-    with pytest.raises(BundleError, match="no plan|in the middle of its header"):
+    with pytest.raises(BundleError, match=r"no plan|in the middle of its header"):
         read_header(plan[:length])
 
 

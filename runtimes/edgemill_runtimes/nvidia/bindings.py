@@ -7,6 +7,7 @@ to *run* asks the driver first (``driver.gpus``), and does it in a process of it
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from edgemill_core.errors import MissingPartError
@@ -30,12 +31,7 @@ def bindings(runtime: NvidiaRuntime) -> Any:
         found = import_module(runtime)
         version: str = found.__version__
     except Exception as error:  # a native package whose libraries are missing raises what it likes
-        raise MissingPartError(
-            f"{runtime} is not installed",
-            expected=f"the Python package {runtime}",
-            got=str(error) or type(error).__name__,
-            fix=_FIXES[runtime],
-        ) from error
+        raise _missing(runtime, str(error) or type(error).__name__) from error
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST[runtime]:
         raise MissingPartError(
             f"{runtime} {version} is too old",
@@ -44,3 +40,19 @@ def bindings(runtime: NvidiaRuntime) -> Any:
             fix="update JetPack, or run another variant of the bundle here",
         )
     return found
+
+
+def check_installed(runtime: NvidiaRuntime) -> None:
+    """Whether ``runtime`` is installed, without importing it: where there is no driver, that may be the end.
+
+    Raises:
+        MissingPartError: it is not.
+    """
+    if find_spec(runtime) is None:
+        raise _missing(runtime, f"No module named {runtime!r}")
+
+
+def _missing(runtime: NvidiaRuntime, got: str) -> MissingPartError:
+    return MissingPartError(
+        f"{runtime} is not installed", expected=f"the Python package {runtime}", got=got, fix=_FIXES[runtime]
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -21,13 +21,14 @@ _NON_BLOCKING = 1
 """``CU_STREAM_NON_BLOCKING``: does not wait for the default stream, which others may use."""
 _THREAD_LOCAL = 1
 """``CU_STREAM_CAPTURE_MODE_THREAD_LOCAL``: other threads may allocate meanwhile."""
+Handle: TypeAlias = "ctypes.c_void_p | ctypes.c_uint64 | ctypes.c_int"
 Self = TypeVar("Self", bound="Resource")
 
 
 class Resource:
     """Something of the GPU that is freed when closed. Use it as a context manager."""
 
-    def __init__(self, driver: Driver, free: str, handle: ctypes.c_void_p | ctypes.c_int) -> None:
+    def __init__(self, driver: Driver, free: str, handle: Handle) -> None:
         self._driver, self._free, self._handle = driver, free, handle
         self._is_open = True
 
@@ -71,6 +72,10 @@ class Context(Resource):
         """Make it the calling thread's current one."""
         self._driver.call("cuCtxSetCurrent", self._context)
 
+    def use_to_free(self) -> None:
+        """The same, before something is freed: after a run that failed, this call would only repeat its error."""
+        self._driver.free("cuCtxSetCurrent", self._context)
+
 
 class Stream(Resource):
     """Work that the GPU does in order, beside other streams."""
@@ -87,6 +92,10 @@ class Stream(Resource):
             DriverError: some of it failed.
         """
         self._driver.call("cuStreamSynchronize", self._handle)
+
+    def drain(self) -> None:
+        """Wait before something is freed; what fails here was told before."""
+        self._driver.free("cuStreamSynchronize", self._handle)
 
     def to_device(self, target: DeviceBuffer, source: HostBuffer, count: int) -> None:
         """Begin to copy ``count`` bytes."""
@@ -178,8 +187,9 @@ class HostBuffer(Resource):
 
     def view(self, dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> Array:
         """Its first bytes as an array, which must not be touched after ``close``."""
-        raw = (ctypes.c_char * self.size).from_address(self.address)
-        return np.frombuffer(raw, dtype, count=int(np.prod(shape, dtype=np.int64))).reshape(shape)
+        raw: Any = (ctypes.c_char * self.size).from_address(self.address)
+        found: Array = np.frombuffer(raw, dtype, count=int(np.prod(shape, dtype=np.int64))).reshape(shape)
+        return found
 
 
 def _allocate(what: str, driver: Driver, call: str, *given: object) -> None:
