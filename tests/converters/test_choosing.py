@@ -82,10 +82,12 @@ def test_what_was_not_timed_stands_behind_all_that_was_and_in_the_order_of_its_t
 
 
 def test_where_nothing_is_timed_the_larger_is_refused_with_both_sizes() -> None:
-    untimed = [replace(entrant(n, c), unit="MB of plan", is_timed=False) for n, c in (("fp32", 18.9), ("int8", 11.8))]
+    untimed = [
+        replace(entrant(n, c), unit="MB of weights", is_timed=False) for n, c in (("fp32", 18.9), ("int8", 11.8))
+    ]
     choice = choose(untimed)
     assert choice.shipped == ("int8",)
-    assert "larger, where nothing is timed: 18.90 MB of plan against 11.80 MB of plan of int8 (+60%)" in (
+    assert "larger, where nothing is timed: 18.90 MB of weights against 11.80 MB of weights of int8 (+60%)" in (
         choice.refused[0].why
     )
     assert "slower" not in choice.refused[0].why

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from tiny_layers import KINDS, tiny_layers
 
+from edgemill_converters.precisions.fp16 import ToFloat16
 from edgemill_converters.quantization.calibration import calibrate
 from edgemill_converters.quantization.dialects import DIALECTS, WriteQdq
 from edgemill_converters.standing_in.running import write_spelled_out
@@ -105,6 +106,17 @@ def test_of_every_kind_of_layer_the_int8_that_tensorrt_gets_is_spelled_out(kind:
         fused = engine.run({"raw": feeds[0]})["y"]
     found = stood_in(written, feeds[0], tmp_path)
     assert np.abs(found - fused).max() <= 0.02 * np.abs(fused).max()  # a step to one side or the other, no more
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_every_kind_of_layer_fp16_is_near_fp32_and_not_the_same(kind: str, tmp_path: Path) -> None:
+    model, x = tiny_layers(kind), RNG.standard_normal((1, 8, 16, 16)).astype(np.float32)
+    onnx.save(model, tmp_path / "exact.onnx")
+    with load("onnxruntime", tmp_path / "exact.onnx") as engine:
+        exact = engine.run({"raw": x})["y"]
+    found = stood_in(ToFloat16()(model), x, tmp_path)
+    assert 0 < np.abs(found - exact).max() <= 0.005 * np.abs(exact).max()
+    assert (found == found.astype(np.float16)).all()
 
 
 def test_what_rounds_nothing_is_left_as_it_is() -> None:

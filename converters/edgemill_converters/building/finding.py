@@ -109,8 +109,9 @@ def _choice(objective: Objective, variants: tuple[VariantResult, ...], weights: 
 def _entrant(objective: Objective, v: VariantResult, weights: int) -> Entrant:
     target = f"{v.runtime}-{v.device}"
     if v.measurement is None:
-        size, unit = (v.plan.bytes, "MB of plan") if v.plan is not None else (weights, "MB of weights")
-        return Entrant(v.name, target, size / 1e6, v.ruling.outcome, v.ruling.why, unit, v.yardstick, is_timed=False)
+        # Not by the plan: built ahead, it keeps weights as they are written, in FP32 for INT8 (see decision 0036).
+        size = weights / 1e6
+        return Entrant(v.name, target, size, v.ruling.outcome, v.ruling.why, "MB of weights", v.yardstick, False)
     tail = objective is Objective.LATENCY_P99
     cost, unit = (v.measurement.p99_ms, "ms p99") if tail else (v.measurement.p50_ms, "ms p50")
     return Entrant(v.name, target, cost, v.ruling.outcome, v.ruling.why, unit, v.yardstick)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import onnx
 from onnx import TensorProto
 
@@ -23,6 +25,11 @@ class ToFloat16(Pass):
 
         self._types = _types(model)
         result: onnx.ModelProto = convert_float_to_float16(copy_of(model), keep_io_types=True)
+        # It puts the casts of FP32 inputs behind what reads them.
+        inputs, ordered = {value.name for value in result.graph.input}, onnx.GraphProto()
+        ordered.node.extend(sorted(result.graph.node, key=lambda node: not _casts(node, inputs)))
+        del result.graph.node[:]
+        result.graph.node.extend(ordered.node)
         return result
 
     def _check(self, result: onnx.ModelProto) -> None:
@@ -32,6 +39,10 @@ class ToFloat16(Pass):
         left = [node.name for node in result.graph.node if node.op_type in WEIGHED and full & set(node.input)]
         if left:
             raise self._broken("every convolution and product in FP16", f"not so: {', '.join(left[:5])}")
+
+
+def _casts(node: onnx.NodeProto, tensors: Collection[str]) -> bool:
+    return node.op_type == "Cast" and node.input[0] in tensors
 
 
 def _types(model: onnx.ModelProto) -> dict[str, int]:
