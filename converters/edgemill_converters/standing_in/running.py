@@ -10,14 +10,9 @@ from edgemill_converters.standing_in.spelling_out import SpellOut
 from edgemill_runtimes.requirements import installed_runtime
 
 RUNTIME = "onnxruntime"
-TOLERANCE = {"fp32": 1e-3, "fp16": 0.1, "int8": 0.5}
-"""How far a box may be off what the stand-in gave, by precision; see docs/decisions/0036.
-
-Of efficientnet-lite0, whose logits lie between -4 and 11, two runs of the same spelled-out graph that sum in another
-order differ by 0.008 in FP16 and by 0.24 in INT8 at most: a value that lies between two steps falls to the one side
-here and to the other there. A GPU rounds FP16 less often than is written, so that it may be off by as much as FP32 is:
-0.056.
-"""
+TOLERANCE = {"fp32": 1e-3, "fp16": 0.1, "int8": 1.0}
+"""How far a box may be off what the stand-in gave, by precision: about twice what two faithful runs of one graph may
+differ by. ``benchmarks/stand_in.py`` has the figures, docs/decisions/0036 the reasons."""
 
 
 def stand_in() -> str:
