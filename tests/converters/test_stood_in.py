@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from click.testing import Result
 from made_up_builds import int8_wins
+from pydantic import ValidationError
+from small_bundle import make_bundle, make_manifest
 from tiny_text import write_workshop
 from typer.testing import CliRunner
 
@@ -29,9 +31,9 @@ from edgemill_converters.report import write_report
 from edgemill_converters.result import BuildResult, VariantResult
 from edgemill_converters.standing_in.running import TOLERANCE, write_spelled_out
 from edgemill_core.budget import Outcome
-from edgemill_core.bundle import Bundle, card_of, open_bundle, through
+from edgemill_core.bundle import Bundle, card_of, open_bundle, schema_version, through
 from edgemill_core.bundle.bill import read_bill
-from edgemill_core.errors import EngineCrashed, MissingPartError, ModelError, RecipeError
+from edgemill_core.errors import BundleError, EngineCrashed, MissingPartError, ModelError, RecipeError
 from edgemill_runtimes.engines import load
 from edgemill_runtimes.nvidia.compiling import Asked, Progress
 from edgemill_runtimes.nvidia.plan_facts import PlanFacts, facts_beside
@@ -39,7 +41,7 @@ from edgemill_runtimes.pipeline import open_pipeline
 
 pytestmark = pytest.mark.slow
 TARGETS = [
-    {"runtime": "tensorrt", "precisions": ["fp32", "fp16", "int8"]},
+    {"runtime": "tensorrt", "precisions": ["fp16", "int8"]},
     {"runtime": "onnxruntime", "precisions": ["fp32"]},
 ]
 FACTS = PlanFacts(
@@ -73,7 +75,7 @@ def stood_in(result: BuildResult) -> list[VariantResult]:
 
 
 def test_all_are_judged_none_is_timed_and_no_gate_of_speed_counts(away: BuildResult) -> None:
-    assert [one.precision for one in stood_in(away)] == ["fp32", "fp16", "int8"]
+    assert [one.precision for one in stood_in(away)] == ["fp16", "int8"]  # and no FP32 to compare times with
     for one in stood_in(away):
         assert one.ruling.outcome is Outcome.PASS
         assert one.measurement is None
@@ -86,7 +88,7 @@ def test_the_least_weights_ship_behind_what_was_measured(away: BuildResult) -> N
     assert away.choice.shipped == ("onnxruntime-cpu-fp32", "tensorrt-gpu-fp16")
     why = {refusal.variant: refusal.why for refusal in away.choice.refused}
     assert "larger, where nothing is timed" in why["tensorrt-gpu-int8"]
-    assert "of weights of tensorrt-gpu-fp16" in why["tensorrt-gpu-fp32"]
+    assert "of weights of tensorrt-gpu-fp16" in why["tensorrt-gpu-int8"]
 
 
 def test_the_golden_outputs_are_what_the_very_graph_that_ships_gives_as_written(bundle: Bundle, tmp_path: Path) -> None:
@@ -138,7 +140,7 @@ def test_the_report_has_no_time_of_what_was_not_timed(away: BuildResult) -> None
     text = re.sub(r"<[^>]+>", " ", page)
     assert "FP16 ships for tensorrt on GPU, judged through a stand-in: onnxruntime" in text
     assert "to be proved on the box, and its latency is not measured here" in text
-    assert text.count("gates about speed and fused layers do not apply") == 3
+    assert text.count("gates about speed and fused layers do not apply") == 2
     assert "smallest inside the budget for tensorrt-GPU" in text
     assert "no plan; one is compiled on the box" in text
 
@@ -234,6 +236,33 @@ def test_a_plan_that_cannot_be_built_refuses_the_variant_and_not_the_build(
 def test_a_part_that_is_missing_ends_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MissingPartError):
         compiled_with(tmp_path, monkeypatch, MissingPartError("the disk is full", expected="-", got="-", fix="-"))
+
+
+def test_what_a_plan_is_for_is_shown_and_told_apart(tmp_path: Path) -> None:
+    plan = "models/v/engine.plan"
+    facts = {name: FACTS.model_copy(update={"version": name}).model_dump_json().encode() for name in ("1.7", "1.8")}
+    one, two = (
+        make_bundle(tmp_path / name, {plan: name.encode(), f"{plan}.json": told_of}, plans=(plan,))
+        for name, told_of in facts.items()
+    )
+    assert open_bundle(one.folder).model.variants[0].plans == (plan,)
+    assert one.model.variants[0].files[-2:] == (plan, f"{plan}.json")
+    assert schema_version([one.model]) == "1.5"
+    assert "v: engine.plan by tensorrt_rtx 1.7, for compute capability 8.6 and 8.9" in (
+        told("bundle", "show", one.folder).stdout
+    )
+    assert json.loads(told("bundle", "show", one.folder, "--json").stdout)["variants"][0]["plans"] == [plan]
+    assert f"{plan}: changed" in told("bundle", "diff", one.folder, two.folder).stdout
+    altered = one.folder / f"{plan}.json"
+    altered.write_bytes(facts["1.8"])
+    with pytest.raises(BundleError, match="was altered"):
+        open_bundle(one.folder)
+
+
+@pytest.mark.parametrize("name", ["models/v/engine.onnx", "models/v/engine.plan.json"])
+def test_what_is_no_plan_is_none(name: str) -> None:
+    with pytest.raises(ValidationError):
+        make_manifest(plans=(name,))
 
 
 def unmeasured(variant: VariantResult, plan: PlanFacts | None) -> VariantResult:

@@ -98,7 +98,6 @@ def _model(name: str, place: str, bundle: Bundle, runtimes: Sequence[str]) -> Mo
 def _variant(place: str, variant: VariantEntry) -> VariantEntry:
     golden = variant.golden.model_copy(update={"outputs": f"{place}/{variant.golden.outputs}"})
     moved = {"graph": f"{place}/{variant.graph}", "weights": f"{place}/{variant.weights}", "golden": golden}
-    moved["plans"] = tuple(f"{place}/{plan}" for plan in variant.plans)
     return variant.model_copy(update=moved)
 
 
