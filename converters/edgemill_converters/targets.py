@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from edgemill_converters.precisions import PRECISIONS
+from edgemill_core.errors import MissingPartError
 from edgemill_core.validation import Strict
+from edgemill_runtimes.nvidia.device import read_device
 from edgemill_runtimes.nvidia.plan_facts import NVIDIA_RUNTIMES
 
 AHEAD = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
 """Compute capabilities that TensorRT-RTX builds plans for where no GPU is (1.7: ``ComputeCapability``)."""
-_DEVICES = {
-    "tensorrt": (r"GPU|DLA\.[0-9]", "GPU, or DLA.0 for the first deep learning accelerator"),
-    "tensorrt_rtx": (r"GPU", "GPU"),
-}
 
 
 class Target(Strict):
@@ -42,9 +39,12 @@ class Target(Strict):
     @field_validator("device")
     @classmethod
     def _there(cls, device: str, known: ValidationInfo) -> str:
-        pattern, said = _DEVICES.get(known.data.get("runtime", ""), ("", ""))
-        if said and not re.fullmatch(pattern, device):
-            raise ValueError(said)
+        runtime = known.data.get("runtime", "")
+        if runtime in NVIDIA_RUNTIMES:
+            try:
+                read_device(device, runtime)
+            except MissingPartError as error:
+                raise ValueError(error.expected) from error
         return device
 
     @field_validator("compute_capability", mode="before")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgemill_core.errors import EngineError, InputError, ModelError
@@ -105,6 +105,7 @@ EVENTS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(EVENTS, max_size=30))
 def test_progress_never_goes_back_whatever_is_reported(events: list[tuple[object, ...]]) -> None:
     phases, before = Phases(), 0.0
@@ -145,7 +146,7 @@ def test_what_is_asked_comes_through_a_message() -> None:
     import json
     from pathlib import Path
 
-    asked = Asked("tensorrt", (), {"x": ((1, 4), None)}, Path("/t.cache"), 500, 1, gpu_fallback=True)
+    asked = Asked("tensorrt", (), {"x": ((1, 4), None)}, Path("/t.cache"), 500, 1, 0, gpu_fallback=True)
     assert Asked.from_dict(json.loads(json.dumps(asked.as_dict()))) == asked
     ahead = Asked("tensorrt_rtx", ("8.6", "8.9"))
     assert Asked.from_dict(json.loads(json.dumps(ahead.as_dict()))) == ahead

@@ -16,6 +16,7 @@ from tiny_layers import Net, residual
 from edgemill_core.durable import sha256_file
 from edgemill_core.errors import EngineCrashed, EngineError, EngineTimeout, MissingPartError
 from edgemill_runtimes.engines import EngineSettings, load
+from edgemill_runtimes.nvidia.compile_process import show_only
 from edgemill_runtimes.nvidia.compiling import Asked, CompileLimits, Progress, compile_plan
 from edgemill_runtimes.nvidia.plan_facts import PlanFacts, facts_beside, read_facts
 from edgemill_runtimes.nvidia.plans import graph_digest
@@ -50,7 +51,7 @@ def test_a_plan_is_written_with_its_facts_while_somebody_is_told(graph: Path, tm
         bytes=plan.stat().st_size,
     )
     assert plan.read_bytes() == b"vtrt\1".ljust(64, b"\0") + graph.read_bytes()
-    assert [one.share for one in said if one.share] == [0.25]
+    assert {one.share for one in said if one.share} == {0.25}
     assert said[-1].step == "Timing tactics"
     assert sorted(os.listdir(plan.parent)) == ["a.plan", "a.plan.json"]
 
@@ -128,3 +129,12 @@ def test_an_engine_keeps_answering_while_a_compiler_is_killed(
         asking.join()
     assert then > 20
     assert set(answers) == {answers[0]}
+
+
+@pytest.mark.parametrize(
+    ("gpu", "seen", "then"), [(0, None, None), (1, None, "1"), (1, "3,5", "5"), (2, "3,5", "2"), (0, "3,5", "3,5")]
+)
+def test_it_compiles_on_the_gpu_that_is_named(gpu: int, seen: str | None, then: str | None) -> None:
+    environment = {} if seen is None else {"CUDA_VISIBLE_DEVICES": seen}
+    show_only(gpu, environment)
+    assert environment.get("CUDA_VISIBLE_DEVICES") == then

@@ -226,12 +226,10 @@ def test_without_a_gpu_an_engine_says_so_at_once(tmp_path: Path, runtime: str, h
         pytest.skip("there is a GPU")
     graph, settings = tmp_path / "graph.onnx", EngineSettings("GPU")
     graph.write_bytes(b"never looked at")
+    classes = {"tensorrt": TensorRtEngine, "tensorrt_rtx": TensorRtRtxEngine}
     begun = time.monotonic()
     with pytest.raises(MissingPartError) as caught:
-        if how == "the class":
-            {"tensorrt": TensorRtEngine, "tensorrt_rtx": TensorRtRtxEngine}[runtime](graph, settings)
-        else:
-            load(runtime, graph, settings, isolated=how == "isolated")
+        classes[runtime](graph, settings) if how == "the class" else load(runtime, graph, settings, how == "isolated")
     assert time.monotonic() - begun < 1
     asked = how == "the class" or find_spec(runtime) is not None
     assert caught.value.what == ("there is no NVIDIA driver here" if asked else f"{runtime} is not installed")

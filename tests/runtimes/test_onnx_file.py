@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from onnx.external_data_helper import set_external_data
@@ -38,13 +38,15 @@ def saved(folder: Path, content: onnx.ModelProto | bytes) -> Path:
 
 def test_weights_are_found_wherever_they_hang(tmp_path: Path) -> None:
     inner = helper.make_graph([helper.make_node("Identity", ["d"], ["e"])], "inner", [], [], [outside("d", "sub/deep")])
+    other = helper.make_graph([helper.make_node("Identity", ["f"], ["g"])], "other", [], [], [outside("f", "listed")])
     graph = model(
         helper.make_node("Constant", [], ["c"], value=outside("c", "constant")),
+        helper.make_node("Cases", ["x"], ["z"], domain="ours", branches=[other]),
         helper.make_node("If", ["x"], ["y"], then_branch=inner, else_branch=inner),
         known=(outside("a", "first"), outside("b", "first"), helper.make_tensor("n", TensorProto.FLOAT, [1], [1.0])),
     )
     found = external_weights(saved(tmp_path, graph))
-    assert found == (tmp_path / "constant", tmp_path / "first", tmp_path / "sub" / "deep")
+    assert found == tuple(tmp_path / name for name in ("constant", "first", "listed", "sub/deep"))
 
 
 @pytest.mark.parametrize("location", ["/etc/passwd", "../up", "a/../../up", ""])
@@ -85,6 +87,7 @@ def _length(content: bytes) -> bytes:
 WHOLE = model(helper.make_node("Relu", ["x"], ["y"], "relu"), known=(outside("a", "w"),)).SerializeToString()
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(WHOLE) - 1), st.integers(0, 255), st.integers(0, len(WHOLE)))
 def test_damage_is_an_error_or_another_graph_and_never_more(place: int, byte: int, cut: int) -> None:
     damaged = bytearray(WHOLE)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
@@ -209,6 +209,7 @@ class TestStore:
             fitting_plan(graph, store, "tensorrt", ORIN, VERSION)
 
 
+@settings(deadline=None)
 @given(
     st.tuples(
         st.sampled_from(["10.3.0", "11.0.0"]),

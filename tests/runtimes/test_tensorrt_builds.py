@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from functools import cache
@@ -13,6 +16,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from small_bundle import FILES, make_bundle
 from tiny_layers import Net, residual
 
 from edgemill_converters.passes.base import copy_of
@@ -149,6 +153,28 @@ def test_without_a_gpu_there_is_no_plan_for_this_box(tmp_path: Path) -> None:
         assert "driver" in error.what  # noqa: PT017 (a box with a GPU is the other case)
     else:
         assert len(facts.compute_capabilities) == 1
+
+
+def test_the_command_compiles_a_bundle_ahead(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path, {FILES[0]: small().SerializeToString()}, runtime="tensorrt_rtx", device="GPU")
+    store = tmp_path / "plans"
+    command = [
+        sys.executable,
+        "-m",
+        "edgemill",
+        "agent",
+        "compile",
+        str(bundle.folder),
+        "--store",
+        str(store),
+        "--json",
+    ]
+    done = subprocess.run([*command, "--compute-capability", "8.9"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    (told,) = json.loads(done.stdout)["plans"]
+    assert (told["outcome"], told["facts"]["compute_capabilities"]) == ("ahead", ["8.9"])
+    gpu = Gpu("NVIDIA GeForce RTX 4070", "8.9", 12_000, False, "13.0")
+    assert str(fitting_plan(bundle.path(FILES[0]), store, "tensorrt_rtx", gpu, trt.__version__)) == told["plan"]
 
 
 def _of_compilers() -> list[int]:

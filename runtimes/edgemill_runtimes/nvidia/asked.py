@@ -24,6 +24,7 @@ class Asked:
             has no use for one.
         workspace_mb: most scratch memory of the GPU that a kernel may want, MB of 10^6 bytes; TensorRT's own choice if
             ``None``.
+        gpu: of this box, in the driver's order, where it has several.
         dla: core of the deep learning accelerator that is to run it.
         gpu_fallback: layers that the accelerator cannot run may go to the GPU; else they are an error.
     """
@@ -33,6 +34,7 @@ class Asked:
     limits: Mapping[str, Limits] = field(default_factory=dict)
     timing_cache: Path | None = None
     workspace_mb: int | None = None
+    gpu: int = 0
     dla: int | None = None
     gpu_fallback: bool = False
 

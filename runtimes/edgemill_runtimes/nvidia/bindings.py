@@ -35,7 +35,7 @@ def bindings(runtime: NvidiaRuntime) -> Any:
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST[runtime]:
         raise MissingPartError(
             f"{runtime} {version} is too old",
-            expected=f"{'.'.join(map(str, OLDEST[runtime]))} or newer (JetPack 6)",
+            expected=f"{'.'.join(map(str, OLDEST[runtime]))} or newer (JetPack 6.1)",
             got=version,
             fix="update JetPack, or run another variant of the bundle here",
         )

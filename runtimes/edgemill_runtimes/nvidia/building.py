@@ -8,7 +8,6 @@ wherever that is a choice, and what a version has is asked for by its name. Whoe
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +19,13 @@ from edgemill_core.tensors import TensorSpec
 from edgemill_runtimes.nvidia.asked import Asked
 from edgemill_runtimes.nvidia.build_errors import Complaint, unbuilt, unparsed
 from edgemill_runtimes.nvidia.build_progress import Phases
+from edgemill_runtimes.nvidia.logger import keeping_logger
 from edgemill_runtimes.nvidia.onnx_file import operations
 from edgemill_runtimes.nvidia.plan_facts import NvidiaRuntime
 from edgemill_runtimes.nvidia.profiles import spans
 
 Tell = Callable[[str, float], None]
 """Told the present step in TensorRT's words, and the share of all that is done."""
-_LINES = 200
 
 
 def build(trt: Any, graph: Path, asked: Asked, tell: Tell = lambda *_: None) -> Any:
@@ -58,7 +57,7 @@ def build(trt: Any, graph: Path, asked: Asked, tell: Tell = lambda *_: None) -> 
     if monitor is not None:
         config.progress_monitor = monitor
     has_cache = _set_timing_cache(config, asked)
-    parsed.log.errors.clear()
+    parsed.log.forget()
     plan = parsed.builder.build_serialized_network(parsed.network, config)
     if plan is None:
         raise unbuilt(graph.name, asked.runtime, trt.__version__, list(parsed.log.errors), operations(graph))
@@ -78,10 +77,11 @@ class _Parsed:
 
 
 def _parse(trt: Any, graph: Path, asked: Asked) -> _Parsed:
-    log = _log(trt)
-    builder = trt.Builder(log)
-    if builder is None:  # the bindings' way of saying that it could not be made
-        raise _no_builder(asked, list(log.errors))
+    log = keeping_logger(trt)
+    try:
+        builder = trt.Builder(log)
+    except Exception as error:  # pybind11 raises a TypeError of its own where the library gives nothing
+        raise _no_builder(asked, log.words()) from error
     network = builder.create_network(_creation_flags(trt))
     parser = trt.OnnxParser(network, log)
     if not parser.parse_from_file(str(graph)):
@@ -120,9 +120,10 @@ def _set_capabilities(trt: Any, config: Any, asked: Asked) -> None:
             got=", ".join(asked.compute_capabilities),
             fix="compile on the box itself, with `edgemill agent compile`",
         )
-    config.num_compute_capabilities = len(asked.compute_capabilities)
-    for index, one in enumerate(asked.compute_capabilities):
-        config.set_compute_capability(getattr(trt.ComputeCapability, _word(one)), index)
+    if hasattr(config, "set_compute_capability"):
+        config.num_compute_capabilities = len(asked.compute_capabilities)
+        for index, one in enumerate(asked.compute_capabilities):
+            config.set_compute_capability(getattr(trt.ComputeCapability, _word(one)), index)
 
 
 def _set_profile(parsed: _Parsed, config: Any, asked: Asked) -> None:
@@ -175,28 +176,13 @@ def _set_timing_cache(config: Any, asked: Asked) -> bool:
     return True
 
 
-def _no_builder(asked: Asked, log: list[str]) -> MissingPartError:
+def _no_builder(asked: Asked, words: str) -> MissingPartError:
     return MissingPartError(
         f"{asked.runtime} cannot compile here",
         expected="a builder",
-        got=log[-1] if log else "none, without a reason",
+        got=words,
         fix="run `edgemill doctor`: it says what NVIDIA's parts on this box are",
     )
-
-
-def _log(trt: Any) -> Any:
-    """Keeps the last errors; warnings of a healthy build are many, and nobody reads them."""
-
-    class Log(trt.ILogger):  # type: ignore[misc] # of a module that is not known before
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.errors: deque[str] = deque(maxlen=_LINES)
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
-                self.errors.append(message)
-
-    return Log()
 
 
 def _monitor(trt: Any, tell: Tell) -> Any | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +34,7 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
     limits = CompileLimits(**first["limits"])
     stand_back(limits)
     asked, into = Asked.from_dict(first["asked"]), Path(first["into"])
+    show_only(asked.gpu, os.environ)
     gpu = None if asked.compute_capabilities else gpus()[0]  # before anything of TensorRT's is there
     trt = bindings(asked.runtime)
     limit_memory(limits)  # before, it would look as if the bindings were broken
@@ -48,6 +49,13 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
     here = {} if gpu is None else {"gpu": gpu.name, "driver": gpu.driver}
     capabilities = asked.compute_capabilities or (gpu.compute_capability if gpu else "",)
     channel.send({"made": {"version": trt.__version__, "compute_capabilities": capabilities, **here}})
+
+
+def show_only(gpu: int, environment: MutableMapping[str, str]) -> None:
+    """Let CUDA, which takes the first one it sees, see that GPU alone; counted among those that it saw before."""
+    if gpu:
+        seen = environment.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        environment["CUDA_VISIBLE_DEVICES"] = seen[gpu] if gpu < len(seen) else str(gpu)
 
 
 def stand_back(limits: CompileLimits) -> None:

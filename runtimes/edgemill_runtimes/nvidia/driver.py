@@ -22,7 +22,7 @@ NO_DEVICE, OUT_OF_MEMORY, STUB = 100, 2, 34
 _INTEGRATED, _MAJOR, _MINOR = 18, 75, 76
 """``CU_DEVICE_ATTRIBUTE_INTEGRATED`` and ``…_COMPUTE_CAPABILITY_MAJOR``, ``…_MINOR``."""
 _GET_ONE = (
-    "on a Jetson, flash JetPack 6 or newer; elsewhere install NVIDIA's driver; in a container, start it with "
+    "on a Jetson, flash JetPack 6.1 or newer; elsewhere install NVIDIA's driver; in a container, start it with "
     "`--runtime nvidia` or `--gpus all`; or run another variant of the bundle here"
 )
 
@@ -72,7 +72,7 @@ class Driver:
                 "the NVIDIA driver is too old",
                 expected=f"one that speaks CUDA {_dotted(OLDEST)} or newer",
                 got=f"CUDA {_dotted(self.version)}",
-                fix="update the driver; on a Jetson, flash JetPack 6 or newer",
+                fix="update the driver; on a Jetson, flash JetPack 6.1 or newer",
             )
 
     def call(self, name: str, *given: Any) -> None:
@@ -140,7 +140,7 @@ class Driver:
                 f"the NVIDIA driver has no {name}",
                 expected=f"a driver of CUDA {_dotted(OLDEST)} or newer",
                 got=str(error),
-                fix="update the driver; on a Jetson, flash JetPack 6 or newer",
+                fix="update the driver; on a Jetson, flash JetPack 6.1 or newer",
             ) from error
 
 

@@ -11,6 +11,8 @@ KEPT = 20
 def keeping_logger(trt: Any) -> Any:
     """A logger of ``trt`` with ``words()``: what it was told last of warnings and errors, the errors first.
 
+    ``errors`` are those alone, one by one.
+
     It must outlive every object that is made with it.
     """
     severity = trt.ILogger.Severity
@@ -27,6 +29,10 @@ def keeping_logger(trt: Any) -> Any:
                 self._errors.append(msg)
             elif severity in slight:
                 self._warnings.append(msg)
+
+        @property
+        def errors(self) -> tuple[str, ...]:
+            return tuple(self._errors)
 
         def words(self, most: int = 400) -> str:
             told = "; ".join(dict.fromkeys(" ".join(line.split()) for line in (*self._errors, *self._warnings)))

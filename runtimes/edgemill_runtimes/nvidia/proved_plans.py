@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,7 +23,9 @@ from edgemill_runtimes.engines import EngineSettings
 from edgemill_runtimes.isolation import Isolation
 from edgemill_runtimes.nvidia.asked import Asked, CompileLimits, Progress
 from edgemill_runtimes.nvidia.bindings import bindings
+from edgemill_runtimes.nvidia.building import builds_for
 from edgemill_runtimes.nvidia.compiling import compile_plan
+from edgemill_runtimes.nvidia.device import Device, choose, read_device
 from edgemill_runtimes.nvidia.driver import gpus
 from edgemill_runtimes.nvidia.gpu import Gpu
 from edgemill_runtimes.nvidia.plan_facts import NVIDIA_RUNTIMES, NvidiaRuntime, PlanFacts, read_facts
@@ -78,7 +79,7 @@ class PlanMaker:
         store: folder of plans.
         compute_capabilities: of the GPUs that plans are made ahead for; this box's own if none is named.
         limits: what compiling one may take.
-        workspace_mb: as for ``Asked``.
+        workspace_mb: as for ``Asked``, likewise ``gpu_fallback``.
         tell: told of each variant how far it has come.
         here: finds the GPUs of this box.
         proves: runs the golden samples.
@@ -88,6 +89,7 @@ class PlanMaker:
     compute_capabilities: tuple[str, ...] = ()
     limits: CompileLimits = CompileLimits()  # noqa: RUF009 (frozen)
     workspace_mb: int | None = None
+    gpu_fallback: bool = False
     tell: Callable[[str, Progress], None] = lambda *_: None
     here: Callable[[], tuple[Gpu, ...]] = gpus
     proves: Callable[..., Proof] = prove
@@ -109,20 +111,24 @@ class PlanMaker:
         ]
         if not asked:
             raise _nothing_asked(bundle)
-        gpu = None if self.compute_capabilities else self.here()[0]  # before anything of TensorRT's is there
+        gpus = () if self.compute_capabilities else self.here()  # before anything of TensorRT's is there
         with _alone_in(self.store):
-            return [self._see_to(name, one, variant, gpu) for name, one, variant in asked]
+            return [self._see_to(name, one, variant, gpus) for name, one, variant in asked]
 
-    def _see_to(self, name: str, bundle: Bundle, variant: VariantEntry, gpu: Gpu | None) -> Planned:
+    def _see_to(self, name: str, bundle: Bundle, variant: VariantEntry, gpus: Sequence[Gpu]) -> Planned:
         runtime = cast(NvidiaRuntime, variant.runtime)
-        if gpu is None and runtime != "tensorrt_rtx":
+        if not gpus and runtime != "tensorrt_rtx":
             return Planned(name, "left out", why=f"{runtime} compiles on the box itself, and for no other")
         try:
-            version = bindings(runtime).__version__
+            device = read_device(variant.device, runtime)
+            gpu = choose(device, gpus) if gpus else None
+            trt = bindings(runtime)
         except MissingPartError as error:
             return Planned(name, "left out", why=error.what)
-        began = time.monotonic()
-        found = self._made(_Wanted(name, bundle, variant, runtime, version, gpu))
+        began, capabilities = time.monotonic(), self.compute_capabilities
+        if gpu is not None and builds_for(trt, runtime, gpu.compute_capability):
+            capabilities = (gpu.compute_capability,)
+        found = self._made(_Wanted(name, bundle, variant, runtime, trt.__version__, device, gpu, capabilities))
         return replace(found, seconds=time.monotonic() - began)
 
     def _made(self, wanted: _Wanted) -> Planned:
@@ -130,7 +136,6 @@ class PlanMaker:
         if there is not None:
             proof = self._proof(wanted, self.store)
             return Planned(wanted.name, _outcome("there", proof), there, read_facts(there), proof)
-        self.store.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.store, prefix=ASIDE) as folder:
             aside = Path(folder)
             tell = partial(self.tell, wanted.name)
@@ -145,9 +150,7 @@ class PlanMaker:
         if wanted.gpu is None:
             return self._there_ahead(wanted)
         try:
-            return fitting_plan(
-                wanted.graph, self.store, wanted.runtime, wanted.gpu, wanted.version, dla_core(wanted.variant.device)
-            )
+            return fitting_plan(wanted.graph, self.store, wanted.runtime, wanted.gpu, wanted.version, wanted.device.dla)
         except (MissingPartError, BundleError):
             return None
 
@@ -168,9 +171,14 @@ class PlanMaker:
         cache = None
         if wanted.gpu is not None and wanted.runtime == "tensorrt":
             cache = self.store / f"timing-{wanted.version}-sm{wanted.gpu.compute_capability.replace('.', '')}.cache"
-        core = dla_core(wanted.variant.device)
         return Asked(
-            wanted.runtime, self.compute_capabilities, timing_cache=cache, workspace_mb=self.workspace_mb, dla=core
+            wanted.runtime,
+            wanted.compute_capabilities,
+            timing_cache=cache,
+            workspace_mb=self.workspace_mb,
+            gpu=wanted.device.index,
+            dla=wanted.device.dla,
+            gpu_fallback=self.gpu_fallback,
         )
 
     def _proof(self, wanted: _Wanted, store: Path) -> Proof | None:
@@ -187,17 +195,13 @@ class _Wanted:
     variant: VariantEntry
     runtime: NvidiaRuntime
     version: str
+    device: Device
     gpu: Gpu | None
+    compute_capabilities: tuple[str, ...]
 
     @property
     def graph(self) -> Path:
         return self.bundle.path(self.variant.graph)
-
-
-def dla_core(device: str) -> int | None:
-    """The core of the deep learning accelerator that a device's name means (``DLA0``); ``None`` for the GPU."""
-    found = re.fullmatch(r"DLA:?(\d?)", device)
-    return None if found is None else int(found[1] or 0)
 
 
 def _outcome(otherwise: Outcome, proof: Proof | None) -> Outcome:

@@ -255,12 +255,15 @@ def agent_compile(
     workspace_mb: Annotated[
         int | None, typer.Option("--workspace-mb", min=1, help="Scratch memory of the GPU that a kernel may want.")
     ] = None,
+    gpu_fallback: Annotated[
+        bool, typer.Option("--gpu-fallback", help="What a DLA cannot run may go to the GPU.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Compile a bundle's variants for TensorRT on this box, and prove them; what fits already is only proved."""
     from edgemill.cli.compile import CompileOptions, run
 
-    options = CompileOptions(store, settings, limit or (), tuple(compute_capability or ()), workspace_mb)
+    options = CompileOptions(store, settings, limit or (), tuple(compute_capability or ()), workspace_mb, gpu_fallback)
     run(bundle, options, json)
 
 

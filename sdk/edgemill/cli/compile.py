@@ -38,6 +38,7 @@ class CompileOptions:
         limits: ``NAME=VALUE`` each, see ``limits_from``.
         compute_capabilities: of GPUs to compile ahead for.
         workspace_mb: most scratch memory of the GPU that a kernel may want, MB of 10^6 bytes.
+        gpu_fallback: layers that a deep learning accelerator cannot run may go to the GPU.
     """
 
     store: Path | None = None
@@ -45,6 +46,7 @@ class CompileOptions:
     limits: Sequence[str] = ()
     compute_capabilities: tuple[str, ...] = ()
     workspace_mb: int | None = None
+    gpu_fallback: bool = False
 
 
 def run(folder: Path, options: CompileOptions, json: bool) -> None:
@@ -53,7 +55,8 @@ def run(folder: Path, options: CompileOptions, json: bool) -> None:
     bundle = open_given(folder)
     stand_back(LINK)  # this process too: it proves, and hashes
     with progress() as tell:
-        maker = PlanMaker(store, options.compute_capabilities, limits, options.workspace_mb, _teller(tell))
+        ahead, workspace_mb = options.compute_capabilities, options.workspace_mb
+        maker = PlanMaker(store, ahead, limits, workspace_mb, options.gpu_fallback, _teller(tell))
         made = maker.fill(bundle)
     if json:
         print_json({"bundle": str(folder), "store": str(store), "plans": [one.as_dict() for one in made]})

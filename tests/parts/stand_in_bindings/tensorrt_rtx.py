@@ -36,7 +36,8 @@ class ProfilingVerbosity(Enum):
 
 
 class ILogger:
-    ERROR, INTERNAL_ERROR = "error", "internal"
+    class Severity(Enum):
+        INTERNAL_ERROR, ERROR, WARNING = range(3)
 
 
 class IProgressMonitor:
