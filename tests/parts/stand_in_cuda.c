@@ -31,6 +31,8 @@ static size_t used;
 static block *blocks;
 static __thread void *current;
 static int the_context;
+static queue *streams[64];
+static long torn;
 
 static long number(const char *name, long otherwise) {
   const char *told = getenv(name);
@@ -44,7 +46,8 @@ static CUresult enter(const char *name, int needs_context) {
 }
 #define ENTER(needs) do { CUresult wrong = enter(__func__, needs); if (wrong) return wrong; } while (0)
 
-/* For the tests. */
+/* For the tests. "Torn" is memory that was freed while a stream still had work with it, and what was freed twice. */
+long stand_in_torn(void) { return torn; }
 long stand_in_open(int kind) { return opened[kind]; }
 void stand_in_fail(const char *name, int code, long after) { strncpy(failing, name, 63); failure = code; calls_left = after; }
 void stand_in_break(int code) { sticky = code; }
@@ -81,12 +84,22 @@ static CUresult take(void **found, size_t size, int kind) {
   return result;
 }
 
+static int touches(const op *each, const block *b) {
+  const char *from = b->address, *to = from + b->size;
+  for (; each; each = each->next)
+    if (((char *)each->target >= from && (char *)each->target < to) || ((char *)each->source >= from && (char *)each->source < to)) return 1;
+  return 0;
+}
+
 static CUresult give(void *address, int kind) {
   CUresult result = INVALID_VALUE;
   pthread_mutex_lock(&lock);
+  torn++;
   for (block **b = &blocks; *b; b = &(*b)->next)
     if ((*b)->address == address && (*b)->kind == kind) {
       block *gone = *b;
+      torn--;
+      for (int each = 0; each < 64; each++) if (streams[each] && touches(streams[each]->first, gone)) torn++;
       memset(gone->address, 0xDD, gone->size);
       *b = gone->next; used -= gone->size; opened[kind]--;
       free(gone->address); free(gone);
@@ -164,9 +177,18 @@ CUresult cuStreamCreate(queue **found, unsigned flags) {
   queue *q = calloc(1, sizeof *q);
   q->last = &q->first; q->recorded_last = &q->recorded;
   *found = q; count(STREAM, 1);
+  pthread_mutex_lock(&lock);
+  for (int each = 0; each < 64; each++) if (!streams[each]) { streams[each] = q; break; }
+  pthread_mutex_unlock(&lock);
   return SUCCESS;
 }
-CUresult cuStreamDestroy_v2(queue *q) { drop_all(q->first); drop_all(q->recorded); free(q); count(STREAM, -1); return SUCCESS; }
+CUresult cuStreamDestroy_v2(queue *q) {
+  pthread_mutex_lock(&lock);
+  for (int each = 0; each < 64; each++) if (streams[each] == q) streams[each] = NULL;
+  pthread_mutex_unlock(&lock);
+  drop_all(q->first); drop_all(q->recorded); free(q); count(STREAM, -1);
+  return SUCCESS;
+}
 CUresult cuStreamSynchronize(queue *q) {
   ENTER(1);
   op *first = q->first;

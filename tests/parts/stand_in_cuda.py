@@ -35,8 +35,9 @@ class StandIn:
         self.library.stand_in_size.restype = ctypes.c_size_t
 
     def open(self) -> dict[str, int]:
-        """All that is open, by kind, without what is not."""
+        """All that is open, by kind, without what is not; and what was freed twice, or too early, as ``torn``."""
         counts = {kind: int(self.library.stand_in_open(number)) for number, kind in enumerate(KINDS)}
+        counts["torn"] = int(self.library.stand_in_torn())
         return {kind: count for kind, count in counts.items() if count}
 
     def fail(self, call: str, code: int, after: int = 0) -> None:

@@ -94,6 +94,9 @@ class Runtime:
     def deserialize_cuda_engine(self, content: bytes) -> _Engine | None:
         told, _, graph = content[64:].partition(b"\n")
         orders = json.loads(told)
+        if self.DLA_core != orders.get("dla", -1):
+            self.logger.log(ILogger.Severity.ERROR, "a plan for another core")
+            return None
         if "refuse" in orders:
             self.logger.log(ILogger.Severity.ERROR, orders["refuse"])
             return None

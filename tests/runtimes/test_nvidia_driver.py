@@ -39,6 +39,8 @@ class TestProbe:
         assert driver.gpus() == (Gpu("Stand-in", "8.7", 1073, True, "12.6"),)
         monkeypatch.setenv("STAND_IN_DEVICES", "2")
         monkeypatch.setenv("STAND_IN_CAPABILITY", "120")
+        monkeypatch.setenv("STAND_IN_DRIVER", "13110")
+        assert Driver(driver._library._name).version == (13, 11)
         assert [(gpu.name, gpu.compute_capability) for gpu in driver.gpus()] == [
             ("Stand-in", "12.0"),
             ("Stand-in 2", "12.0"),
@@ -96,8 +98,10 @@ class TestProbe:
         self, cuda: StandIn, monkeypatch: pytest.MonkeyPatch, name: str, value: str, part: str
     ) -> None:
         monkeypatch.setenv(name, value)
+        begun = time.monotonic()
         with pytest.raises(MissingPartError, match="does not answer") as caught:
             probe(str(cuda.path), within_s=0.3 if "SLEEP" in name else 10)
+        assert time.monotonic() - begun < 5
         assert part in str(caught.value.got)
 
     def test_this_machine_answers_at_once(self) -> None:

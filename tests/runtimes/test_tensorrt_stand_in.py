@@ -94,6 +94,10 @@ class TestTensors:
                     assert found.shape == (batch, width // 8, 3)
                     np.testing.assert_array_equal(found[0, :4], first[0][: width // 8])
                 assert cuda.open().get("exec", 0) == int(recording)
+                (slot,) = engine._slots._idle
+                places = {name: buffer.address for name, buffer in slot._far.items()}
+                engine.run({"x": X[..., :8]})
+                assert places == {name: buffer.address for name, buffer in slot._far.items()}
                 assert cuda.open()["device"] == 2
         assert cuda.open() == {}
 
@@ -118,6 +122,16 @@ class TestTensors:
 
 
 class TestManyAtOnce:
+    def test_a_run_may_be_begun_by_one_thread_and_ended_by_another(self, graph: Path, cuda: StandIn) -> None:
+        write_plan(graph, "tensorrt", LIMITS)
+        with opened(graph) as engine, ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as two:
+            right = engine.run({"x": X})["p"]
+            for _ in range(3):
+                started = one.submit(engine.start, {"x": X}).result()
+                np.testing.assert_array_equal(two.submit(engine.finish, started).result()["p"], right)
+            two.submit(engine.close).result()
+        assert cuda.open() == {}
+
     def test_each_run_at_once_has_a_slot_that_is_used_again(self, graph: Path, cuda: StandIn) -> None:
         write_plan(graph, "tensorrt", LIMITS)
         with opened(graph) as engine:
@@ -162,14 +176,19 @@ class TestManyAtOnce:
             assert all("closed" in one.result(10) for one in told)
         assert cuda.open() == {}
 
-    def test_nothing_grows_over_many_engines(self, graph: Path, cuda: StandIn) -> None:
+    def test_a_closed_engine_holds_nothing_of_tensorrt(self, graph: Path, cuda: StandIn) -> None:
+        def alive() -> int:
+            gc.collect()
+            return sum(type(one).__name__ in ("_Engine", "_Context") for one in gc.get_objects())
+
         write_plan(graph, "tensorrt", LIMITS)
-        for _ in range(20):
+        before, closed = alive(), []
+        for _ in range(10):
             with opened(graph, cuda_graph=True) as engine:
                 list(engine.stream([{"x": X}] * 4))
+            closed.append(engine)
             assert cuda.open() == {}
-        gc.collect()
-        assert not [one for one in gc.get_objects() if type(one).__name__ in ("_Engine", "_Context", "Slot")]
+        assert alive() == before
 
 
 class TestFacts:
