@@ -19,6 +19,7 @@ from tiny_text import write_workshop
 from typer.testing import CliRunner
 
 from edgemill.cli.app import app
+from edgemill.cli.bench import BenchSettings, _of_bundle, _to_be_had
 from edgemill.summary import bundle_summary
 from edgemill_converters.build import build
 from edgemill_converters.building.away_steps import PLAN, REFUSAL, compile_ahead, plan_in
@@ -178,6 +179,15 @@ def test_check_proves_what_is_to_be_had_and_names_the_rest(bundle: Bundle) -> No
         CliRunner().invoke(
             app, ["check", str(bundle.folder), "--runtime", "tensorrt"], catch_exceptions=False, standalone_mode=False
         )
+
+
+def test_bench_times_what_is_to_be_had_and_names_the_rest(bundle: Bundle) -> None:
+    settings = BenchSettings(bundle.folder, None, "latency", None, None, (), None, 1.0, json=True)
+    subjects = _of_bundle(settings)
+    here, missing = _to_be_had(subjects)
+    assert (list(here), list(missing)) == (["onnxruntime-cpu-fp32"], ["tensorrt-gpu-fp16"])
+    with pytest.raises(MissingPartError):
+        _to_be_had({name: subjects[name] for name in missing})
 
 
 def test_a_chain_is_of_runtimes_that_ran(bundle: Bundle) -> None:
