@@ -8,6 +8,7 @@ from edgemill_converters.report.imported import imported_rows
 from edgemill_converters.report.markup import Markup, element, joined
 from edgemill_converters.report.wording import NOT_AVAILABLE, confidence, megabytes, objective_name, percent
 from edgemill_converters.result import BuildResult, VariantResult
+from edgemill_converters.targets import Target
 from edgemill_core.bundle import through
 from edgemill_core.engine_input import AnyInput
 from edgemill_core.metrics import metric_named
@@ -70,7 +71,7 @@ def _identity(result: BuildResult) -> list[tuple[str, str]]:
     )
     return [
         ("recipe", _code(f"{recipe.name} {recipe.version}")),
-        ("targets", "; ".join(f"{t.runtime} on {t.device} ({', '.join(t.precisions)})" for t in recipe.targets)),
+        ("targets", "; ".join(map(_target, recipe.targets))),
         ("objective", f"smallest {objective_name(result)} inside the budget"),
         ("budget", "; ".join(budget)),
         ("input", _input(recipe.input)),
@@ -79,6 +80,11 @@ def _identity(result: BuildResult) -> list[tuple[str, str]]:
         *((f"{name} sha256", _code(value)) for name, value in result.digests.items()),
         ("content digest of the bundle", _digest(result)),
     ]
+
+
+def _target(target: Target) -> str:
+    boxes = f", for compute capability {' and '.join(target.compute_capability)}" if target.is_built_ahead else ""
+    return f"{target.runtime} on {target.device} ({', '.join(target.precisions)}){boxes}"
 
 
 def _input(declared: AnyInput) -> str:
