@@ -331,6 +331,11 @@ class AgentSettings(Strict):
     silent_s: Annotated[float, Field(ge=5, le=3600)] = 15.0
     health: HealthSettings = HealthSettings()
 
+    @property
+    def plan_store(self) -> Path:
+        """Where plans of TensorRT are looked for, and put."""
+        return self.plans or self.state / "plans"
+
     @field_validator("stations")
     @classmethod
     def _each_once(cls, stations: tuple[StationSettings, ...]) -> tuple[StationSettings, ...]:
@@ -404,9 +409,9 @@ def _absolute(settings: AgentSettings, folder: Path) -> AgentSettings:
         for station in settings.stations
     )
     mqtt = _absolute_broker(settings.mqtt, folder)
-    state = folder / settings.state
-    plans = folder / settings.plans if settings.plans else state / "plans"
-    return settings.model_copy(update={"state": state, "plans": plans, "stations": stations, "mqtt": mqtt})
+    plans = folder / settings.plans if settings.plans else None
+    found = {"state": folder / settings.state, "plans": plans, "stations": stations, "mqtt": mqtt}
+    return settings.model_copy(update=found)
 
 
 def _absolute_broker(broker: BrokerSettings | None, folder: Path) -> BrokerSettings | None:

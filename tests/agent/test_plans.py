@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from agent_box import Box
 from small_bundle import make_bundle
 
 from edgemill_agent.clock import Clock
@@ -26,20 +26,31 @@ class Stop(Exception):  # noqa: N818 (it ends a worker where the test has seen e
     pass
 
 
-def test_an_engine_worker_is_told_of_the_folder(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = read_settings(box.write())
-    ledger, _ = open_ledger(box.state, Clock())
+def test_an_engine_worker_is_told_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = make_bundle(tmp_path, {})
+    station = {"name": "s", "bundle": str(bundle.folder), "source": {"folder": "f"}}
+    (tmp_path / "agent.yaml").write_text(json.dumps({"device": {"id": "box"}, "stations": [station]}))
+    settings = read_settings(tmp_path / "agent.yaml")
+    ledger, _ = open_ledger(settings.state, Clock())
 
     async def first() -> dict[str, Any]:
         journal, tell = Journal(ledger, lambda _: None, str), lambda _: None
         station = Station(
-            settings.stations[0], "", box.state, journal, Clock(), tell, 15.0, lambda: None, plans=settings.plans
+            settings.stations[0],
+            "",
+            settings.state,
+            journal,
+            Clock(),
+            tell,
+            15.0,
+            lambda: None,
+            plans=settings.plan_store,
         )
         return station.engines.active._first()
 
     told = asyncio.run(first())
     ledger.close()
-    assert told["plans"] == str(box.state / "plans")
+    assert told["plans"] == str(tmp_path / "state" / "plans")
     asked: list[Any] = []
 
     def opened(*_: object, **keywords: Any) -> None:
@@ -50,7 +61,7 @@ def test_an_engine_worker_is_told_of_the_folder(box: Box, monkeypatch: pytest.Mo
     for plans in (told["plans"], None):
         with pytest.raises(Stop):
             engine_worker.work(None, {**told, "plans": plans})  # type: ignore[arg-type] # it does not come so far
-    assert asked == [box.state / "plans", None]
+    assert asked == [tmp_path / "state" / "plans", None]
 
 
 @pytest.mark.parametrize(("runtime", "looks"), [("tensorrt", True), ("tensorrt_rtx", True), ("onnxruntime", False)])

@@ -86,6 +86,27 @@ def test_a_plan_says_what_it_is_for_and_is_the_same_each_time(
     assert (facts.gpu, facts.driver) == (None, None)
 
 
+def test_int8_is_in_the_plan_and_not_taken_back_to_float(tmp_path: Path) -> None:
+    """The weights of the layers in the middle lie in it as INT8; those of the first, whose input is FP32, need not."""
+    net, last = Net(), "x"
+    for size in (64, 64, 64):
+        last = net.op("Relu", net.conv(last, size, 8 if last == "x" else 64, size=1))
+    model = net.model(last)
+    feeds = [np.random.default_rng(seed).standard_normal((1, 8, 16, 16)).astype(np.float32) for seed in range(4)]
+    written = WriteQdq(calibrate(model, feeds, 8), DIALECTS["tensorrt"])(model)
+    compile_plan(saved(written, tmp_path), tmp_path / "a.plan", ASKED)
+    plan, known = (
+        (tmp_path / "a.plan").read_bytes(),
+        {one.name: numpy_helper.to_array(one) for one in written.graph.initializer},
+    )
+    found = 0
+    for node in written.graph.node:
+        if node.op_type == "QuantizeLinear" and known.get(node.input[0], np.empty(0)).size == 64 * 64:
+            steps = np.rint(known[node.input[0]] / known[node.input[1]].reshape(-1, 1, 1, 1))
+            found += np.clip(steps, -128, 127).astype(np.int8).tobytes() in plan
+    assert found == 2
+
+
 def test_a_plan_for_one_gpu_alone_says_so(tmp_path: Path) -> None:
     graph = saved(small(), tmp_path)
     made = {one: compile_plan(graph, tmp_path / one, Asked("tensorrt_rtx", (one,))) for one in AHEAD}

@@ -191,7 +191,7 @@ def test_the_store_is_the_agents_own(
     stations = [{"name": "s", "bundle": "b", "source": {"folder": "f"}}]
     settings = tmp_path / "agent.yaml"
     settings.write_text(json.dumps({"device": {"id": "box"}, "stations": stations}))
-    assert read_settings(settings).plans == tmp_path / "state" / "plans"
+    assert read_settings(settings).plan_store == tmp_path / "state" / "plans"
     seen: list[Path] = []
     monkeypatch.setattr(
         PlanMaker, "fill", lambda self, _: seen.append(self.store) or [proved_plans.Planned("v", "there")]

@@ -111,9 +111,7 @@ def _store(options: CompileOptions) -> Path:
             got=f"no {SETTINGS} in this folder",
             fix="say one of them",
         )
-    store = read_settings(settings).plans
-    assert store is not None  # read_settings has said where
-    return store
+    return read_settings(settings).plan_store
 
 
 def _teller(tell: Callable[[str], None]) -> Callable[[str, Progress], None]:
