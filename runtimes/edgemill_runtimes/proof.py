@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgemill_core.bundle import Bundle, VariantEntry
+from edgemill_core.bundle import Bundle, VariantEntry, through
 from edgemill_core.chain import StageSaw, conclude
 from edgemill_core.durable import sha256_bytes
 from edgemill_core.errors import BundleError
@@ -216,6 +216,8 @@ def _check_counts(golden: Mapping[str, Sized]) -> None:
 
 def _note(variant: VariantEntry) -> str:
     here = this_machine().int8_family
+    if variant.golden.stand_in is not None:
+        return f"{variant.name} was {through(variant.golden.stand_in)}"
     if variant.cpu is not None and variant.cpu != here:
         return f"INT8 built on {variant.cpu}, this box is {here}: its INT8 arithmetic differs"
     return ""

@@ -31,12 +31,12 @@ class ComputeCapability(Enum):
     SM89 = 2
 
 
-class ProfilingVerbosity(Enum):
-    DETAILED = 1
-
-
 class BuilderFlag(Enum):
     TF32 = 1
+
+
+class ProfilingVerbosity(Enum):
+    DETAILED = 1
 
 
 class ILogger:
@@ -67,9 +67,12 @@ class Builder:
         return SimpleNamespace(num_inputs=0)
 
     def create_builder_config(self) -> SimpleNamespace:
-        return SimpleNamespace(set_compute_capability=lambda *_: None, clear_flag=lambda _: None, progress_monitor=None)
+        flags = {BuilderFlag.TF32}  # on unless it is told otherwise, as in the real ones
+        told = {"set_compute_capability": lambda *_: None, "progress_monitor": None}
+        return SimpleNamespace(flags=flags, clear_flag=flags.remove, **told)
 
     def build_serialized_network(self, network: SimpleNamespace, config: SimpleNamespace) -> bytes | None:
+        assert not config.flags, "what the graph has in FP32 would have ten bits of mantissa"
         config.progress_monitor.phase_start("Building engine", None, 4)
         config.progress_monitor.step_complete("Building engine", 0)
         time.sleep(0.3)  # longer than two messages are apart
