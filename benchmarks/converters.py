@@ -16,7 +16,7 @@ import onnx
 from compressible import Model, missing, models
 from form import Row, at_least, at_most, main, stated
 from rivals import by_nncf, by_onnxruntime
-from rtx import build_seconds_and_bytes
+from tensorrt_plans import build_seconds_and_bytes
 
 from edgemill_converters.choosing import Choice, Entrant, choose
 from edgemill_converters.measuring import Measurement, Subject, measure
@@ -169,7 +169,7 @@ def _against_rivals(model: Model, measured: Mapping[str, Measurement]) -> list[R
 
 
 def _tensorrt(model: Model, graph: Path) -> list[Row]:
-    built = build_seconds_and_bytes(graph)
+    built = build_seconds_and_bytes(graph, ("8.6", "8.9"))
     if built is None:
         return [stated(f"{model.name}, tensorrt", "TensorRT-RTX is not installed, not built", "engines", 0, 0)]
     case = f"{model.name}, tensorrt"

@@ -25,10 +25,10 @@ from edgemill_converters.precisions import check_box
 from edgemill_converters.recipe import Recipe, read_recipe
 from edgemill_converters.result import BuildResult
 from edgemill_converters.searching.parts import check_search
+from edgemill_converters.target_parts import check_parts
 from edgemill_core.bundle.store import MANIFEST
 from edgemill_core.durable import sync_folder, write_bytes
 from edgemill_core.errors import BudgetError, InputError
-from edgemill_runtimes.engines import engine_class
 from edgemill_runtimes.machine import this_machine
 
 Progress = Callable[[str], None]
@@ -81,7 +81,7 @@ def build(
     recipe = recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe))
     folder = Path(out) if out is not None else recipe.folder
     for target in recipe.targets:
-        engine_class(target.runtime)
+        check_parts(target)
     check_box(((name, target.device) for target in recipe.targets for name in target.precisions), this_machine())
     check_search(recipe.search, cluster)
     claim(folder, folder / f"{recipe.name}-{recipe.version}")

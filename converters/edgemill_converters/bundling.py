@@ -17,6 +17,7 @@ from edgemill_converters.passes.base import copy_of
 from edgemill_converters.precisions import PRECISIONS
 from edgemill_converters.raw_weights import write_apart
 from edgemill_converters.recipe import Recipe
+from edgemill_converters.standing_in.running import TOLERANCE
 from edgemill_core.bundle import (
     MIN_AGENT,
     Bundle,
@@ -43,13 +44,20 @@ GOLDEN_SAMPLES, GOLDEN_FRAMES = 32, 4
 
 @dataclass(frozen=True)
 class Shipped:
-    """A variant that goes into the bundle, with what it answered to the golden inputs."""
+    """A variant that goes into the bundle, with what it answered to the golden inputs.
+
+    Attributes:
+        plans: that were built ahead for it; all files lie where they are named already.
+        stand_in: what gave the answers in the stead of its own runtime.
+    """
 
     candidate: Candidate
     graph: str
     weights: str
     outputs: Array
     verdicts: Sequence[Verdict]
+    plans: tuple[str, ...] = ()
+    stand_in: str | None = None
 
 
 def save_graph(model: onnx.ModelProto, folder: Path, name: str) -> tuple[str, str]:
@@ -109,7 +117,7 @@ def write(
     (folder / "report.html").write_bytes(report.read_bytes())
     files = {golden.inputs, *golden.frames}
     for variant in variants:
-        files |= {variant.graph, variant.weights, variant.golden.outputs}
+        files |= set(variant.files)
     model = ModelEntry(
         name=recipe.name,
         task=task.model_dump(mode="json"),
@@ -132,6 +140,11 @@ def write(
 def _variant(folder: Path, item: Shipped, machine: Machine) -> VariantEntry:
     candidate = item.candidate
     precision = PRECISIONS[candidate.precision]
+    plan = folder / item.plans[0] if item.plans else None
+    needs = requirements_of(
+        candidate.target.runtime, folder / item.graph, folder / item.weights, plan, item.stand_in is not None
+    )
+    tolerance = precision.tolerance if item.stand_in is None else TOLERANCE[candidate.precision]
     outputs = f"golden/{candidate.name}.npy"
     np.save(folder / outputs, item.outputs, allow_pickle=False)
     return VariantEntry(
@@ -141,12 +154,14 @@ def _variant(folder: Path, item: Shipped, machine: Machine) -> VariantEntry:
         precision=candidate.precision,
         graph=item.graph,
         weights=item.weights,
-        cpu=machine.int8_family if precision.integer else None,
+        plans=item.plans,
+        cpu=machine.int8_family if precision.integer and item.stand_in is None else None,
         precision_hint=candidate.precision_hint,
-        requires=requirements_of(candidate.target.runtime, folder / item.graph, folder / item.weights),
+        requires=needs,
         golden=GoldenEntry(
             outputs=outputs,
             decisions=tuple(verdict.decision.value for verdict in item.verdicts),
-            tolerance=precision.tolerance,
+            tolerance=tolerance,
+            stand_in=item.stand_in,
         ),
     )

@@ -10,7 +10,8 @@ import onnx
 from edgemill_converters.bake import BakedModel, of_float64
 from edgemill_converters.precisions import PRECISIONS, Given, Precision, precision_for
 from edgemill_converters.quantization.plan import Plan
-from edgemill_converters.recipe import Recipe, Target
+from edgemill_converters.recipe import Recipe
+from edgemill_converters.targets import Target
 from edgemill_core.errors import RecipeError
 from edgemill_core.precision_hint import PrecisionHint
 from edgemill_runtimes.engines import EngineSettings
@@ -89,7 +90,8 @@ def candidates(
     for target in recipe.targets:
         for precision in target.precisions:
             yield rendered(target, precision, Given(target.runtime, baked.graph, plan, here), baked.steps)
-    asked = {target.name for target in recipe.targets if set(target.precisions) & set(UNCHANGED)}
+    # Where nothing is timed there is nothing to compare times with.
+    asked = {one.name for one in recipe.targets if set(one.precisions) & set(UNCHANGED) or not one.runs_here}
     for name, target in {target.name: target for target in recipe.targets}.items():
         if name not in asked:
             found = rendered(target, "fp32", Given(target.runtime, baked.graph, plan, here), baked.steps)

@@ -1,4 +1,7 @@
-"""Which variant ships: the fastest inside the budget, and for every other one the reason. Pure functions."""
+"""Which variant ships: the fastest inside the budget, and for every other one the reason. Pure functions.
+
+Of a target of which nothing runs here it is the smallest, and it comes behind all that were measured.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ class Entrant:
         target: only one variant ships per target.
         cost: the objective, e.g. p50 in milliseconds; the smaller, the better.
         unit: how to print ``cost``.
+        is_timed: whether ``cost`` is a time that was measured; else it is a size.
         yardstick: measured to compare with, but not asked for: it never ships.
         why: the judge's reason.
     """
@@ -27,6 +31,7 @@ class Entrant:
     why: str
     unit: str = "ms"
     yardstick: bool = False
+    is_timed: bool = True
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Choice:
     """What ships.
 
     Attributes:
-        shipped: one variant per target, best first.
+        shipped: one variant per target, best first; those that were not timed come last, in the order of their targets.
         refused: all others, in the order they came.
         without: targets that no variant may ship for.
     """
@@ -60,8 +65,9 @@ def choose(entrants: Sequence[Entrant]) -> Choice:
             held = best.get(entrant.target)
             if held is None or entrant.cost < held.cost:
                 best[entrant.target] = entrant
-    ranked = sorted(best.values(), key=lambda entrant: entrant.cost)
-    targets = dict.fromkeys(entrant.target for entrant in entrants)
+    targets = list(dict.fromkeys(entrant.target for entrant in entrants))
+    # Sizes of unlike things (a plan, a graph) are not to be compared, and neither with times.
+    ranked = sorted(best.values(), key=lambda e: (0, e.cost) if e.is_timed else (1, targets.index(e.target)))
     return Choice(
         shipped=tuple(entrant.name for entrant in ranked),
         refused=tuple(_refuse(e, best.get(e.target)) for e in entrants if e not in ranked),
@@ -76,8 +82,12 @@ def _refuse(entrant: Entrant, winner: Entrant | None) -> Refusal:
         return Refusal(entrant.name, f"{entrant.outcome.value}: {entrant.why}")
     assert winner is not None
     more = entrant.cost / winner.cost - 1 if winner.cost else float("inf")
+    worse = "slower" if entrant.is_timed else "larger, where nothing is timed"
     return Refusal(
         entrant.name,
-        f"inside the budget, but slower: {entrant.cost:.2f} {entrant.unit} against {winner.cost:.2f} {winner.unit} "
-        f"of {winner.name} (+{more:.0%})",
+        f"inside the budget, but {worse}: {_figure(entrant)} against {_figure(winner)} of {winner.name} (+{more:.0%})",
     )
+
+
+def _figure(entrant: Entrant) -> str:
+    return f"{entrant.cost:.2f} {entrant.unit}" if entrant.cost >= 0.1 else f"{entrant.cost:.2g} {entrant.unit}"

@@ -17,6 +17,7 @@ from edgemill_converters.model_source import ModelSource, source_from
 from edgemill_converters.precisions import PRECISIONS, precision_for
 from edgemill_converters.quantization.settings import Quantization
 from edgemill_converters.searching.settings import Search, short_form
+from edgemill_converters.targets import Target
 from edgemill_core.budget import Budget, budgets_by_metric
 from edgemill_core.engine_input import AnyInput, EngineInput, said
 from edgemill_core.errors import DataError, RecipeError
@@ -48,27 +49,6 @@ class DataSets(Strict):
     calibration: DataSource | None = None
     search: DataSource | None = None
     judge: DataSource
-
-
-class Target(Strict):
-    """A runtime on a kind of box."""
-
-    runtime: str
-    device: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")] = "CPU"
-    precisions: Annotated[tuple[str, ...], Field(min_length=1)] = ("fp32", "int8")
-
-    @field_validator("precisions")
-    @classmethod
-    def _known(cls, precisions: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = set(precisions) - set(PRECISIONS)
-        if unknown:
-            raise ValueError(f"{' | '.join(PRECISIONS)}, not {', '.join(sorted(unknown))}")
-        return precisions
-
-    @property
-    def name(self) -> str:
-        """E.g. ``onnxruntime-cpu``."""
-        return f"{self.runtime}-{self.device.lower()}"
 
 
 class Folder(Strict):
@@ -123,6 +103,9 @@ class Recipe(Folder):
     @field_validator("targets")
     @classmethod
     def _each_once(cls, targets: tuple[Target, ...]) -> tuple[Target, ...]:
+        ahead = [target.name for target in targets if not target.runs_here]
+        if shared := sorted({name for name in ahead if ahead.count(name) > 1}):
+            raise ValueError(f"one target a device, with all its compute capabilities; there are two {shared[0]}")
         names = [f"{target.name}-{precision}" for target in targets for precision in target.precisions]
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
@@ -147,6 +130,12 @@ class Recipe(Folder):
             trees = "; trees that compute in float64 need precisions: [fp64] under targets:" if rows else ""
             raise ValueError(f"INT8 needs data: calibration:{trees}")
         key = "fallback:" if self.quantization.fallback is not None else "search:"
+        away = [target.name for target in self.targets if not target.runs_here and "int8" in target.precisions]
+        if self.searches and away:
+            raise ValueError(
+                f"{key} compares times that are measured here, and nothing of {away[0]} runs here: build that target "
+                f"by a recipe of its own, or leave out {key}"
+            )
         if self.searches and not self.needs_calibration:
             raise ValueError(
                 f"{key} looks for forms of INT8, and no target asks for int8: add it to precisions: under targets:, "
@@ -241,7 +230,7 @@ def _models_in(annotation: object) -> list[type[BaseModel]]:
 
 
 def _check_precisions(target: Target, where: str) -> None:
-    if target.runtime not in runtime_names():
+    if target.runs_here and target.runtime not in runtime_names():
         return  # the build says so, with those that there are
     try:
         for name in target.precisions:

@@ -18,6 +18,7 @@ from edgemill_core.budget import Ruling
 from edgemill_core.bundle import Bundle
 from edgemill_core.samples import Sample
 from edgemill_core.verdict import Verdict
+from edgemill_runtimes.nvidia.plan_facts import PlanFacts
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,12 @@ class VariantResult:
     Attributes:
         name: e.g. ``openvino-cpu-int8``.
         steps: how it was made.
+        measurement: ``None`` where nothing of its target runs here.
+        size_bytes: graph and weights on disk.
         verdicts: on the judge set, in its order.
         yardstick: the recipe does not ask for it; it never ships.
+        stand_in: what was judged in the stead of its own runtime; empty where that itself was.
+        plan: facts of the plan that was built ahead for its boxes, where one was.
     """
 
     name: str
@@ -36,10 +41,13 @@ class VariantResult:
     device: str
     precision: str
     steps: str
-    measurement: Measurement
+    measurement: Measurement | None
+    size_bytes: int
     ruling: Ruling
     verdicts: tuple[Verdict, ...]
     yardstick: bool = False
+    stand_in: str = ""
+    plan: PlanFacts | None = None
 
 
 @dataclass(frozen=True)

@@ -308,6 +308,7 @@ class AgentSettings(Strict):
     Attributes:
         device: who this box is.
         state: folder of the ledger and of all else that must outlive the process.
+        plans: folder of what TensorRT compiled for this box; ``plans`` in the state folder if not said.
         mqtt: the broker; without one the ledger is kept and nothing is sent.
         http: where figures are served; nowhere if not said.
         stations: at least one.
@@ -320,6 +321,7 @@ class AgentSettings(Strict):
 
     device: DeviceSettings
     state: Path = Path("state")
+    plans: Path | None = None
     mqtt: BrokerSettings | None = None
     http: HttpSettings | None = None
     stations: Annotated[tuple[StationSettings, ...], Field(min_length=1)]
@@ -328,6 +330,11 @@ class AgentSettings(Strict):
     metrics_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
     silent_s: Annotated[float, Field(ge=5, le=3600)] = 15.0
     health: HealthSettings = HealthSettings()
+
+    @property
+    def plan_store(self) -> Path:
+        """Where plans of TensorRT are looked for, and put."""
+        return self.plans or self.state / "plans"
 
     @field_validator("stations")
     @classmethod
@@ -402,7 +409,9 @@ def _absolute(settings: AgentSettings, folder: Path) -> AgentSettings:
         for station in settings.stations
     )
     mqtt = _absolute_broker(settings.mqtt, folder)
-    return settings.model_copy(update={"state": folder / settings.state, "stations": stations, "mqtt": mqtt})
+    plans = folder / settings.plans if settings.plans else None
+    found = {"state": folder / settings.state, "plans": plans, "stations": stations, "mqtt": mqtt}
+    return settings.model_copy(update=found)
 
 
 def _absolute_broker(broker: BrokerSettings | None, folder: Path) -> BrokerSettings | None:

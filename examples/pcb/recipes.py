@@ -8,7 +8,12 @@ from typing import Any
 import yaml
 from layout import KINDS
 
-TARGETS = [{"runtime": "onnxruntime"}, {"runtime": "openvino"}]
+TARGETS = [
+    {"runtime": "onnxruntime"},
+    {"runtime": "openvino"},
+    # A line with an RTX 30 or 40: plans are built ahead (pip install 'edgemill[tensorrt]'), and the box proves them.
+    # {"runtime": "tensorrt_rtx", "compute_capability": ["8.6", "8.9"]},
+]
 
 
 def detector(size: tuple[int, int]) -> dict[str, Any]:

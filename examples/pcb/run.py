@@ -110,12 +110,12 @@ def build(recipe: dict[str, Any], out: Path) -> edgemill.BuildResult:
 
 
 def average_precision(out: Path, built: edgemill.BuildResult) -> dict[str, dict[str, float]]:
-    """Kind by kind: the trained model on every runtime, and what ships for it."""
+    """Kind by kind: the trained model on every runtime that runs here, and what ships for it."""
     task, boxes = built.recipe.make_task(), out / "judge" / "boxes.json"
     assert isinstance(task, ObjectDetection)
     assert built.bundle is not None
     rows = {}
-    for target in built.recipe.targets:
+    for target in [one for one in built.recipe.targets if one.runs_here]:
         rows[f"{target.runtime}, as trained"] = scores.of_model(out / "detector.onnx", target.runtime, task, boxes)
         shipped = next(v for v in built.bundle.model.variants if v.runtime == target.runtime)
         rows[f"{target.runtime}, {shipped.name}"] = scores.of_bundle(built.bundle, target.runtime, boxes)
@@ -152,7 +152,8 @@ def in_words(summary: dict[str, Any], built: dict[str, edgemill.BuildResult]) ->
         lines.append(f"  as a station: {counts}; ledger {'whole' if station['whole'] else 'NOT whole'}")
         for variant in result.variants:
             ships = "ships" if variant.name in result.choice.shipped else ""
-            lines.append(f"  {variant.name:<24}{variant.measurement.p50_ms:>8.2f} ms  {ships:<7}{variant.ruling.why}")
+            p50 = f"{variant.measurement.p50_ms:.2f} ms" if variant.measurement else "not measured here"
+            lines.append(f"  {variant.name:<24}{p50:>11}  {ships:<7}{variant.ruling.why}")
     return "\n".join(lines)
 
 

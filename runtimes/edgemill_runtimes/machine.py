@@ -27,6 +27,7 @@ PARTS = (
     "onnxruntime-gpu",
     "openvino",
     "tensorrt",
+    "tensorrt-rtx-cu13",
     "torch",
     "opencv-python-headless",
     "onnx",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgemill_core.bundle import Bundle, VariantEntry
@@ -14,6 +15,7 @@ from edgemill_runtimes.engines import EngineSettings, load
 from edgemill_runtimes.engines.precision_hints import check_machine
 from edgemill_runtimes.engines.settings import Mode
 from edgemill_runtimes.machine import Machine, this_machine
+from edgemill_runtimes.nvidia.plan_facts import NVIDIA_RUNTIMES
 from edgemill_runtimes.pipelines import ChainPipeline, ModelPipeline, OpenStage, Pipeline
 from edgemill_runtimes.requirements import check_requirements
 
@@ -39,11 +41,13 @@ def open_pipeline(
     isolated: bool | Isolation = False,
     mode: Mode = "latency",
     machine: Machine | None = None,
+    plans: Path | None = None,
 ) -> Pipeline:
     """Load the bundle's best variant, or the one for ``runtime``; ``isolated`` as for ``load``.
 
     ``mode`` says what an engine is tuned for, on the variant's own device; ``settings`` say all of it, save the
-    precision, which is the variant's own. ``machine`` is the box; read from it if not given.
+    precision, which is the variant's own. ``machine`` is the box; read from it if not given. ``plans`` is the folder of
+    what TensorRT compiled for this box, where ``settings`` do not name it.
 
     Without ``runtime`` those of the manifest are tried in its order, best first; only a variant whose runtime is *not
     installed* or *too old*, or which the processor *cannot compute*, is passed over, and if none is left the error
@@ -59,7 +63,7 @@ def open_pipeline(
     for variant in variants:
         try:
             _check_box(bundle, variant, machine)
-            return _pipeline(bundle, variant, settings or EngineSettings(variant.device, mode=mode), isolated)
+            return _pipeline(bundle, variant, settings or _settings(variant, mode, plans), isolated)
         except MissingPartError as error:
             if runtime is not None:
                 raise
@@ -130,6 +134,10 @@ def open_chain(
         ]
         stack.pop_all()
     return ChainPipeline(opened)
+
+
+def _settings(variant: VariantEntry, mode: Mode, plans: Path | None) -> EngineSettings:
+    return EngineSettings(variant.device, mode=mode, cache=plans if variant.runtime in NVIDIA_RUNTIMES else None)
 
 
 def _check_box(bundle: Bundle, variant: VariantEntry, machine: Machine | None) -> None:

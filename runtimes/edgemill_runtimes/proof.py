@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgemill_core.bundle import Bundle, VariantEntry
+from edgemill_core.bundle import Bundle, VariantEntry, through
 from edgemill_core.chain import StageSaw, conclude
 from edgemill_core.durable import sha256_bytes
 from edgemill_core.errors import BundleError
 from edgemill_core.picture_input import PictureInput
 from edgemill_core.tasks import Task, task_from
 from edgemill_core.tensors import Array
+from edgemill_runtimes.engines import EngineSettings
 from edgemill_runtimes.frames import prepare, read_picture
 from edgemill_runtimes.machine import this_machine
 from edgemill_runtimes.pipeline import ChainPipeline, ModelPipeline, Pipeline, open_model, variant_for
+
+if TYPE_CHECKING:
+    from edgemill_runtimes.isolation.process import Isolation
 
 
 @dataclass(frozen=True)
@@ -48,19 +53,27 @@ class Proof:
         return {**asdict(self), "largest_difference": self.largest_difference if finite else None}
 
 
-def prove(bundle: Bundle, variant: VariantEntry, allowed: int = 0) -> Proof:
+def prove(
+    bundle: Bundle,
+    variant: VariantEntry,
+    allowed: int = 0,
+    settings: EngineSettings | None = None,
+    isolated: bool | Isolation = False,
+) -> Proof:
     """Run the golden samples through ``variant`` and compare with what it answered when it was built.
 
     Args:
         bundle: a verified bundle.
         variant: one of its variants.
         allowed: how many decisions may differ.
+        settings: of its engine, on the variant's own device if not given.
+        isolated: as for ``load``.
 
     Raises:
         MissingPartError: the variant's runtime is not installed here.
         BundleError: the golden samples cannot be read, or do not belong together.
     """
-    with open_model(bundle, variant) as pipeline:
+    with open_model(bundle, variant, settings, isolated) as pipeline:
         return prove_open(pipeline, bundle, variant, allowed)
 
 
@@ -203,6 +216,8 @@ def _check_counts(golden: Mapping[str, Sized]) -> None:
 
 def _note(variant: VariantEntry) -> str:
     here = this_machine().int8_family
+    if variant.golden.stand_in is not None:
+        return f"{variant.name} was {through(variant.golden.stand_in)}"
     if variant.cpu is not None and variant.cpu != here:
         return f"INT8 built on {variant.cpu}, this box is {here}: its INT8 arithmetic differs"
     return ""

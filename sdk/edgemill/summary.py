@@ -9,7 +9,8 @@ from edgemill_core.budget import Judgement
 def bundle_summary(result: BuildResult) -> dict[str, object]:
     """The build's outcome.
 
-    ``speedup_vs_fp32`` is p50 of FP32 on the chosen variant's own runtime over p50 of the chosen one. Metrics and
+    ``speedup_vs_fp32`` is p50 of FP32 on the chosen variant's own runtime over p50 of the chosen one, null where
+    nothing of its target runs here; ``stand_ins`` says of these variants what was judged in their stead. Metrics and
     bounds are in parts of 1, by metric.
     """
     chosen, fp32 = result.chosen, result.fp32_of_chosen
@@ -21,6 +22,7 @@ def bundle_summary(result: BuildResult) -> dict[str, object]:
         if chosen
         else None,
         "shipped": list(result.choice.shipped),
+        "stand_ins": {v.name: v.stand_in for v in result.variants if v.stand_in},
         "speedup_vs_fp32": _speedup(chosen, fp32),
         "metric_fp32": _by_metric(fp32, "variant"),
         "metric_chosen": _by_metric(chosen, "variant"),
@@ -39,7 +41,7 @@ def bundle_summary(result: BuildResult) -> dict[str, object]:
 
 
 def _speedup(chosen: VariantResult | None, fp32: VariantResult | None) -> float | None:
-    if chosen is None or fp32 is None:
+    if chosen is None or fp32 is None or chosen.measurement is None or fp32.measurement is None:
         return None
     return round(fp32.measurement.p50_ms / chosen.measurement.p50_ms, 3)
 

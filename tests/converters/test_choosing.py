@@ -6,6 +6,8 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgemill_converters.choosing import Entrant, choose
 from edgemill_core.budget import Outcome
@@ -56,3 +58,36 @@ def test_each_target_ships_its_own_best_first() -> None:
 
 def test_nothing_to_choose_from_ships_nothing() -> None:
     assert choose([]).shipped == ()
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.floats(0, 1e3), st.sampled_from(list(Outcome))), max_size=12))
+def test_what_was_not_timed_stands_behind_all_that_was_and_in_the_order_of_its_targets(
+    drawn: list[tuple[str, float, Outcome]],
+) -> None:
+    """Targets c and d are not timed."""
+    entrants = [
+        replace(entrant(f"{index}", cost, outcome, target), is_timed=target in "ab")
+        for index, (target, cost, outcome) in enumerate(drawn)
+    ]
+    choice, by_name = choose(entrants), {one.name: one for one in entrants}
+    shipped = [by_name[name] for name in choice.shipped]
+    assert [one.is_timed for one in shipped] == sorted((one.is_timed for one in shipped), reverse=True)
+    times = [one.cost for one in shipped if one.is_timed]
+    assert times == sorted(times)
+    untimed = [one.target for one in shipped if not one.is_timed]
+    assert untimed == [target for target in dict.fromkeys(one.target for one in entrants) if target in untimed]
+    for one in shipped:
+        rivals = [e.cost for e in entrants if e.target == one.target and e.outcome is Outcome.PASS]
+        assert one.cost == min(rivals)
+
+
+def test_where_nothing_is_timed_the_larger_is_refused_with_both_sizes() -> None:
+    untimed = [
+        replace(entrant(n, c), unit="MB of weights", is_timed=False) for n, c in (("fp32", 18.9), ("int8", 11.8))
+    ]
+    choice = choose(untimed)
+    assert choice.shipped == ("int8",)
+    assert "larger, where nothing is timed: 18.90 MB of weights against 11.80 MB of weights of int8 (+60%)" in (
+        choice.refused[0].why
+    )
+    assert "slower" not in choice.refused[0].why

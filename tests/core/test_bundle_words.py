@@ -91,7 +91,7 @@ def test_a_bundle_that_was_built_before_there_were_requirements_reads_and_has_th
 
 
 @pytest.mark.parametrize(
-    ("version", "todo"), [("1.5", "update Edgemill"), ("1.4", "from somebody you trust"), ("1." + "9" * 5000, "update")]
+    ("version", "todo"), [("1.6", "update Edgemill"), ("1.5", "from somebody you trust"), ("1." + "9" * 5000, "update")]
 )
 def test_a_key_of_a_newer_minor_version_asks_for_a_newer_edgemill(version: str, todo: str) -> None:
     raw = {**make_manifest().model_dump(mode="json"), "schema_version": version, "unheard_of": 1}

@@ -75,7 +75,7 @@ def make_variant(
     ruling = Ruling((make_judgement(ESCAPES, outcome, bound, 3), make_judgement(OVERKILL, Outcome.PASS, 0.01)))
     measured = Measurement(runs, 6_000_000 if precision == "int8" else 20_400_000, 98.4, 0.41, "1.27.0", layers)
     name, steps = f"{runtime}-cpu-{precision}", f"fix-shape → fold → write {precision}"
-    return VariantResult(name, runtime, "CPU", precision, steps, measured, ruling, verdicts)
+    return VariantResult(name, runtime, "CPU", precision, steps, measured, measured.size_bytes, ruling, verdicts)
 
 
 def make_recipe(folder: Path, *runtimes: str) -> Recipe:
@@ -99,7 +99,15 @@ def make_recipe(folder: Path, *runtimes: str) -> Recipe:
 def chosen_from(variants: Sequence[VariantResult]) -> Choice:
     return choose(
         [
-            Entrant(v.name, f"{v.runtime}-{v.device}", v.measurement.p50_ms, v.ruling.outcome, v.ruling.why)
+            Entrant(
+                v.name,
+                f"{v.runtime}-{v.device}",
+                v.measurement.p50_ms if v.measurement else v.size_bytes / 1e6,
+                v.ruling.outcome,
+                v.ruling.why,
+                "ms" if v.measurement else "MB",
+                is_timed=v.measurement is not None,
+            )
             for v in variants
         ]
     )

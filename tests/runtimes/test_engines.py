@@ -293,7 +293,7 @@ class TestThirdParty(EngineContract):
         monkeypatch.syspath_prepend(tmp_path)
 
     def test_it_is_listed_beside_ours(self) -> None:
-        assert set(runtime_names()) == {"onnxruntime", "openvino", "torch", "toy"}
+        assert set(runtime_names()) == {"onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "torch", "toy"}
 
     def test_nobody_can_take_our_names(self, tmp_path: Path) -> None:
         points = tmp_path / "toy-1.0.dist-info" / "entry_points.txt"
@@ -339,15 +339,22 @@ def test_an_unknown_runtime_is_refused_with_those_that_are_known() -> None:
     assert "onnxruntime | openvino" in str(caught.value)
 
 
-@pytest.mark.parametrize(("runtime", "module"), [("onnxruntime", "onnxruntime"), ("openvino", "openvino")])
-def test_a_runtime_that_is_not_installed_says_how_to_get_it(runtime: str, module: str) -> None:
-    extra = {"onnxruntime": "ort"}.get(runtime, runtime)
+@pytest.mark.parametrize(
+    ("runtime", "way"),
+    [
+        ("onnxruntime", "pip install 'edgemill[ort]'"),
+        ("openvino", "pip install 'edgemill[openvino]'"),
+        ("tensorrt", "--system-site-packages"),
+        ("tensorrt_rtx", "pip install 'edgemill[tensorrt]'"),
+    ],
+)
+def test_a_runtime_that_is_not_installed_says_how_to_get_it(runtime: str, way: str) -> None:
     code = (
-        f"import sys; sys.modules[{module!r}] = None\n"
+        f"import sys; sys.modules[{runtime!r}] = None\n"
         "from edgemill_runtimes.engines import engine_class\n"
         "from edgemill_core.errors import MissingPartError\n"
         f"try: engine_class({runtime!r})\n"
         "except MissingPartError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert f"pip install 'edgemill[{extra}]'" in done.stdout
+    assert way in done.stdout

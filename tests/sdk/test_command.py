@@ -218,7 +218,10 @@ def test_the_doctor_lists_what_is_here(edgemill_command: Command) -> None:
     found = json.loads(edgemill_command("doctor", "--json").stdout)
     missing = {part["part"]: part["install"] for part in found["parts"] if not part["here"]}
     assert set(found["box"]) == {"heat", "clock", "real time"}
-    assert missing in ({}, {"runtime torch": "pip install 'edgemill[torch]'"})
+    assert set(missing) <= {"runtime torch", "runtime tensorrt", "runtime tensorrt_rtx"}
+    assert missing.get("runtime torch", "pip install 'edgemill[torch]'") == "pip install 'edgemill[torch]'"
+    assert bool(found["gpus"]) == (found["no_gpu"] is None)
+    assert ("  GPU       none: " in done.stdout) == bool(found["no_gpu"])
     assert found["machine"]["cores"] >= 1
 
 

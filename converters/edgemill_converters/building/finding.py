@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from edgemill_converters import bundling
 from edgemill_converters.building import steps
+from edgemill_converters.building.away_steps import PLAN, plan_in
 from edgemill_converters.building.plain import plain, read_plain
 from edgemill_converters.building.planning import BuildPlan
 from edgemill_converters.building.sources import Sources
@@ -22,11 +24,14 @@ from edgemill_converters.measuring import Measurement
 from edgemill_converters.papers.cards import model_card
 from edgemill_converters.recipe import Objective, Recipe
 from edgemill_converters.result import BuildResult, VariantResult
+from edgemill_converters.standing_in.running import stand_in
+from edgemill_converters.standing_in.weight_bytes import weight_bytes
 from edgemill_core.budget import Ruling
 from edgemill_core.bundle import Bundle, GoldenInputs
 from edgemill_core.durable import sha256_file
 from edgemill_core.errors import CacheError
 from edgemill_core.verdict import Verdict
+from edgemill_runtimes.nvidia.plan_facts import facts_beside
 
 Entries = Mapping[str, Entry]
 
@@ -42,7 +47,7 @@ def result_of(sources: Sources, plan: BuildPlan, done: Entries, report: Path) ->
         samples=tuple(sources.judge.samples),
         reference=read_plain(done["decide"].path(steps.VERDICTS), tuple[Verdict, ...]),
         variants=variants,
-        choice=_choice(sources.recipe.objective, variants),
+        choice=_choice(sources.recipe.objective, variants, {v.name: _weights(plan, done, v.name) for v in variants}),
         plan=plan.plan_in(done),
         seconds={name: entry.seconds for name, entry in done.items() if name != "report"},
         bundle=None,
@@ -65,17 +70,22 @@ def _variant(
     candidate = plan.rendered[name].candidate
     judged = done[f"judge {name}"]
     ruling: Ruling = read_plain(judged.path(steps.RULING), Ruling)
-    gates = _gates(recipe, candidate, plan.candidates, measured)
+    gates = _gates(recipe, candidate, plan.candidates, measured) if name in measured else ()
+    compiled, refusal = plan_in(done[f"compile {name}"]) if name in plan.compiled else (None, None)
+    gates += (refusal,) if refusal is not None else ()
     return VariantResult(
         name=name,
         runtime=candidate.target.runtime,
         device=candidate.target.device,
         precision=candidate.precision,
         steps=candidate.steps,
-        measurement=measured[name],
+        measurement=measured.get(name),
+        size_bytes=sum(done["render"].path(file).stat().st_size for file in plan.files_of(name)),
         ruling=replace(ruling, gates=(*ruling.gates, *gates)),
         verdicts=read_plain(judged.path(steps.VERDICTS), tuple[Verdict, ...]),
         yardstick=candidate.yardstick,
+        stand_in="" if candidate.target.runs_here else stand_in(),
+        plan=compiled,
     )
 
 
@@ -89,25 +99,24 @@ def _gates(
     return gates_against(recipe.gates, own.unfused, own.turn_medians_ms, yardstick)
 
 
-def _choice(objective: Objective, variants: tuple[VariantResult, ...]) -> Choice:
-    def cost(measurement: Measurement) -> float:
-        return measurement.p99_ms if objective is Objective.LATENCY_P99 else measurement.p50_ms
+def _weights(plan: BuildPlan, done: Entries, name: str) -> int:
+    graph = onnx.load(done["render"].path(plan.rendered[name].graph), load_external_data=False)
+    return weight_bytes(graph.graph)
 
-    unit = "ms p99" if objective is Objective.LATENCY_P99 else "ms p50"
-    return choose(
-        [
-            Entrant(
-                v.name,
-                f"{v.runtime}-{v.device}",
-                cost(v.measurement),
-                v.ruling.outcome,
-                v.ruling.why,
-                unit,
-                v.yardstick,
-            )
-            for v in variants
-        ]
-    )
+
+def _choice(objective: Objective, variants: tuple[VariantResult, ...], weights: Mapping[str, int]) -> Choice:
+    return choose([_entrant(objective, variant, weights[variant.name]) for variant in variants])
+
+
+def _entrant(objective: Objective, v: VariantResult, weights: int) -> Entrant:
+    target = f"{v.runtime}-{v.device}"
+    if v.measurement is None:
+        # Not by the plan: built ahead, it keeps weights as they are written, in FP32 for INT8 (see decision 0036).
+        size = weights / 1e6
+        return Entrant(v.name, target, size, v.ruling.outcome, v.ruling.why, "MB of weights", v.yardstick, False)
+    tail = objective is Objective.LATENCY_P99
+    cost, unit = (v.measurement.p99_ms, "ms p99") if tail else (v.measurement.p50_ms, "ms p50")
+    return Entrant(v.name, target, cost, v.ruling.outcome, v.ruling.why, unit, v.yardstick)
 
 
 def write_bundle(
@@ -117,21 +126,23 @@ def write_bundle(
     recipe = sources.recipe
     golden = GoldenInputs.model_validate_json((done["golden"].path(steps.GOLDEN)).read_text(encoding="utf-8"))
     for name in (golden.inputs, *golden.frames):
-        _copy(done["golden"], name, place)
+        _copy(done["golden"], name, place / name)
     indices = bundling.golden_indices(len(sources.judge.samples))
     shipped = []
     for name in result.choice.shipped:
         rendered = plan.rendered[name]
-        for file in (rendered.graph, rendered.weights):
-            _copy(done["render"], file, place)
+        for file in plan.files_of(name):
+            _copy(done["render"], file, place / file)
+        plans = _copy_plan(done[f"compile {name}"], place, rendered.graph) if name in plan.compiled else ()
         outputs = np.load(done[f"run {name}"].path(steps.OUTPUTS), mmap_mode="r", allow_pickle=False)
         verdicts = [result.variant(name).verdicts[index] for index in indices]
-        graph = (rendered.graph, rendered.weights)
-        shipped.append(bundling.Shipped(rendered.candidate, *graph, outputs[indices], verdicts))
+        stood_in = result.variant(name).stand_in or None
+        files = (rendered.graph, rendered.weights)
+        shipped.append(bundling.Shipped(rendered.candidate, *files, outputs[indices], verdicts, plans, stood_in))
     measurements = {
         "environment": result.environment,
         "import": plain(result.imported),
-        "variants": {v.name: v.measurement.as_dict() for v in result.variants},
+        "variants": {v.name: _measured_or_not(v) for v in result.variants},
         "rulings": {v.name: [j.as_dict() for j in v.ruling.judgements] for v in result.variants},
     }
     card = model_card(sources, result)
@@ -140,14 +151,28 @@ def write_bundle(
     )
 
 
-def _copy(entry: Entry, name: str, place: Path) -> None:
+def _measured_or_not(variant: VariantResult) -> dict[str, object]:
+    if variant.measurement is not None:
+        return variant.measurement.as_dict()
+    plan = variant.plan.model_dump(mode="json") if variant.plan is not None else None
+    return {"measured": False, "stand_in": variant.stand_in, "size_bytes": variant.size_bytes, "plan": plan}
+
+
+def _copy_plan(compiled: Entry, place: Path, graph: str) -> tuple[str, ...]:
+    """Beside the graph, where an engine looks for it."""
+    name = str(Path(graph).with_name(PLAN))
+    for file in (PLAN, facts_beside(Path(PLAN)).name):
+        _copy(compiled, file, (place / name).with_name(file))
+    return (name,)
+
+
+def _copy(entry: Entry, name: str, target: Path) -> None:
     """Copy a file of the cache to where the bundle is laid out.
 
     Raises:
         CacheError: it is not what its step wrote: a disk that loses bits tells nobody.
     """
     # A copy, not a link: whoever alters the bundle must not alter the cache.
-    target = place / name
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(entry.path(name), target)
     if (got := sha256_file(target)) != entry.files[name]:

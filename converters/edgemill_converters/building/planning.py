@@ -3,7 +3,8 @@
 ::
 
     bake ──┬─ calibrate (─ search) ─ render ──┬─ run (each candidate) ── judge (each) ──┬─ report
-           │                                  ├─ measure (all of them, alone) ──────────┤
+           │                                  ├─ compile (each that is built ahead) ────┤
+           │                                  ├─ measure (all that run here, alone) ────┤
            └─ reference ──── decide ──────────┴─ golden ────────────────────────────────┘
     prepare ─┘
 
@@ -18,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
-from edgemill_converters.building import steps
+from edgemill_converters.building import away_steps, steps
 from edgemill_converters.building.plain import plain, read_plain
 from edgemill_converters.building.runner import Planned
 from edgemill_converters.building.sources import Inputs, Sources
@@ -34,6 +35,7 @@ from edgemill_converters.parity import ImportFacts, Parity
 from edgemill_converters.quantization.fallback_found import FallbackFound
 from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.searching.found import SearchFound, searched_variants
+from edgemill_runtimes.requirements import DISTRIBUTIONS
 
 Entries = Mapping[str, Entry]
 _GRAPH_PARTS = ("onnx", "onnxruntime", "onnxruntime-gpu", "numpy", "lightgbm")
@@ -54,6 +56,7 @@ _MODEL_PARTS = (
 )
 """What may make a model's graph, or be its reference."""
 _PICTURE_PARTS = ("numpy", "opencv-python-headless")
+_PLAN_PARTS = DISTRIBUTIONS["tensorrt_rtx"]
 _RUN_PARTS = ("onnxruntime", "onnxruntime-gpu", "openvino", "torch", "numpy")
 
 
@@ -104,12 +107,20 @@ class BuildPlan:
         for name in names:
             run = partial(self._run, name)
             found.append(Planned(f"run {name}", ("render", "prepare"), run, judged, threaded=True))
+        for name in self.compiled:
+            compile_it = partial(self._compile, name)
+            found.append(Planned(f"compile {name}", ("render",), compile_it, threaded=True))
         for name in names:
             needs = (f"run {name}", "reference", "decide")
             found.append(Planned(f"judge {name}", needs, partial(self._judge, name), judged))
         found.append(Planned("golden", ("prepare", "decide"), self._golden))
         found.append(Planned("measure", ("prepare", "render"), self._measure, len(names), alone=True))
         return [*found, self._last(self, tuple(one.name for one in found))]
+
+    @property
+    def compiled(self) -> list[str]:
+        """Names of the candidates whose plans are built ahead."""
+        return [name for name, found in self.rendered.items() if found.candidate.target.is_built_ahead]
 
     @property
     def candidates(self) -> list[Candidate]:
@@ -326,32 +337,46 @@ class BuildPlan:
         }
 
     def _run(self, name: str, done: Entries) -> Step:
-        subject = self._subject(name, done)
-        settings = self.rendered[name].candidate.settings
-        depends = {
+        subject, candidate = self._subject(name, done), self.rendered[name].candidate
+        settings = candidate.settings
+        depends: dict[str, object] = {
             "graph": self._graph(name, done),
-            "runtime": [subject.runtime, settings],
             "output": self._from.task.output,
             "prepared": done["prepare"].files[steps.PREPARED],
             "arithmetic": self._arithmetic,
         }
         given = {
             "recipe": self._from.recipe,
-            "runtime": subject.runtime,
             "graph": subject.graph,
-            "settings": settings,
             "prepared": done["prepare"].path(steps.PREPARED),
         }
-        return Step(steps.run_candidate, given, depends)
+        if not candidate.target.runs_here:
+            return Step(away_steps.run_stand_in, given, {**depends, "spelled out by": versions("onnx")})
+        depends["runtime"] = [subject.runtime, settings]
+        return Step(steps.run_candidate, {**given, "runtime": subject.runtime, "settings": settings}, depends)
+
+    def _compile(self, name: str, done: Entries) -> Step:
+        capability = self.rendered[name].candidate.target.compute_capability
+        depends = {
+            "graph": self._graph(name, done),
+            "compute capability": capability,
+            "parts": versions(*_PLAN_PARTS),
+        }
+        given = {"graph": self._subject(name, done).graph, "compute_capability": capability}
+        return Step(away_steps.compile_ahead, given, depends)
+
+    def files_of(self, name: str) -> tuple[str, str]:
+        """Graph and weights of a candidate, relative to what ``render`` wrote."""
+        return self.rendered[name].graph, self.rendered[name].weights
 
     def _subject(self, name: str, done: Entries) -> Subject:
         found = self.rendered[name]
-        files = [done["render"].path(file) for file in (found.graph, found.weights)]
+        files = [done["render"].path(file) for file in self.files_of(name)]
         target, size = found.candidate.target, sum(file.stat().st_size for file in files)
         return Subject(target.runtime, target.device, files[0], size, found.candidate.precision_hint)
 
     def _graph(self, name: str, done: Entries) -> list[str]:
-        return [done["render"].files[file] for file in (self.rendered[name].graph, self.rendered[name].weights)]
+        return [done["render"].files[file] for file in self.files_of(name)]
 
     def _judge(self, name: str, done: Entries) -> Step:
         run = done[f"run {name}"]
@@ -389,7 +414,8 @@ class BuildPlan:
         return Step(steps.choose_golden, given, depends)
 
     def _measure(self, done: Entries) -> Step:
-        subjects = {name: self._subject(name, done) for name in self.rendered}
+        here = [name for name, found in self.rendered.items() if found.candidate.target.runs_here]
+        subjects = {name: self._subject(name, done) for name in here}
         told = {name: {**plain(subject), "graph": self._graph(name, done)} for name, subject in subjects.items()}
         depends = {
             "subjects": told,

@@ -102,7 +102,7 @@ def _variant(place: str, variant: VariantEntry) -> VariantEntry:
 
 
 def _files_of(model: ModelEntry) -> list[str]:
-    own = {name for one in model.variants for name in (one.graph, one.weights, one.golden.outputs)}
+    own = {name for one in model.variants for name in one.files}
     return sorted({model.golden.inputs, *model.golden.frames, *own})
 
 

@@ -53,10 +53,12 @@ def _open(recipe: ChainRecipe, source: StageSource) -> Bundle:
 def shared_runtimes(recipe: ChainRecipe, bundles: Sequence[Bundle]) -> tuple[str, ...]:
     """The runtimes to build for, best first: by their rank in the stages' bundles, which measured each model.
 
+    A chain is judged by running it, so a runtime of which nothing ran when the stages were built is none of them.
+
     Raises:
-        RecipeError: one that is asked for is not in every bundle, or there is none that is.
+        RecipeError: one that is asked for is not in every bundle, or did not run there, or there is none that did.
     """
-    ranks = [list(dict.fromkeys(variant.runtime for variant in bundle.model.variants)) for bundle in bundles]
+    ranks = [_ran(bundle) for bundle in bundles]
     shared = [runtime for runtime in ranks[0] if all(runtime in rank for rank in ranks)]
     lacking = [runtime for runtime in recipe.runtimes if runtime not in shared]
     if lacking or not shared:
@@ -64,7 +66,13 @@ def shared_runtimes(recipe: ChainRecipe, bundles: Sequence[Bundle]) -> tuple[str
             "the stages of the chain do not share a runtime" if not shared else "not every stage has this runtime",
             expected=" | ".join(shared) or "one that is in every stage's bundle",
             got=", ".join(lacking) or "; ".join(", ".join(rank) for rank in ranks),
-            fix="build the stages' bundles for the same targets, or mend runtimes: in the recipe",
+            fix="build the stages' bundles for the same targets, or mend runtimes: in the recipe; what was judged "
+            "through a stand-in is none, because a chain is judged by running it",
         )
     wanted = [runtime for runtime in shared if runtime in (recipe.runtimes or shared)]
     return tuple(sorted(wanted, key=lambda runtime: sum(rank.index(runtime) for rank in ranks)))
+
+
+def _ran(bundle: Bundle) -> list[str]:
+    """Runtimes of the variants that were judged on it, best first."""
+    return list(dict.fromkeys(one.runtime for one in bundle.model.variants if one.golden.stand_in is None))

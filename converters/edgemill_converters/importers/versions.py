@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from edgemill_converters.recipe import Target
+from edgemill_converters.targets import Target
 
 
 @dataclass(frozen=True)

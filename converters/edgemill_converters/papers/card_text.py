@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from edgemill_core.bundle import PROVENANCE, SBOM, Card, ModelEntry
+from edgemill_core.bundle import PROVENANCE, SBOM, Card, ModelEntry, through
 from edgemill_core.bundle.card import JudgedCard, PartCard
 from edgemill_core.bundle.requirements import in_words
 from edgemill_core.metrics import metric_named
@@ -21,7 +21,7 @@ def card_text(card: Card, models: Sequence[ModelEntry]) -> str:
         ["## Use", *_use(card)],
         ["## What it is", _table(("", ""), _facts(card))],
         ["## Variants", _table(("variant", "runtime", "precision", "needs", "MB"), _variants(models))],
-        ["## How it was judged", _JUDGED, _table(_JUDGED_HEAD, map(_judged, card.judged))],
+        ["## How it was judged", _JUDGED, _table(_JUDGED_HEAD, map(_judged, card.judged)), *_stand_ins(card)],
         ["## Data", *_data(card)],
         ["## Licences", _table(("of", "licence"), _licences(card))],
         ["## How to build it again", *_again(card)],
@@ -65,7 +65,7 @@ def _variants(models: Sequence[ModelEntry]) -> Iterator[tuple[str, ...]]:
         for one in model.variants:
             name = one.name if len(models) == 1 else f"{model.name}/{one.name}"
             size = f"{one.requires.disk_bytes / 1e6:.2f}" if one.requires else ""
-            needs = in_words(one.requires, one.runtime, one.cpu, one.precision_hint)
+            needs = in_words(one.requires, one.runtime, one.cpu, one.precision_hint, bool(one.plans))
             yield name, one.runtime, one.precision, needs, size
 
 
@@ -74,6 +74,11 @@ def _judged(one: JudgedCard) -> tuple[str, ...]:
     figures = ["" if value is None else f"{value:.6g}" if loss else said(value) for value in (one.reference, one.value)]
     bounds = (said(one.bound), said(one.allowed), said(one.confidence))
     return one.variant, one.metric, str(one.samples), *figures, *bounds
+
+
+def _stand_ins(card: Card) -> Iterator[str]:
+    for variant, stand_in in card.stand_ins.items():
+        yield f"{variant} was {through(stand_in)}. Its latency was not measured."
 
 
 def _data(card: Card) -> Iterator[str]:

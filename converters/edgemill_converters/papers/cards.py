@@ -35,6 +35,7 @@ def model_card(sources: Sources, result: BuildResult) -> Card:
         sets=set_cards({role: inputs.samples for role, inputs in sets.items()}, sources.digests),
         sources=_sources(sources),
         judged=tuple(_judged(variant, one) for variant in shipped for one in variant.ruling.judgements),
+        stand_ins={variant.name: variant.stand_in for variant in shipped if variant.stand_in},
         tools=_tools(sources, result, shipped),
         needed={variant.name: needed_on_box(variant.runtime, recipe.input) for variant in shipped},
     )
@@ -76,7 +77,8 @@ def _sources(sources: Sources) -> tuple[SourceCard, ...]:
 def _tools(sources: Sources, result: BuildResult, shipped: Sequence[VariantResult]) -> tuple[PartCard, ...]:
     package, how = sources.recipe.model.package, result.imported
     words = f"{how.framework} {how.exporter}" if how is not None else ""
-    used = tools_used(words, sources.recipe.input, [variant.runtime for variant in shipped])
+    ran = [variant.runtime for variant in shipped if not variant.stand_in or variant.plan is not None]
+    used = tools_used(words, sources.recipe.input, ran)
     return (*used, *(parts([package]) if package else ()))
 
 

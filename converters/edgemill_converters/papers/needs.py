@@ -9,21 +9,33 @@ import onnx
 from edgemill_converters.importers.versions import READABLE
 from edgemill_core.bundle import Requirements
 from edgemill_core.bundle.requirements import release
+from edgemill_runtimes.nvidia.plan_facts import facts_beside, read_facts
 from edgemill_runtimes.requirements import installed_runtime
 
 
-def requirements_of(runtime: str, graph: Path, weights: Path) -> Requirements:
+def requirements_of(
+    runtime: str, graph: Path, weights: Path, plan: Path | None = None, stood_in: bool = False
+) -> Requirements:
     """What the graph in ``graph`` needs to run on ``runtime``.
 
-    A graph that is newer than the oldest release reads needs the version that it was built with, which did read it.
+    A graph that is newer than the oldest release reads needs the version that it was built with, which did read it;
+    a plan needs the version that built it.
+
+    Args:
+        plan: built ahead, its facts beside it; ``None`` where there is none.
+        stood_in: another runtime gave the golden outputs.
     """
     model = onnx.load(graph, load_external_data=False)
     opset = max((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), default=0)
-    package = installed_runtime(runtime)
+    package = None if stood_in else installed_runtime(runtime)
     built_with = package[1] if package else None
     size = graph.stat().st_size + weights.stat().st_size
+    facts = read_facts(plan) if plan is not None else None
+    if facts is not None and plan is not None:
+        built_with = facts.version
+        size += facts.bytes + facts_beside(plan).stat().st_size
     return Requirements(
-        least=least_version(runtime, opset, model.ir_version, built_with),
+        least=facts.version if facts is not None else least_version(runtime, opset, model.ir_version, built_with),
         built_with=built_with,
         opset=opset,
         ir_version=model.ir_version,

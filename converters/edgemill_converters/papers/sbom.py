@@ -97,6 +97,8 @@ def _metric(one: JudgedCard) -> Part:
 
 def _variant(model: ModelEntry, variant: VariantEntry, files: Mapping[str, FileEntry], chained: bool) -> Part:
     told = {"runtime": variant.runtime, "device": variant.device, "precision": variant.precision}
+    if variant.golden.stand_in is not None:
+        told["judged through a stand-in"] = variant.golden.stand_in
     if variant.requires is not None:
         needs = variant.requires.model_dump(mode="json", exclude_none=True)
         told |= {f"requires:{key}": str(value) for key, value in needs.items()}
@@ -104,7 +106,7 @@ def _variant(model: ModelEntry, variant: VariantEntry, files: Mapping[str, FileE
         "type": "machine-learning-model",
         "bom-ref": _of_variant(model, variant),
         "name": f"{model.name}/{variant.name}" if chained else variant.name,
-        "components": [_file(name, files[name]) for name in (variant.graph, variant.weights, variant.golden.outputs)],
+        "components": [_file(name, files[name]) for name in variant.files],
         "properties": [{"name": f"edgemill:{key}", "value": value} for key, value in told.items()],
     }
 

@@ -36,7 +36,8 @@ def tools_used(imported: str, declared: AnyInput, runtimes: Iterable[str]) -> tu
     Args:
         imported: the model's framework and exporter, in words.
         declared: the model's input.
-        runtimes: that gave golden outputs. ONNX Runtime is always among the tools: graphs are folded with it.
+        runtimes: that gave golden outputs, or plans. ONNX Runtime is always among the tools: graphs are folded with
+            it, and it stands in for others.
     """
     found = {*_ALWAYS, *([_PICTURES] if isinstance(declared, PictureInput) else [])}
     found |= {name for word in imported.split() for name in IMPORTED_WITH.get(word, ())}

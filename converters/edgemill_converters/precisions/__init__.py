@@ -19,7 +19,7 @@ PRECISIONS: dict[str, Precision] = {
     one.name: one
     for one in (
         Unchanged("fp64", 1e-12, of_float64=True),
-        Unchanged("fp32", 1e-3),
+        Unchanged("fp32", 1e-3, on_nvidia=True),
         Fp16(),
         Bf16(),
         Int8(),
@@ -40,10 +40,11 @@ def precision_for(name: str, runtime: str) -> Precision:
     found = PRECISIONS[name]
     if found.can_run_on(runtime):
         return found
-    able = [one.name for one in PRECISIONS.values() if one.of_float64 == found.of_float64 and one.can_run_on(runtime)]
+    runs = [one for one in PRECISIONS.values() if one.can_run_on(runtime)]
+    able = [one.name for one in runs if one.of_float64 == found.of_float64] or [one.name for one in runs]
     raise RecipeError(
         f"{name} cannot be rendered for runtime {runtime!r}",
-        expected=f"{name} on {' | '.join(found.runtimes() or ())}",
+        expected=f"{name} on {' | '.join(found.runtimes() or ('a runtime for CPUs',))}",
         got=runtime,
         fix=f"write precisions: [{', '.join(able)}], or some of these, for this target",
     )

@@ -11,6 +11,7 @@ import onnx
 from edgemill_converters.quantization.plan import Plan
 from edgemill_core.precision_hint import PrecisionHint
 from edgemill_runtimes.machine import Machine
+from edgemill_runtimes.nvidia.plan_facts import NVIDIA_RUNTIMES
 
 WEIGHED = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 """Operators whose second operand is weights."""
@@ -50,6 +51,7 @@ class Precision(ABC):
         of_float64: it is for models that compute in float64, and others are not.
         calibrated: whether it needs ``data: calibration:``.
         integer: whether products are summed in integers, which CPUs do differently; see ``Machine.int8_family``.
+        on_nvidia: whether TensorRT computes in it because the graph says so.
         hint: what engines must be told, because the graph cannot say it.
     """
 
@@ -58,14 +60,17 @@ class Precision(ABC):
     of_float64: bool = False
     calibrated: bool = False
     integer: bool = False
+    on_nvidia: bool = False
     hint: PrecisionHint | None = None
 
     def runtimes(self) -> Collection[str] | None:
-        """Those that it can be rendered for; ``None`` for any that reads ONNX."""
+        """Those that it can be rendered for; ``None`` for any that reads ONNX, see ``on_nvidia`` besides."""
         return None
 
     def can_run_on(self, runtime: str) -> bool:
         """Whether it can be rendered for ``runtime``."""
+        if runtime in NVIDIA_RUNTIMES:
+            return self.on_nvidia
         able = self.runtimes()
         return able is None or runtime in able
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import onnx
 from onnx import TensorProto
 
@@ -23,6 +25,11 @@ class ToFloat16(Pass):
 
         self._types = _types(model)
         result: onnx.ModelProto = convert_float_to_float16(copy_of(model), keep_io_types=True)
+        # It puts the casts of FP32 inputs behind what reads them.
+        inputs, ordered = {value.name for value in result.graph.input}, onnx.GraphProto()
+        ordered.node.extend(sorted(result.graph.node, key=lambda node: not _casts(node, inputs)))
+        del result.graph.node[:]
+        result.graph.node.extend(ordered.node)
         return result
 
     def _check(self, result: onnx.ModelProto) -> None:
@@ -34,6 +41,10 @@ class ToFloat16(Pass):
             raise self._broken("every convolution and product in FP16", f"not so: {', '.join(left[:5])}")
 
 
+def _casts(node: onnx.NodeProto, tensors: Collection[str]) -> bool:
+    return node.op_type == "Cast" and node.input[0] in tensors
+
+
 def _types(model: onnx.ModelProto) -> dict[str, int]:
     return {value.name: value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)}
 
@@ -43,6 +54,7 @@ class Fp16(Precision):
 
     name = "fp16"
     tolerance = 1e-2
+    on_nvidia = True
 
     def render(self, given: Given) -> Rendered:
         """Cast weights and compute."""

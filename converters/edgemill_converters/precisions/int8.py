@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from edgemill_converters.precisions.base import Given, Precision, Rendered
 from edgemill_converters.quantization.dialects import DIALECTS, WriteQdq
+from edgemill_converters.quantization.plan import Plan
+from edgemill_runtimes.nvidia.plan_facts import NVIDIA_RUNTIMES
 
 
 class Int8(Precision):
@@ -17,6 +20,7 @@ class Int8(Precision):
     decisions are the sharper half of the proof."""
     calibrated = True
     integer = True
+    on_nvidia = True
 
     def runtimes(self) -> Collection[str]:
         """Those with a dialect."""
@@ -26,6 +30,13 @@ class Int8(Precision):
         """Write the plan."""
         if given.plan is None:
             raise TypeError("static INT8 without a plan")
-        dialect, plan = DIALECTS[given.runtime], given.plan
+        dialect, plan = DIALECTS[given.runtime], _plan_for(given.runtime, given.plan)
         steps = f"calibrate ({plan.method}, {plan.samples}) → write-qdq ({dialect.name})"
         return Rendered(WriteQdq(plan, dialect)(given.graph), steps)
+
+
+def _plan_for(runtime: str, plan: Plan) -> Plan:
+    """In 8 bits for a GPU: 7 are for processors such as the build machine's, and the shifts make up for these."""
+    if runtime not in NVIDIA_RUNTIMES or plan.weight_bits == 8:
+        return plan
+    return replace(plan, weight_bits=8, bias_shifts={})

@@ -23,8 +23,8 @@ from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.quantization.sensitivity import find_groups, levelled, loss_by_layer
 from edgemill_converters.quantization.settings import Fallback
 from edgemill_converters.quantization.trials import Job, Judged, SearchSet, Trials
-from edgemill_converters.recipe import Target
 from edgemill_converters.sight import Sight
+from edgemill_converters.targets import Target
 from edgemill_core.budget import Budget
 from edgemill_core.engine_input import EngineInput
 from edgemill_core.samples import Sample

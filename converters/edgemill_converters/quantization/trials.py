@@ -21,8 +21,8 @@ from edgemill_converters.quantization.mixing import is_inside, keeps_floor
 from edgemill_converters.quantization.notes import Notes
 from edgemill_converters.quantization.plan import Plan
 from edgemill_converters.quantization.sensitivity import local_noise, relative_error
-from edgemill_converters.recipe import Target
 from edgemill_converters.sight import Compared, Sight
+from edgemill_converters.targets import Target
 from edgemill_core.budget import Budget, Outcome, Ruling, judge
 from edgemill_core.durable import canonical_json, sha256_bytes
 from edgemill_core.errors import DataError

@@ -50,16 +50,23 @@ def shortened(name: str, most: int = 30) -> str:
     return f"{name[: (most - 1) // 2]}…{name[len(name) - most // 2 :]}"
 
 
-def bars(marks: Sequence[Mark], columns: Sequence[tuple[str, Sequence[float]]]) -> Figure:
-    """Horizontal bars with their values, one panel a quantity."""
+def bars(marks: Sequence[Mark], columns: Sequence[tuple[str, Sequence[float | None]]]) -> Figure:
+    """Horizontal bars with their values, one panel a quantity; ``None`` where it was not measured."""
     figure, panels = rows_of(marks, len(columns), width=12.2, per_row=0.4)
     for axes, (title, values) in zip(panels, columns, strict=True):
-        axes.barh(range(len(marks)), values, height=0.62, color=[mark.colour for mark in marks])
+        known = [value or 0.0 for value in values]
+        axes.barh(range(len(marks)), known, height=0.62, color=[mark.colour for mark in marks])
         for row, value in enumerate(values):
-            axes.text(value, row, f" {value:.1f}" if value < 100 else f" {value:.0f}", va="center", fontsize=9)
-        axes.set_xlim(0, 1.15 * max(values))
+            axes.text(value or 0.0, row, _figure(value), va="center", fontsize=9)
+        axes.set_xlim(0, 1.15 * max(known) or 1.0)
         axes.set_title(title, fontsize=10.5, loc="left")
     return figure
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return " not measured here"
+    return f" {value:.1f}" if value < 100 else f" {value:.0f}"
 
 
 def figure_of(width: float, height: float) -> Figure:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from edgemill_converters.report.wording import (
+    NOT_MEASURED,
     UNQUANTIZED,
     fp32_of,
     objective_ms,
@@ -16,6 +17,7 @@ from edgemill_converters.report.wording import (
 )
 from edgemill_converters.result import BuildResult, VariantResult
 from edgemill_core.budget import Outcome
+from edgemill_core.bundle import through
 
 
 class Tone(str, Enum):
@@ -57,6 +59,8 @@ def _nothing(result: BuildResult) -> Headline:
 
 def _clause(result: BuildResult, variant: VariantResult) -> str:
     ships = f"{variant.precision.upper()} ships for {place(variant)}"
+    if variant.stand_in:
+        return f"{ships}, {through(variant.stand_in)}, and its latency is {NOT_MEASURED}"
     if variant.precision in UNQUANTIZED:
         return f"{ships}, {_why_no_int8(result, variant)}"
     fp32 = fp32_of(result, variant)

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from edgemill_converters.report.imported import imported_rows
 from edgemill_converters.report.markup import Markup, element, joined
-from edgemill_converters.report.wording import NOT_AVAILABLE, confidence, objective_name, percent
-from edgemill_converters.result import BuildResult
+from edgemill_converters.report.wording import NOT_AVAILABLE, confidence, megabytes, objective_name, percent
+from edgemill_converters.result import BuildResult, VariantResult
+from edgemill_converters.targets import Target
+from edgemill_core.bundle import through
 from edgemill_core.engine_input import AnyInput
 from edgemill_core.metrics import metric_named
 from edgemill_core.row_input import RowInput
@@ -27,6 +29,12 @@ _SET_NOTE = (
     "Numbers of the whole set (precision, recall, F1, AUROC, calibration error, character errors and the like) are "
     "compared by a bootstrap over samples, in pairs, widened by what could be lost of the rarest kind without one loss "
     "being seen. The test described below is for rates."
+)
+_STAND_IN_NOTE = (
+    "Where nothing of a target runs on the build machine, the very graph that ships was computed here as it is "
+    "written: every value rounded where the graph says so, and nowhere else. Judgement and golden outputs are of that. "
+    "What the target's own runtime makes of the graph, and how fast, the box shows when it proves the golden samples. "
+    "Of such a target the smallest variant inside the budget ships, and it stands behind those that were measured."
 )
 Facts = Sequence[tuple[str, str]]
 
@@ -63,7 +71,7 @@ def _identity(result: BuildResult) -> list[tuple[str, str]]:
     )
     return [
         ("recipe", _code(f"{recipe.name} {recipe.version}")),
-        ("targets", "; ".join(f"{t.runtime} on {t.device} ({', '.join(t.precisions)})" for t in recipe.targets)),
+        ("targets", "; ".join(map(_target, recipe.targets))),
         ("objective", f"smallest {objective_name(result)} inside the budget"),
         ("budget", "; ".join(budget)),
         ("input", _input(recipe.input)),
@@ -72,6 +80,11 @@ def _identity(result: BuildResult) -> list[tuple[str, str]]:
         *((f"{name} sha256", _code(value)) for name, value in result.digests.items()),
         ("content digest of the bundle", _digest(result)),
     ]
+
+
+def _target(target: Target) -> str:
+    boxes = f", for compute capability {' and '.join(target.compute_capability)}" if target.is_built_ahead else ""
+    return f"{target.runtime} on {target.device} ({', '.join(target.precisions)}){boxes}"
 
 
 def _input(declared: AnyInput) -> str:
@@ -98,12 +111,24 @@ def _steps(result: BuildResult) -> Markup:
             "tr",
             element("th", variant.name, scope="row"),
             element("td", _chain(variant.steps)),
-            element("td", f"{variant.runtime} {variant.measurement.version}"),
-            element("td", f"loaded and compiled in {variant.measurement.build_seconds:.2f} s"),
+            *(element("td", said) for said in _ran(variant)),
         )
         for variant in result.variants
     )
     return element("div", element("table", element("tbody", joined(rows)), class_="lines"), class_="scroll", tabindex=0)
+
+
+def _ran(variant: VariantResult) -> tuple[str, str]:
+    """On what it ran, and how it came there."""
+    if variant.measurement is not None:
+        compiled = f"loaded and compiled in {variant.measurement.build_seconds:.2f} s"
+        return f"{variant.runtime} {variant.measurement.version}", compiled
+    through_what = f"{variant.runtime}, {through(variant.stand_in)}"
+    plan = variant.plan
+    if plan is None:
+        return through_what, "no plan; one is compiled on the box"
+    ahead = f"plan of {megabytes(plan.bytes)} MB by {plan.runtime} {plan.version}"
+    return through_what, f"{ahead}, for compute capability {' and '.join(plan.compute_capabilities)}"
 
 
 def _chain(steps: str) -> Markup:
@@ -161,7 +186,9 @@ def _plain(value: object) -> str:
 
 def _notes(result: BuildResult) -> Markup:
     metrics = [metric_named(budget.metric) for budget in result.recipe.budget]
+    away = any(variant.stand_in for variant in result.variants)
     notes = (
+        *((_STAND_IN_NOTE,) if away else ()),
         *((_LOSS_NOTE,) if any(metric.is_loss for metric in metrics) else ()),
         *((_MAP_NOTE,) if any(metric.ious for metric in metrics) else ()),
         *((_SET_NOTE,) if any(metric.of_set is not None for metric in metrics) else ()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import compress
 
 from edgemill_converters.report import pareto_drawing
 from edgemill_converters.report.captioned import figure
@@ -26,14 +27,16 @@ def pareto_plots(result: BuildResult, marks: Sequence[Mark]) -> Markup:
 
 
 def _plot(result: BuildResult, marks: Sequence[Mark], budget: Budget, axis: int, explained: bool) -> Markup:
-    found = standing(budget, result.variants)
+    # Against latency stand those alone whose latency is known.
+    shown = [axis == 1 or v.measurement is not None for v in result.variants]
+    variants, marks = list(compress(result.variants, shown)), list(compress(marks, shown))
+    found = standing(budget, variants)
     if found is None:
         return Markup()
     key, label = _AXES[axis]
-    measured = [v.measurement for v in result.variants]
-    costs = [m.size_bytes / 1e6 if axis else m.p99_ms for m in measured]
+    costs = [v.size_bytes / 1e6 if axis or v.measurement is None else v.measurement.p99_ms for v in variants]
     metric = metric_named(budget.metric)
-    whole = [(c, v) for c, v, one in zip(costs, found.values, result.variants, strict=True) if not one.ruling.gates]
+    whole = [(c, v) for c, v, one in zip(costs, found.values, variants, strict=True) if not one.ruling.gates]
     sign = 1 if metric.higher_is_better else -1
     points = [(cost, sign * value) for cost, value in whole if value is not None]
     best = [(cost, sign * value) for cost, value in (points[index] for index in front(points))]
@@ -42,7 +45,7 @@ def _plot(result: BuildResult, marks: Sequence[Mark], budget: Budget, axis: int,
     alt = f"{metric_title(budget.metric)} against {label}. Reference {show(found.reference)}, allowed down to "
     alt += f"{show(found.allowed)}. " + "; ".join(
         f"{v.name}: {cost:.2f}, {show(value)}"
-        for v, cost, value in zip(result.variants, costs, found.values, strict=True)
+        for v, cost, value in zip(variants, costs, found.values, strict=True)
         if value is not None
     )
     title, better = metric_title(budget.metric), metric.higher_is_better

@@ -65,8 +65,10 @@ def precision_section(result: BuildResult) -> Markup:
 
 
 def _of_variant(variant: VariantResult) -> Markup:
-    layers = variant.measurement.by_layer
     title = element("h3", variant.name)
+    if variant.measurement is None:
+        return joined((title, element("p", "What its runtime makes of the graph is not known here.")))
+    layers = variant.measurement.by_layer
     if not layers:
         return joined((title, element("p", "The runtime tells nothing of its layers.")))
     said = _in_words(layers)

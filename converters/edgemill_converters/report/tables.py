@@ -9,14 +9,17 @@ from edgemill_converters.report.wording import (
     confidence,
     fp32_of,
     megabytes,
+    memory,
     metric_title,
     metric_value,
+    milliseconds,
     percent,
     reason,
     ships,
 )
 from edgemill_converters.result import BuildResult, VariantResult
 from edgemill_core.budget import Judgement
+from edgemill_core.bundle import through
 
 
 def header_row(*titles: str, numbers: frozenset[str] = frozenset()) -> Markup:
@@ -55,17 +58,16 @@ def variants_table(result: BuildResult) -> Markup:
 
 
 def _variant_body(result: BuildResult, variant: VariantResult, columns: int) -> Markup:
-    measured = variant.measurement
     does = ships(result, variant)
     row = element(
         "tr",
         element("th", variant.name, scope="row"),
         element("td", variant.precision.upper()),
-        number(f"{measured.p50_ms:.2f}"),
-        number(f"{measured.p99_ms:.2f}"),
+        number(milliseconds(variant, tail=False)),
+        number(milliseconds(variant, tail=True)),
         number(_speed_up(result, variant)),
-        number(megabytes(measured.size_bytes)),
-        number(f"{measured.peak_memory_mb:.0f}"),
+        number(megabytes(variant.size_bytes)),
+        number(memory(variant)),
         element("td", _layers(variant)),
         element("td", chip(variant.ruling.outcome)),
         element("td", element("span", "★ yes" if does else "no", class_="yes" if does else "no")),
@@ -76,16 +78,18 @@ def _variant_body(result: BuildResult, variant: VariantResult, columns: int) -> 
 
 def _speed_up(result: BuildResult, variant: VariantResult) -> str:
     fp32 = fp32_of(result, variant)
-    if fp32 is None:
+    if fp32 is None or fp32.measurement is None or variant.measurement is None:
         return NOT_AVAILABLE
     return "1 (base)" if fp32 is variant else f"{fp32.measurement.p50_ms / variant.measurement.p50_ms:.2f}×"
 
 
 def _layers(variant: VariantResult) -> str:
-    layers = sorted(variant.measurement.layers.items(), key=lambda item: -item[1])
+    found = variant.measurement.layers if variant.measurement is not None else {}
+    layers = sorted(found.items(), key=lambda item: -item[1])
     return ", ".join(f"{count} {precision}" for precision, count in layers) or NOT_AVAILABLE
 
 
+NO_GATES = "gates about speed and fused layers do not apply, because nothing of this target runs here"
 _BUDGET_FIGURES = ("Reference → variant", "Worse", "Better", "Samples", "Worse by at most", "Allowed")
 
 
@@ -108,6 +112,8 @@ def _budget_body(variant: VariantResult, columns: int, floors: bool) -> Markup:
     ruling = variant.ruling
     name = element("th", variant.name, " ", chip(ruling.outcome), scope="rowgroup", colspan=columns)
     rows = [joined(_judgement_cells(judgement, floors)) for judgement in ruling.judgements]
+    if variant.stand_in:
+        rows.append(element("td", f"{through(variant.stand_in)}; {NO_GATES}", colspan=columns))
     rows += [element("td", f"whatever its metrics: {gate}", colspan=columns) for gate in ruling.gates]
     return element("tbody", element("tr", name), joined(element("tr", row) for row in rows))
 

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from edgemill_converters.report.markup import Markup, element, joined
-from edgemill_converters.report.wording import confidence, fp32_of, megabytes, metric_word, percent, place
+from edgemill_converters.report.wording import (
+    NOT_MEASURED,
+    confidence,
+    fp32_of,
+    megabytes,
+    memory,
+    metric_word,
+    percent,
+    place,
+)
 from edgemill_converters.result import BuildResult, VariantResult
 from edgemill_core.budget import Judgement
+from edgemill_core.bundle import through
 
 
 def tiles(result: BuildResult) -> Markup:
@@ -17,22 +29,37 @@ def tiles(result: BuildResult) -> Markup:
 
 
 def _row(result: BuildResult, variant: VariantResult) -> Markup:
-    fp32, measured = fp32_of(result, variant), variant.measurement
-    base = None if fp32 is None or fp32 is variant else fp32.measurement
-    gain = f"{base.p50_ms / measured.p50_ms:.2f}× FP32" if base else variant.precision.upper()
-    size, memory = megabytes(measured.size_bytes), f"{measured.peak_memory_mb:.0f}"
+    fp32 = fp32_of(result, variant)
+    base = None if fp32 is None or fp32 is variant else fp32
+    size, before = f"{megabytes(variant.size_bytes)} MB", f"FP32 {megabytes(base.size_bytes)} MB" if base else ""
     found = [
-        _tile(place(variant), gain, variant.name),
-        _tile("latency p50", f"{measured.p50_ms:.2f} ms", f"FP32 {base.p50_ms:.2f} ms" if base else _tail(variant)),
-        _tile("size", f"{size} MB", f"FP32 {megabytes(base.size_bytes)} MB" if base else "graph and weights"),
-        _tile("peak memory", f"{memory} MB", f"FP32 {base.peak_memory_mb:.0f} MB" if base else "of its process"),
+        *_timed(variant, base),
+        _tile("size", size, before or "graph and weights"),
+        *_memory(variant, base),
         *(_bound(judgement) for judgement in variant.ruling.judgements),
     ]
     return element("div", joined(found), class_="tiles")
 
 
-def _tail(variant: VariantResult) -> str:
-    return f"p99 {variant.measurement.p99_ms:.2f} ms"
+def _timed(variant: VariantResult, base: VariantResult | None) -> Iterator[Markup]:
+    measured, fp32 = variant.measurement, base.measurement if base is not None else None
+    if measured is None:
+        yield _tile(place(variant), variant.precision.upper(), variant.name)
+        yield _tile("latency", NOT_MEASURED, through(variant.stand_in))
+        if variant.plan is not None:
+            boxes = " and ".join(variant.plan.compute_capabilities)
+            yield _tile("plan", f"{megabytes(variant.plan.bytes)} MB", f"compute capability {boxes}")
+        return
+    gain = f"{fp32.p50_ms / measured.p50_ms:.2f}× FP32" if fp32 else variant.precision.upper()
+    yield _tile(place(variant), gain, variant.name)
+    small = f"FP32 {fp32.p50_ms:.2f} ms" if fp32 else f"p99 {measured.p99_ms:.2f} ms"
+    yield _tile("latency p50", f"{measured.p50_ms:.2f} ms", small)
+
+
+def _memory(variant: VariantResult, base: VariantResult | None) -> Iterator[Markup]:
+    if variant.measurement is not None:
+        before = f"FP32 {base.measurement.peak_memory_mb:.0f} MB" if base and base.measurement else ""
+        yield _tile("peak memory", f"{memory(variant)} MB", before or "of its process")
 
 
 def _bound(judgement: Judgement) -> Markup:

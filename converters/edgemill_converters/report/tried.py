@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from edgemill_converters.quantization.fallback_found import FallbackFound, TriedMix
 from edgemill_converters.report.markup import Markup, element, joined
 from edgemill_converters.report.tables import header_row, number, scrolling
-from edgemill_converters.report.wording import NOT_AVAILABLE, budget_used, chip, megabytes, reason, ships
+from edgemill_converters.report.wording import NOT_AVAILABLE, budget_used, chip, megabytes, milliseconds, reason, ships
 from edgemill_converters.result import BuildResult, VariantResult
 from edgemill_core.budget import Outcome
 
@@ -31,8 +31,7 @@ def tried_section(result: BuildResult) -> Markup:
 
 def _measured(result: BuildResult) -> Iterator[Markup]:
     for variant in result.variants:
-        measured = variant.measurement
-        figures = (f"{measured.p99_ms:.2f}", megabytes(measured.size_bytes), _used(variant))
+        figures = (milliseconds(variant, tail=True), megabytes(variant.size_bytes), _used(variant))
         yield _row(variant.name, figures, _came_to(result, variant), reason(result, variant))
 
 

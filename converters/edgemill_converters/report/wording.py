@@ -8,12 +8,14 @@ from edgemill_converters.recipe import Objective
 from edgemill_converters.report.markup import Markup, element
 from edgemill_converters.result import BuildResult, VariantResult
 from edgemill_core.budget import Outcome
+from edgemill_core.bundle import through
 from edgemill_core.errors import RecipeError
 from edgemill_core.metrics import Metric, metric_named
 from edgemill_core.parts_of_one import said
 from edgemill_core.verdict import Decision
 
 NOT_AVAILABLE = "n/a"
+NOT_MEASURED = "not measured here"
 UNQUANTIZED = ("fp32", "fp64")
 _MARKS = {"pass": "✓", "fail": "✗", "undecided": "?", "reject": "✗", "uncertain": "?"}
 
@@ -75,8 +77,9 @@ def place(variant: VariantResult) -> str:
 
 
 def objective_ms(result: BuildResult, variant: VariantResult) -> float:
-    """The latency that the recipe asks to keep small, in milliseconds."""
+    """The latency that the recipe asks to keep small, in milliseconds; of a variant that was measured."""
     measured = variant.measurement
+    assert measured is not None
     return measured.p99_ms if result.recipe.objective is Objective.LATENCY_P99 else measured.p50_ms
 
 
@@ -104,7 +107,22 @@ def reason(result: BuildResult, variant: VariantResult) -> str:
     if result.choice.without:
         lacking = ", ".join(result.choice.without)
         return f"best of its target, but there is no bundle: nothing is inside the budget for {lacking}"
-    return f"fastest inside the budget for {target_of(variant)}: {variant.ruling.why}"
+    best = "smallest" if variant.stand_in else "fastest"
+    said = f"; {through(variant.stand_in)}" if variant.stand_in else ""
+    return f"{best} inside the budget for {target_of(variant)}: {variant.ruling.why}{said}"
+
+
+def milliseconds(variant: VariantResult, tail: bool) -> str:
+    """Its p99 (``tail``) or p50."""
+    measured = variant.measurement
+    if measured is None:
+        return NOT_MEASURED
+    return f"{measured.p99_ms if tail else measured.p50_ms:.2f}"
+
+
+def memory(variant: VariantResult) -> str:
+    """Its peak memory in MB of 10^6 bytes."""
+    return NOT_MEASURED if variant.measurement is None else f"{variant.measurement.peak_memory_mb:.0f}"
 
 
 def budget_used(variant: VariantResult) -> float:

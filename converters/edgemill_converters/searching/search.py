@@ -15,7 +15,6 @@ from edgemill_converters.quantization.fallback import layer_effects, search_set
 from edgemill_converters.quantization.mixing import by_gain
 from edgemill_converters.quantization.notes import Notes
 from edgemill_converters.quantization.trials import Job, SearchSet, Trials
-from edgemill_converters.recipe import Target
 from edgemill_converters.searching.artefacts import Artefacts, Given, Orders, laid_out
 from edgemill_converters.searching.asking import BATCH, Told, ask
 from edgemill_converters.searching.crews import Crew
@@ -24,6 +23,7 @@ from edgemill_converters.searching.found import SearchFound, Trial
 from edgemill_converters.searching.proposing import account, going_on, proposal_of, unbeaten
 from edgemill_converters.searching.space import Choice, Space
 from edgemill_converters.searching.transforming import Transformed
+from edgemill_converters.targets import Target
 from edgemill_core.errors import EngineError, ModelError
 
 Progress = Callable[[str], None]

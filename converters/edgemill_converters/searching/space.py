@@ -14,7 +14,7 @@ from edgemill_converters.candidates import UNCHANGED
 from edgemill_converters.quantization.methods import METHODS
 from edgemill_converters.quantization.methods.percentile import DEFAULT
 from edgemill_converters.quantization.settings import MethodName, Quantization
-from edgemill_converters.recipe import Target
+from edgemill_converters.targets import Target
 
 OrderName = Literal["gain", "loss"]
 ORDERS: tuple[OrderName, ...] = get_args(OrderName)

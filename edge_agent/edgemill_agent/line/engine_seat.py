@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from edgemill_agent.line.part import Part
@@ -51,6 +52,7 @@ class EngineSeat:
         hears: told what happens.
         tell: told of trouble, in words.
         changed: told whenever the process was started or has ended.
+        plans: folder of this box's plans of TensorRT.
 
     Attributes:
         products: the controller's numbers of the products that it judges; ``None`` where there are none.
@@ -70,6 +72,7 @@ class EngineSeat:
         hears: Hears,
         tell: Callable[[str], None],
         changed: Callable[[], None],
+        plans: Path | None = None,
     ) -> None:
         self.choice = choice
         self.products: set[int | None] = {None}
@@ -79,7 +82,7 @@ class EngineSeat:
         self.asked: deque[Part] = deque()
         self._depth = 1
         self._turns = Turns()
-        self._station, self._ring, self._prove = station, ring, prove
+        self._station, self._ring, self._prove, self._plans = station, ring, prove, plans
         self._hears, self._tell = hears, tell
         self._hang: asyncio.TimerHandle | None = None
         # Loading may hold the interpreter for long: the engine has limits of its own, start_ms and hang_ms.
@@ -134,6 +137,7 @@ class EngineSeat:
             **self.choice.model_dump(mode="json"),
             "mode": station.mode,
             "prove": self._prove,
+            "plans": str(self._plans) if self._plans else None,
             "quality": quality.model_dump(mode="json") if quality else None,
             "gives": station.source.gives,
             "ring": self._ring,

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from edgemill_agent.line.challenger import Challenger
@@ -80,9 +81,10 @@ class Engines:
         record: Callable[[Kind, Mapping[str, object]], None],
         tell: Callable[[str], None],
         changed: Callable[[], None],
+        plans: Path | None = None,
     ) -> None:
         self._settings, self._ring, self._owner = settings, ring, owner
-        self._record, self._tell, self._changed = record, tell, changed
+        self._record, self._tell, self._changed, self._plans = record, tell, changed, plans
         self.challenger = Challenger(owner.shadowed, record, self._note_challenger)
         self.product: int | None = None
         self.active = self._seat("engine", settings.engine, prove=False)
@@ -250,7 +252,7 @@ class Engines:
     def _seat(self, name: str, choice: EngineChoice, prove: bool) -> EngineSeat:
         settings = self._settings
         name = f"{settings.name}/{name}"
-        return EngineSeat(name, choice, settings, self._ring, prove, self, self._tell, self._changed)
+        return EngineSeat(name, choice, settings, self._ring, prove, self, self._tell, self._changed, self._plans)
 
     def _start(self, seat: EngineSeat) -> None:
         task = asyncio.create_task(seat.run())

@@ -261,6 +261,7 @@ class Line:
             self._settings.silent_s,
             self._station_changed,
             counted,
+            self._settings.plan_store,
         )
 
     async def _stop_in_order(self) -> None:

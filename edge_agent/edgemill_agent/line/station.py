@@ -52,6 +52,7 @@ class Station:
         silent_s: float,
         changed: Callable[[], None],
         counted: int | None = None,
+        plans: Path | None = None,
     ) -> None:
         self.settings = settings
         self.account = StationAccount()
@@ -80,7 +81,7 @@ class Station:
             f"{name}/source", f"{workers}.source_worker", self._first_for_source, [self._ring], silent_s, changed
         )
         self._wanted = Wants(settings.trigger is not None, self.source.send) if source.live else None
-        self.engines = Engines(settings, self._ring, self, self._note, tell, changed)
+        self.engines = Engines(settings, self._ring, self, self._note, tell, changed, plans)
         most = settings.evidence.max_bytes if settings.evidence else None
         self._keeper = Keeper(settings.name, journal, self.source, self._free_slot, most)
         say = self._say

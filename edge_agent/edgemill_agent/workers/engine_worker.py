@@ -18,6 +18,7 @@ from edgemill_core.processes.channel import Channel
 from edgemill_core.processes.child_main import child_main
 from edgemill_core.verdict import Verdict
 from edgemill_runtimes.frames.quality import QualityGate
+from edgemill_runtimes.nvidia.plan_facts import NVIDIA_RUNTIMES
 from edgemill_runtimes.pipeline import Pipeline, engines_of, open_pipeline
 from edgemill_runtimes.proof import prove_all
 
@@ -29,8 +30,9 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
     """Until the line process is gone.
 
     First message: ``bundle``, ``runtime``, ``tune`` (the station's own settings of the task), ``mode`` (of the engine),
-    ``prove`` (whether to prove the engine even without such settings), ``quality`` (of pictures, or ``None``), ``ring``
-    (descriptor), ``slot_bytes``, ``gives`` (what the source gives).
+    ``prove`` (whether to prove the engine even without such settings), ``plans`` (folder of this box's plans of
+    TensorRT, or ``None``), ``quality`` (of pictures, or ``None``), ``ring`` (descriptor), ``slot_bytes``, ``gives``
+    (what the source gives).
     Sends ``{"ready": facts, "depth": questions at once}``; gets ``{"number", "slot", "shape", "context"}``, or
     ``"fields"`` instead of slot and shape, and answers ``{"number", "verdict", "ms"}``, with ``"unfit"`` where the
     picture could not be judged, or ``{"number", "fault"}``.
@@ -39,8 +41,10 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
     _check_source(bundle, first["gives"])
     ring = FrameRing(first["ring"], first["slot_bytes"])
     gate = QualityGate(PictureQuality.model_validate(first["quality"])) if first["quality"] else None
-    with open_pipeline(bundle, first["runtime"], mode=first["mode"]) as pipeline:
-        own = _proved(pipeline, bundle, first["tune"], first["prove"])
+    plans = Path(first["plans"]) if first["plans"] else None
+    with open_pipeline(bundle, first["runtime"], mode=first["mode"], plans=plans) as pipeline:
+        # A plan may have come from another box, or with another driver: it is proved each time.
+        own = _proved(pipeline, bundle, first["tune"], first["prove"] or pipeline.runtime in NVIDIA_RUNTIMES)
         pipeline.warm_up()
         judge = Judge(pipeline, gate, ring)
         ahead = _AHEAD if judge.depth > 1 else 0

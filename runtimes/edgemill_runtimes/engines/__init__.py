@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 RUNTIMES: dict[str, str] = {
     "onnxruntime": "edgemill_runtimes.engines.onnxruntime:OnnxRuntimeEngine",
     "openvino": "edgemill_runtimes.engines.openvino:OpenVinoEngine",
+    "tensorrt": "edgemill_runtimes.engines.tensorrt:TensorRtEngine",
+    "tensorrt_rtx": "edgemill_runtimes.engines.tensorrt:TensorRtRtxEngine",
     "torch": "edgemill_runtimes.engines.torch:TorchEngine",
 }
-EXTRAS = {"onnxruntime": "ort", "openvino": "openvino", "torch": "torch"}
+EXTRAS = {"onnxruntime": "ort", "openvino": "openvino", "tensorrt_rtx": "tensorrt", "torch": "torch"}
+"""TensorRT itself has none: a Jetson brings its own, and other machines want the one for their driver."""
 
 __all__ = [
     "EXTRAS",
@@ -77,6 +80,7 @@ def engine_class(runtime: str) -> type[Engine]:
             got=f"{table[runtime]}, which is {found!r}",
             fix="mend the package that provides it",
         )
+    found.check_installed()
     return found
 
 

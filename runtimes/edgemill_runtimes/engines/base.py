@@ -74,6 +74,14 @@ class Engine(ABC):
         self._is_open = True
         self.inputs = self._limited(inputs)
 
+    @classmethod  # noqa: B027 (most import what they need)
+    def check_installed(cls) -> None:
+        """Whether what the class itself does not import is installed.
+
+        Raises:
+            MissingPartError: it is not.
+        """
+
     def run(self, feeds: Mapping[str, Array], into: Mapping[str, Array] | None = None) -> Outputs:
         """One inference.
 

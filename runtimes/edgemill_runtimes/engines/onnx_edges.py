@@ -53,10 +53,13 @@ def read_edges(content: bytes) -> Edges:
     graph = _message_class()()
     graph.ParseFromString(content)
     edges = Edges(shapes={tensor.name: list(tensor.dims) for tensor in graph.graph.initializer})
+    known = set(edges.shapes)
     for node in graph.graph.node:
         edges.inputs[node.name] = list(node.input)
+        if node.op_type == "QuantizeLinear" and node.input[0] in known:
+            known.add(node.output[0])  # weights as pairs, which TensorRT wants
         if node.op_type == "DequantizeLinear":
-            edges.dequantized[node.output[0]] = node.input[0] in edges.shapes
+            edges.dequantized[node.output[0]] = node.input[0] in known
     return edges
 
 

@@ -24,10 +24,12 @@ class EngineSettings:
         device: the runtime's own name of the device; never "AUTO" unless asked for.
         threads: threads inside one inference; ``None`` for the runtime's default.
         mode: tuned for the time of one run, or for many runs at once (``Engine.stream``).
-        cache: folder for compiled graphs, where the runtime can keep them; ``None`` for none.
+        cache: folder for compiled graphs, where the runtime can keep them; ``None`` for none. For TensorRT the box's
+            own plans, which are never made while an engine is loaded.
         limits: least and most sizes of open dimensions, by input; runs outside are refused.
         non_finite: whether NaN and infinity in a feed are refused. Trees take NaN for a missing value.
         precision_hint: what to compute in beyond what the graph says; refused where that cannot be had.
+        cuda_graph: a GPU begins each run of the same sizes by one call instead of one per kernel; TensorRT alone.
     """
 
     device: str = "CPU"
@@ -37,6 +39,7 @@ class EngineSettings:
     limits: Mapping[str, Limits] = field(default_factory=dict)
     non_finite: Literal["allow", "refuse"] = "allow"
     precision_hint: PrecisionHint | None = None
+    cuda_graph: bool = False
 
     @classmethod
     def for_variant(cls, variant: VariantEntry, threads: int | None = None, mode: Mode = "latency") -> EngineSettings:

@@ -18,7 +18,7 @@ from edgemill_core import errors
 from edgemill_core.errors import EdgemillError, EngineCrashed, EngineError, EngineTimeout
 from edgemill_core.processes.channel import MESSAGE_BYTES, encode
 from edgemill_core.processes.spawning import end_in_words, spawn
-from edgemill_core.tensors import TensorSpec
+from edgemill_core.tensors import Limits, TensorSpec
 from edgemill_runtimes.engines.facts import Layer
 from edgemill_runtimes.engines.settings import EngineSettings
 
@@ -45,7 +45,7 @@ class EngineProcess:
     """One engine in a process of its own, which ends with this one. Use it as a context manager.
 
     Attributes:
-        inputs: as the graph has them, without declared limits.
+        inputs: as the engine has them, with declared limits and those of its plan.
         outputs: likewise.
 
     Args:
@@ -230,4 +230,8 @@ def answered(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _specs(told: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
-    return tuple(TensorSpec(one["name"], one["dtype"], tuple(one["shape"])) for one in told)
+    return tuple(TensorSpec(one["name"], one["dtype"], tuple(one["shape"]), _limits(one["limits"])) for one in told)
+
+
+def _limits(told: list[list[int] | None]) -> Limits:
+    return tuple(None if one is None else (one[0], one[1]) for one in told)

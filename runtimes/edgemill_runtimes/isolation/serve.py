@@ -100,7 +100,7 @@ def _placed(slots: TensorSlots, slot: int, outputs: Mapping[str, Any]) -> dict[s
 
 
 def _said(specs: tuple[TensorSpec, ...]) -> list[dict[str, Any]]:
-    return [{"name": spec.name, "dtype": spec.dtype, "shape": spec.shape} for spec in specs]
+    return [{"name": spec.name, "dtype": spec.dtype, "shape": spec.shape, "limits": spec.limits} for spec in specs]
 
 
 def _time(engine: Engine, message: Mapping[str, Any]) -> dict[str, Any]:

@@ -239,6 +239,34 @@ def agent_reload(
     reload(settings, wait_s, json)
 
 
+@agent.command("compile")
+def agent_compile(
+    bundle: BundleFolder,
+    store: Annotated[Path | None, typer.Option("--store", help="Folder of plans; else `plans` of --settings.")] = None,
+    settings: Annotated[
+        Path | None, typer.Option("--settings", help="agent.yaml of this box; the one in this folder if not said.")
+    ] = None,
+    limit: Annotated[
+        list[str] | None, typer.Option("--limit", metavar="NAME=VALUE", help="memory=4GiB, time=30m, cores=2; none.")
+    ] = None,
+    compute_capability: Annotated[
+        list[str] | None, typer.Option("--compute-capability", help="8.6: ahead, for such a GPU (tensorrt_rtx).")
+    ] = None,
+    workspace_mb: Annotated[
+        int | None, typer.Option("--workspace-mb", min=1, help="Scratch memory of the GPU that a kernel may want.")
+    ] = None,
+    gpu_fallback: Annotated[
+        bool, typer.Option("--gpu-fallback", help="What a DLA cannot run may go to the GPU.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Compile a bundle's variants for TensorRT on this box, and prove them; what fits already is only proved."""
+    from edgemill.cli.compile import CompileOptions, run
+
+    options = CompileOptions(store, settings, limit or (), tuple(compute_capability or ()), workspace_mb, gpu_fallback)
+    run(bundle, options, json)
+
+
 @ledger.command("stats")
 def ledger_stats(state: StateFolder, json: Json = False) -> None:
     """Say how many verdicts there are, and how many the consumer has."""

@@ -11,11 +11,13 @@ from edgemill.cli.given_bundle import open_given
 from edgemill.cli.output import print_json, print_line, progress
 from edgemill_core.bundle.one_file import is_one_file
 from edgemill_core.bundle.store import MANIFEST
-from edgemill_core.errors import InputError
+from edgemill_core.errors import InputError, MissingPartError
 from edgemill_runtimes.benching import BenchResult, Subject, bench
 from edgemill_runtimes.benching.feeds import parse_shape
 from edgemill_runtimes.engines import EngineSettings, runtime_names
+from edgemill_runtimes.isolation import EngineProcess
 from edgemill_runtimes.machine import this_machine
+from edgemill_runtimes.nvidia.plan_facts import NVIDIA_RUNTIMES
 from edgemill_runtimes.pipeline import variant_for
 
 
@@ -38,13 +40,20 @@ def run(settings: BenchSettings) -> None:
     """Time, and print what was found."""
     is_bundle = settings.model.is_dir() or settings.model.name == MANIFEST or is_one_file(settings.model)
     subjects = _of_bundle(settings) if is_bundle else _of_graph(settings)
+    missing: dict[str, MissingPartError] = {}
+    if is_bundle and settings.runtime is None:
+        subjects, missing = _to_be_had(subjects)
     with tempfile.TemporaryDirectory() as folder, progress() as tell:
         results = bench(subjects, Path(folder), settings.seconds, progress=tell)
     if settings.json:
         found = [{"name": name, **result.as_dict()} for name, result in results.items()]
-        print_json({"model": str(settings.model), "results": found, "machine": this_machine().as_dict()})
+        not_here = {name: error.what for name, error in missing.items()}
+        machine = this_machine().as_dict()
+        print_json({"model": str(settings.model), "results": found, "not_here": not_here, "machine": machine})
         return
     _print(results)
+    for name, error in missing.items():
+        print_line(f"{name}: not to be had here: {error.what}")
 
 
 def _of_bundle(settings: BenchSettings) -> dict[str, Subject]:
@@ -66,6 +75,24 @@ def _of_bundle(settings: BenchSettings) -> dict[str, Subject]:
         for one in bundle.alone()
         for variant in ([variant_for(one, settings.runtime)] if settings.runtime else one.model.variants)
     }
+
+
+def _to_be_had(subjects: dict[str, Subject]) -> tuple[dict[str, Subject], dict[str, MissingPartError]]:
+    """Without those of GPUs that are not here, and why they are not.
+
+    Raises:
+        MissingPartError: none is left.
+    """
+    missing: dict[str, MissingPartError] = {}
+    for name, one in subjects.items():
+        if one.runtime in NVIDIA_RUNTIMES:
+            try:
+                EngineProcess(one.runtime, one.graph, one.settings).close()
+            except MissingPartError as error:
+                missing[name] = error
+    if subjects and len(missing) == len(subjects):
+        raise next(iter(missing.values()))
+    return {name: one for name, one in subjects.items() if name not in missing}, missing
 
 
 def _of_graph(settings: BenchSettings) -> dict[str, Subject]:

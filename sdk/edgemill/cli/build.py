@@ -9,6 +9,7 @@ import edgemill
 from edgemill.cli.output import print_json, print_line, progress
 from edgemill.summary import bundle_summary
 from edgemill_converters.chaining import is_chain
+from edgemill_core.bundle import through
 from edgemill_core.errors import InputError
 
 
@@ -81,13 +82,16 @@ def print_variants(result: edgemill.BuildResult) -> None:
         measured = variant.measurement
         table.add_row(
             variant.name,
-            f"{measured.p50_ms:.2f}",
-            f"{measured.p99_ms:.2f}",
-            f"{measured.size_bytes / 1e6:.1f}",
+            f"{measured.p50_ms:.2f}" if measured else "-",
+            f"{measured.p99_ms:.2f}" if measured else "-",
+            f"{variant.size_bytes / 1e6:.1f}",
             variant.ruling.outcome.value,
             "ships" if variant.name in result.choice.shipped else "",
         )
     Console(soft_wrap=True).print(table)
     print_line()
+    for variant in result.variants:
+        if variant.stand_in:
+            print_line(f"{variant.name}: latency not measured here; {through(variant.stand_in)}")
     for refusal in result.choice.refused:
         print_line(f"not shipped: {refusal.variant}: {refusal.why}")

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgemill.cli.given_bundle import open_given
 from edgemill.cli.output import print_json, print_line
 from edgemill_core.bundle import Bundle, VariantEntry
-from edgemill_core.errors import ProofError
+from edgemill_core.errors import MissingPartError, ProofError
 from edgemill_runtimes.pipeline import open_pipeline, variant_for
 from edgemill_runtimes.proof import Proof, frames_hold, prove, prove_all
 
 
 def run(folder: Path, runtime: str | None, allow: int, json: bool) -> None:
-    """Verify digests, then prove each variant; exit 1 if a proof fails."""
+    """Verify digests, then prove each variant that this machine can run; exit 1 if a proof fails.
+
+    Raises:
+        MissingPartError: it can run none of them, or not the one asked for.
+    """
     bundle = open_given(folder)
     files = len(bundle.manifest.files) + len(bundle.manifest.records)
     variants = [variant_for(bundle, runtime)] if runtime else list(bundle.model.variants)
     frames = frames_hold(bundle)
-    proofs = [proof for variant in variants for proof in _prove(bundle, variant, allow)]
+    proofs, missing = _prove_all(bundle, variants, allow)
+    if not proofs:
+        raise next(iter(missing.values()))
     holds = frames and all(proof.holds for proof in proofs)
     if json:
         print_json(
@@ -29,6 +36,7 @@ def run(folder: Path, runtime: str | None, allow: int, json: bool) -> None:
                 "files": files,
                 "frames_hold": frames,
                 "proofs": [proof.as_dict() for proof in proofs],
+                "not_here": {name: error.what for name, error in missing.items()},
                 "holds": holds,
             }
         )
@@ -37,6 +45,8 @@ def run(folder: Path, runtime: str | None, allow: int, json: bool) -> None:
     print_line(f"  pre-processing  {'same bytes as at build' if frames else 'DIFFERS from the build'}")
     for proof in proofs:
         print_line(f"  {proof.variant}  {'holds' if proof.holds else 'FAILS'}: {_found(proof)}")
+    for name, error in missing.items():
+        print_line(f"  {name}  not to be had here, so not proved: {error.what}")
     if not holds:
         notes = {proof.note for proof in proofs if proof.note}
         raise ProofError(
@@ -45,6 +55,20 @@ def run(folder: Path, runtime: str | None, allow: int, json: bool) -> None:
             got="; ".join(p.variant for p in proofs if not p.holds) or "pre-processing differs",
             fix="; ".join(notes) or "rebuild the bundle for this kind of box, or use another of its variants",
         )
+
+
+def _prove_all(
+    bundle: Bundle, variants: Sequence[VariantEntry], allow: int
+) -> tuple[list[Proof], dict[str, MissingPartError]]:
+    """The proofs, and why others are not to be had here, by variant."""
+    proofs: list[Proof] = []
+    missing: dict[str, MissingPartError] = {}
+    for variant in variants:
+        try:
+            proofs += _prove(bundle, variant, allow)
+        except MissingPartError as error:
+            missing[variant.name] = error
+    return proofs, missing
 
 
 def _prove(bundle: Bundle, variant: VariantEntry, allow: int) -> list[Proof]:

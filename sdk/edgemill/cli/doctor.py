@@ -10,9 +10,12 @@ from importlib.util import find_spec
 from edgemill.cli.output import print_json, print_line
 from edgemill_agent.health.clock import is_synchronised
 from edgemill_agent.health.sensors import read_heat
-from edgemill_core.errors import EdgemillError
+from edgemill_core.errors import EdgemillError, MissingPartError
 from edgemill_runtimes.engines import engine_class, runtime_names
 from edgemill_runtimes.machine import Machine, this_machine
+from edgemill_runtimes.nvidia.gpu import Gpu
+from edgemill_runtimes.nvidia.probing import probe
+from edgemill_runtimes.requirements import installed_runtime
 
 _TOOLS: Mapping[str, tuple[str, str]] = {
     "pictures (OpenCV)": ("cv2", "frames"),
@@ -43,14 +46,19 @@ class Finding:
 def run(json: bool) -> None:
     """Print the findings; always exit 0, because a missing extra is no fault."""
     machine = this_machine()
-    findings = [*_runtimes(machine), *_tools()]
+    findings, (gpus, why) = [*_runtimes(), *_tools()], _gpus()
     if json:
         parts = [{"part": f.part, "here": f.here, "detail": f.detail, "install": f.missing} for f in findings]
-        print_json({"machine": machine.as_dict(), "int8": int8_sentence(machine), "box": dict(_box()), "parts": parts})
+        told = {"machine": machine.as_dict(), "int8": int8_sentence(machine), "box": dict(_box()), "parts": parts}
+        print_json({**told, "gpus": [gpu.as_dict() for gpu in gpus], "no_gpu": why})
         return
     print_line(f"{machine.cpu}, {machine.cores} cores, {machine.memory_mb} MB, Python {machine.python}")
     print_line(f"  features  {', '.join(machine.features) or 'none that matter for INT8 or BF16'}")
     print_line(f"  INT8      {int8_sentence(machine)}")
+    for gpu in gpus:
+        print_line(f"  GPU       {gpu_sentence(gpu)}")
+    if why:
+        print_line(f"  GPU       none: {why}")
     for name, what in _box().items():
         print_line(f"  {name:<9} {what}")
     for finding in findings:
@@ -66,12 +74,27 @@ def int8_sentence(machine: Machine) -> str:
     return "no INT8 dot products (VNNI): weights are kept to 7 bits, and INT8 may be no faster than FP32"
 
 
-def _runtimes(machine: Machine) -> list[Finding]:
+def gpu_sentence(gpu: Gpu) -> str:
+    """What a GPU is, in a line."""
+    memory = f"{gpu.memory_mb} MB{' that it shares with the processor' if gpu.integrated else ''}"
+    return f"{gpu.name}, compute capability {gpu.compute_capability}, {memory}, CUDA {gpu.driver}"
+
+
+def _gpus() -> tuple[tuple[Gpu, ...], str | None]:
+    """Those that are here, or why there are none."""
+    try:
+        return probe(), None
+    except MissingPartError as error:
+        return (), f"{error.what} ({error.got})"
+
+
+def _runtimes() -> list[Finding]:
     findings = []
     for name in sorted(runtime_names()):
         try:
             engine_class(name)
-            findings.append(Finding(f"runtime {name}", True, machine.parts.get(name, "installed")))
+            found = installed_runtime(name)
+            findings.append(Finding(f"runtime {name}", True, found[1] if found else "installed"))
         except EdgemillError as error:
             findings.append(Finding(f"runtime {name}", False, error.got or error.what, error.fix))
     return findings

@@ -23,6 +23,7 @@ from edgemill_core.bundle.manifest import (
 )
 from edgemill_core.bundle.one_file import export_bundle, import_bundle, opened_bundle
 from edgemill_core.bundle.requirements import Requirements
+from edgemill_core.bundle.stand_in import through
 from edgemill_core.bundle.store import Bundle, describe_files, open_bundle, peek, write_bundle
 
 __all__ = [
@@ -57,5 +58,6 @@ __all__ = [
     "parse_manifest",
     "peek",
     "schema_version",
+    "through",
     "write_bundle",
 ]

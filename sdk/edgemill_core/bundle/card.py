@@ -105,6 +105,7 @@ class Card(_Readable):
         tools: what made it.
         needed: what a box needs of software, by the variant (or runtime) that needs it.
         stages: of a chain: name and version of each stage's bundle.
+        stand_ins: what was judged in the stead of a variant's own runtime, by the variant.
     """
 
     name: str
@@ -124,6 +125,7 @@ class Card(_Readable):
     tools: tuple[PartCard, ...] = ()
     needed: dict[str, tuple[PartCard, ...]] = {}
     stages: tuple[PartCard, ...] = ()
+    stand_ins: dict[str, str] = {}
 
 
 def card_of(bundle: Bundle) -> Card | None:

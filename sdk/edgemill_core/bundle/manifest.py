@@ -35,7 +35,9 @@ TASKS_MINOR = 3
 """Schema of a bundle whose model takes tensors, or of a task that was not there before; an older agent refuses both."""
 REQUIREMENTS_MINOR = 4
 """Schema of a bundle whose variants say what they need of a box; an older agent would not look, and refuses the key."""
-NEWEST_MINOR = REQUIREMENTS_MINOR
+PLANS_MINOR = 5
+"""Schema of a bundle with plans, or judged through a stand-in; an older agent refuses both keys."""
+NEWEST_MINOR = PLANS_MINOR
 MIN_AGENT = "0.1.0"
 _FIRST_TASKS = ("image-classification", "market-risk", "object-detection", "segmentation", "text-recognition")
 
@@ -66,11 +68,21 @@ class GoldenEntry(Strict):
         outputs: ``.npy`` file, ``[samples, …]``, of the task's output.
         decisions: this variant's decision per sample.
         tolerance: largest absolute difference of outputs that this runtime may show on another box of its kind.
+        stand_in: what gave the answers in the stead of the variant's own runtime, which did not run where it was built.
     """
 
     outputs: str
     decisions: tuple[str, ...]
     tolerance: Annotated[float, Field(gt=0)]
+    stand_in: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What needed no stand-in reads as it did before there were any."""
+        told: dict[str, Any] = dump(self)
+        if self.stand_in is None:
+            told.pop("stand_in", None)
+        return told
 
 
 class VariantEntry(Strict):
@@ -80,6 +92,8 @@ class VariantEntry(Strict):
         name: e.g. ``onnxruntime-cpu-int8``.
         graph: ONNX file; its weights lie in ``weights`` as external data.
         precision: the recipe's word for what it computes in, e.g. ``fp32`` or ``int8``.
+        plans: what the graph was compiled to beforehand, each for some kinds of GPU; its facts lie beside it under its
+            name and ``.json``.
         cpu: instruction family that the INT8 arithmetic was measured on; ``None`` where it does not matter.
         precision_hint: what its engine must be told, because no runtime reads it in the graph.
         requires: what a box must have; ``None`` in a bundle that was built before this was said.
@@ -91,6 +105,7 @@ class VariantEntry(Strict):
     precision: str
     graph: str
     weights: str
+    plans: tuple[Annotated[str, Field(pattern=r"\.plan$")], ...] = ()
     cpu: str | None = None
     precision_hint: PrecisionHint | None = None
     requires: Requirements | None = None
@@ -98,12 +113,18 @@ class VariantEntry(Strict):
 
     @model_serializer(mode="wrap")
     def _without_nothing(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A variant without a hint, or without requirements, reads as it did before there were any."""
+        """A variant without a hint, without requirements or plans, reads as it did before there were any."""
         told: dict[str, Any] = dump(self)
-        for key in ("precision_hint", "requires"):
-            if getattr(self, key) is None:
+        for key in ("precision_hint", "requires", "plans"):
+            if not getattr(self, key):
                 told.pop(key, None)
         return told
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All that are its own: graph, weights, golden outputs, plans and their facts."""
+        facts = tuple(f"{plan}.json" for plan in self.plans)
+        return (self.graph, self.weights, self.golden.outputs, *self.plans, *facts)
 
 
 class GoldenInputs(Strict):
@@ -253,6 +274,7 @@ def schema_version(models: Iterable[ModelEntry], chain: bool = False) -> str:
     for model in models:
         needs += [HINT_MINOR for variant in model.variants if variant.precision_hint is not None]
         needs += [REQUIREMENTS_MINOR for variant in model.variants if variant.requires is not None]
+        needs += [PLANS_MINOR for one in model.variants if one.plans or one.golden.stand_in is not None]
         if isinstance(model.input, TensorInput) or model.task.get("name") not in _FIRST_TASKS:
             needs.append(TASKS_MINOR)
     return f"{SCHEMA_MAJOR}.{max(needs)}"

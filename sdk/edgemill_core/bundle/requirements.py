@@ -21,11 +21,12 @@ class Requirements(Strict):
 
     Attributes:
         least: oldest version of the runtime that reads the graph; ``None`` where nobody knows it.
-        built_with: version of the runtime that gave the golden outputs; ``None`` of one that has none.
+        built_with: version of the runtime that gave the golden outputs, or built the plans; ``None`` of one that has
+            none, or was not there.
         opset: of ONNX's own operators in the graph.
         ir_version: of the graph's file.
         python: oldest version.
-        disk_bytes: graph and weights.
+        disk_bytes: graph and weights, plans and their facts.
     """
 
     least: Version | None
@@ -89,14 +90,22 @@ def check_agent(least: str, here: str | None) -> None:
         )
 
 
-def in_words(needed: Requirements | None, runtime: str, cpu: str | None = None, hint: str | None = None) -> str:
+def in_words(
+    needed: Requirements | None,
+    runtime: str,
+    cpu: str | None = None,
+    hint: str | None = None,
+    has_plans: bool = False,
+) -> str:
     """What a box must have, for people.
 
     Args:
         needed: of a variant; ``None`` where its bundle does not say.
         cpu, hint: of the same variant.
+        has_plans: the variant has; no other version of the runtime reads them.
     """
-    words = [f"{runtime} {needed.least} or newer" if needed and needed.least else runtime]
+    version = f" {needed.least}{'' if has_plans else ' or newer'}" if needed and needed.least else ""
+    words = [f"{runtime}{version}"]
     words += [f"Python {needed.python} or newer"] if needed else []
     words += [f"a processor with {hint}"] if hint else []
     words += [f"judged on {cpu}"] if cpu else []

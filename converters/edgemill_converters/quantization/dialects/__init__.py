@@ -17,6 +17,7 @@ DIALECTS: dict[str, Dialect] = {
     "onnxruntime": ONNX_RUNTIME,
     "openvino": OPENVINO,
     "tensorrt": TENSORRT,
+    "tensorrt_rtx": TENSORRT,
 }
 
 __all__ = ["DIALECTS", "Dialect", "WriteQdq", "unfused_of"]

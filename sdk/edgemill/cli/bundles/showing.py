@@ -8,11 +8,14 @@ from typing import Any
 from edgemill.cli.columns import print_columns, printable
 from edgemill.cli.given_bundle import open_given
 from edgemill.cli.output import print_json, print_line
-from edgemill_core.bundle import SBOM, Bundle, Card, VariantEntry, card_of
+from edgemill_core.bundle import SBOM, Bundle, Card, VariantEntry, card_of, through
 from edgemill_core.bundle.bill import counts, read_bill
 from edgemill_core.bundle.card import JudgedCard
 from edgemill_core.bundle.requirements import in_words
 from edgemill_core.parts_of_one import said
+from edgemill_runtimes.nvidia.plan_facts import read_facts
+
+_TOLD = {"name", "runtime", "device", "precision", "cpu", "requires", "plans"}
 
 
 def run(path: Path, json: bool) -> None:
@@ -30,7 +33,8 @@ def _as_dict(path: Path, bundle: Bundle, card: Card | None) -> dict[str, Any]:
     variants = [
         {
             "model": model.name,
-            **one.model_dump(mode="json", include={"name", "runtime", "device", "precision", "cpu", "requires"}),
+            **one.model_dump(mode="json", include=_TOLD),
+            **({"stand_in": one.golden.stand_in} if one.golden.stand_in is not None else {}),
         }
         for model in manifest.models
         for one in model.variants
@@ -59,6 +63,11 @@ def _print(bundle: Bundle, card: Card | None) -> None:
         _print_card(card)
     print_line()
     print_columns(("variant", "precision", "MB", "needs"), [_row(bundle, one) for one in _variants(bundle)], ("MB",))
+    for name, one in _variants(bundle):
+        if one.plans:
+            print_line(f"{name}: {', '.join(_plan(bundle, plan) for plan in one.plans)}")
+        if one.golden.stand_in is not None:
+            print_line(f"{name}: {through(printable(one.golden.stand_in))}")
     if card is not None and card.judged:
         head = ("judged", "metric", "samples", "trained", "variant's", "worse by at most", "allowed")
         print_line()
@@ -101,9 +110,15 @@ def _variants(bundle: Bundle) -> list[tuple[str, VariantEntry]]:
 
 def _row(bundle: Bundle, named: tuple[str, VariantEntry]) -> tuple[str, ...]:
     name, one = named
-    size = sum(bundle.manifest.files[file].bytes for file in (one.graph, one.weights)) / 1e6
-    needs = in_words(one.requires, one.runtime, one.cpu, one.precision_hint)
+    size = sum(bundle.manifest.files[file].bytes for file in one.files if file != one.golden.outputs) / 1e6
+    needs = in_words(one.requires, one.runtime, one.cpu, one.precision_hint, bool(one.plans))
     return name, one.precision, f"{size:.2f}", needs
+
+
+def _plan(bundle: Bundle, plan: str) -> str:
+    facts = read_facts(bundle.path(plan))
+    boxes = " and ".join(facts.compute_capabilities)
+    return f"{plan.rpartition('/')[2]} by {facts.runtime} {facts.version}, for compute capability {boxes}"
 
 
 def _judged(one: JudgedCard) -> tuple[str, ...]:
