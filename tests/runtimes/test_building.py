@@ -45,6 +45,9 @@ class Config(SimpleNamespace):
     def set_flag(self, flag: Enum) -> None:
         self.flags = [*getattr(self, "flags", []), flag.name]
 
+    def clear_flag(self, flag: Enum) -> None:
+        self.cleared = [*getattr(self, "cleared", []), flag.name]
+
     def set_compute_capability(self, capability: Enum, index: int) -> None:
         self.capabilities = {**getattr(self, "capabilities", {}), index: capability.name}
 
@@ -64,7 +67,7 @@ def trt(config: Config, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(module.time, "sleep", lambda _: None)
     module.Builder.create_builder_config = lambda _: config
     module.Builder.num_DLA_cores = 2
-    module.BuilderFlag = Enum("BuilderFlag", "GPU_FALLBACK")
+    module.BuilderFlag = Enum("BuilderFlag", "GPU_FALLBACK TF32")
     module.DeviceType = Enum("DeviceType", "DLA")
     module.MemoryPoolType = Enum("MemoryPoolType", "WORKSPACE")
     return module
@@ -94,6 +97,7 @@ def test_what_a_kernel_may_want_and_what_facts_are_read_from(trt: Any, graph: Pa
     build(trt, graph, Asked("tensorrt", workspace_mb=500))
     assert config.pool == ("WORKSPACE", 500_000_000)
     assert config.profiling_verbosity.name == "DETAILED"
+    assert config.cleared == ["TF32"]
     assert not hasattr(config, "capabilities")
 
 

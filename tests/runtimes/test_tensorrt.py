@@ -22,7 +22,7 @@ from edgemill_runtimes.nvidia.bindings import check_installed
 from edgemill_runtimes.nvidia.compiling import compile_plan
 from edgemill_runtimes.nvidia.probing import probe
 
-LIMITS = {"x": ((1, 4), None, (8, 64), (8, 64))}
+LIMITS = {"x": ((1, 4), None, (8, 15), (8, 64))}
 
 
 try:
@@ -67,13 +67,14 @@ class GpuContract(EngineContract):
     def test_it_computes_in_what_the_graph_says(self, engine: Engine) -> None:
         engine.require(precision="fp32", device=self.device, unfused=0)
 
-    def test_engines_that_come_and_go_leave_nothing_behind(self, graph: Path) -> None:
+    def test_engines_that_come_and_go_leave_nothing_behind(self, engine: Engine, graph: Path) -> None:
+        engine.run(self.feeds)  # it stays open: what the CUDA runtime takes for itself is taken
         before = free_mb()
         for _ in range(10):
-            with load(self.runtime, graph, self.settings()) as engine:
-                list(engine.stream([self.feeds] * 8, depth=4))
-            after = free_mb()
-        assert after > before - 64  # the CUDA runtime's own context stays, once
+            with load(self.runtime, graph, self.settings()) as another:
+                list(another.stream([self.feeds] * 8, depth=4))
+        engine.run(self.feeds)
+        assert free_mb() > before - 64
 
     def test_as_cuda_graphs_it_gives_the_same(self, engine: Engine, graph: Path) -> None:
         with load(self.runtime, graph, self.settings(cuda_graph=True)) as recorded:

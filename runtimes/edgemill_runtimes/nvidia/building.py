@@ -46,8 +46,7 @@ def build(trt: Any, graph: Path, asked: Asked, tell: Tell = lambda *_: None) -> 
     parsed = _parse(trt, graph, asked)
     config = parsed.builder.create_builder_config()
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # so that facts can be read back from the plan
-    if hasattr(trt.BuilderFlag, "TF32"):
-        config.clear_flag(trt.BuilderFlag.TF32)  # on by default, and what the graph has in FP32 would have ten bits
+    config.clear_flag(trt.BuilderFlag.TF32)  # it is set by default, and would round FP32 to 10 bits behind the graph
     if asked.workspace_mb is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, asked.workspace_mb * 1_000_000)
     _set_capabilities(trt, config, asked)

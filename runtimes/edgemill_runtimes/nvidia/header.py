@@ -8,6 +8,7 @@ Where each number is from:
   and for several. The tag is ``vtrt``, with the same serialization version and version; at 16 stands the size of the
   whole plan (64 bits), at 28 the tag again, and at 32 a set of compute capabilities, one bit each. A plan built for no
   GPU in particular has one bit more, which says "and newer": its compute capabilities are then told as not known.
+  The runtime of 1.7.1 says itself that a header has 64 bytes, and refuses another tag or size as we do.
 
 All numbers are little-endian. What is not known is ``None`` and refuses nothing.
 """
