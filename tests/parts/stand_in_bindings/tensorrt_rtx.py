@@ -67,12 +67,12 @@ class Builder:
         return SimpleNamespace(num_inputs=0)
 
     def create_builder_config(self) -> SimpleNamespace:
-        flags = {BuilderFlag.TF32}  # on unless it is told otherwise, as in the real ones
+        on = {BuilderFlag.TF32}  # on unless it is told otherwise, as in the real ones
         told = {"set_compute_capability": lambda *_: None, "progress_monitor": None}
-        return SimpleNamespace(flags=flags, clear_flag=flags.remove, **told)
+        return SimpleNamespace(on=on, clear_flag=on.remove, **told)
 
     def build_serialized_network(self, network: SimpleNamespace, config: SimpleNamespace) -> bytes | None:
-        assert not config.flags, "what the graph has in FP32 would have ten bits of mantissa"
+        assert not getattr(config, "on", None), "what the graph has in FP32 would have ten bits of mantissa"
         config.progress_monitor.phase_start("Building engine", None, 4)
         config.progress_monitor.step_complete("Building engine", 0)
         time.sleep(0.3)  # longer than two messages are apart
