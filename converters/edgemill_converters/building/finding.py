@@ -111,7 +111,7 @@ def _choice(objective: Objective, variants: tuple[VariantResult, ...], weights: 
 def _entrant(objective: Objective, v: VariantResult, weights: int) -> Entrant:
     target = f"{v.runtime}-{v.device}"
     if v.measurement is None:
-        # Not by the plan: built ahead, it keeps weights as they are written, in FP32 for INT8 (see decision 0036).
+        # Not by the plan: built ahead, it is mostly padding and the source text of kernels (decision 0036).
         size = weights / 1e6
         return Entrant(v.name, target, size, v.ruling.outcome, v.ruling.why, "MB of weights", v.yardstick, False)
     tail = objective is Objective.LATENCY_P99
