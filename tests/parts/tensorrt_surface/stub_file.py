@@ -1,6 +1,6 @@
 """A type stub of a module of bindings: every class, method, property and enum member that it has, and nothing else.
 
-    python -m tensorrt_surface.stub_file tensorrt_bindings > tensorrt_bindings_10_3_0.pyi
+python -m tensorrt_surface.stub_file tensorrt_bindings > tensorrt_bindings_10_3_0.pyi
 """
 
 from __future__ import annotations

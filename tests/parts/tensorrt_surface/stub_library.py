@@ -1,7 +1,7 @@
 """A library of empty functions in place of NVIDIA's, so that the real bindings can be imported without them.
 
-The bindings ask for nine functions, all of which make or find an object; importing calls none of them. Whoever calls one
-all the same gets a null pointer.
+The bindings ask for nine functions, all of which make or find an object; importing calls none of them. Whoever calls
+one all the same gets a null pointer.
 """
 
 from __future__ import annotations

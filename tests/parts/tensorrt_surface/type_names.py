@@ -1,7 +1,7 @@
 """Types of pybind11's docstrings, as a type stub may say them.
 
-What an argument may be is wider than what is written (sizes are any sequence of numbers), and what comes back is what is
-written. A type that cannot be told is ``object``: nothing can be done with it, so whoever uses it hears of it.
+What an argument may be is wider than what is written (sizes are any sequence of numbers), and what comes back is what
+is written. A type that cannot be told is ``object``: nothing can be done with it, so whoever uses it hears of it.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,4 +57,4 @@ VERSIONS = (
 )
 
 if __name__ == "__main__":  # for pip download
-    print(*(bindings.pin for bindings in VERSIONS), sep="\n")
+    sys.stdout.writelines(f"{bindings.pin}\n" for bindings in VERSIONS)
