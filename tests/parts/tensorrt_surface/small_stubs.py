@@ -1,4 +1,4 @@
-"""As much of two versions as ``misuses`` needs, in the form of the real stubs, for machines without the real bindings."""
+"""As much of three versions as ``misuses`` needs, in the form of the real stubs, for machines without the bindings."""
 
 from __future__ import annotations
 
@@ -64,6 +64,9 @@ class IBuilderConfig:
     def set_timing_cache(self, cache: ITimingCache, ignore_mismatch: builtins.bool) -> builtins.bool: ...
 """
 _TEN = """
+class NetworkDefinitionCreationFlag:
+    EXPLICIT_BATCH: typing.ClassVar[NetworkDefinitionCreationFlag]
+    STRONGLY_TYPED: typing.ClassVar[NetworkDefinitionCreationFlag]
 class BuilderFlag:
     FP16: typing.ClassVar[BuilderFlag]
 """
