@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tensorrt_surface import gates, stub_library
+from tensorrt_surface import questions, stub_library
 from tensorrt_surface.checking import Complaint, complaints
 from tensorrt_surface.importing import Imported
 from tensorrt_surface.misuses import GOOD, MISUSES
@@ -188,7 +188,7 @@ class TestRealBindings:
     ) -> None:
         has = imported[bindings].has()
         assert has.pop("version") == bindings.version
-        known = gates.members(stubs[bindings.stub])
+        known = questions.members(stubs[bindings.stub])
         missing = {f"{cls}.{name}" for cls, names in has.items() for name in names if name not in known[cls]}
         assert missing == {".ctypes", ".os", ".sys", ".warnings", f".{bindings.package.removesuffix('_bindings')}"}
         assert sum(map(len, known.values())) > 2000

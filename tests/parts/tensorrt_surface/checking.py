@@ -8,12 +8,12 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tensorrt_surface import gates
-from tensorrt_surface.rewriting import Copy, Span, rewritten
+from tensorrt_surface import questions
+from tensorrt_surface.rewriting import Copy, Learnt, Question, Version, rewritten
 
 _SETTINGS = """[mypy]
 python_version = 3.11
@@ -24,9 +24,12 @@ disable_error_code = var-annotated
 cache_dir = {folder}/cache
 """
 _GATE = "def gate(attribute: object) -> bool: ...\n"
-_REVEALED = re.compile(r'Revealed type is "(.*)"')
-_ROUNDS = 3
-"""Functions that give what another gives, one behind the other."""
+Pair = tuple[str, str]
+"""A version's stub and a file."""
+Place = tuple[int, str]
+"""A line of the original and what stands there."""
+_ROUNDS = 4
+"""What one tells can be what another waits for: a function that gives what another gives."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,11 @@ class Remark:
     text: str
     is_error: bool
 
+    @property
+    def revealed(self) -> bool:
+        """Whether it is an answer to ``reveal_type``."""
+        return self.text.startswith("Revealed type is ")
+
 
 def complaints(
     files: Mapping[str, str], stubs: Mapping[str, str], folder: Path, sources: tuple[Path, ...] = ()
@@ -82,34 +90,34 @@ def complaints(
 
 
 class _Bench:
-    """Two copies of each file for each version: one is checked, of the other mypy tells what it asks (``asking``)."""
+    """Two copies of each file for each version: one is checked, the other asks mypy for types."""
 
     def __init__(
         self, files: Mapping[str, str], stubs: Mapping[str, str], folder: Path, sources: tuple[Path, ...]
     ) -> None:
-        self._files, self._stubs, self._folder, self._sources = files, stubs, folder, sources
+        self._files, self._folder, self._sources = files, folder, sources
+        self._members = {stub: questions.members(text) for stub, text in stubs.items()}
+        names = frozenset().union(*map(questions.all_names, self._members.values()))
+        self._versions = {stub: Version(stub, {each: _copied(stub, each) for each in files}, names) for stub in stubs}
         self._pairs = [(stub, file) for stub in stubs for file in files]
-        self._returns: dict[tuple[str, str], dict[str, str]] = {pair: {} for pair in self._pairs}
-        self._checked: dict[tuple[str, str], Copy] = {}
-        self._asking: dict[tuple[str, str], Copy] = {}
+        self._learnt = {pair: Learnt() for pair in self._pairs}
+        self._checked: dict[Pair, Copy] = {}
+        self._asking: dict[Pair, Copy] = {}
         self._remarks: dict[Path, list[Remark]] = {}
 
     def go(self) -> bool:
-        """Whether something new was learnt of what functions give."""
+        """Whether something new was learnt."""
         for pair in self._pairs:
             self._checked[pair] = self._copy(*pair, asking=False)
             self._asking[pair] = self._copy(*pair, asking=True)
-        self._remarks = _mypy(
-            self._folder, sorted(path.parent.name for path in self._folder.glob("*/__init__.py")), self._sources
-        )
-        before = {pair: dict(known) for pair, known in self._returns.items()}
-        for pair in self._pairs:
-            self._returns[pair] |= self._given(*pair)
-        return before != self._returns
+        packages = sorted(path.parent.name for path in self._folder.glob("*/__init__.py"))
+        self._remarks = _mypy(self._folder, packages, self._sources)
+        before = self._learnt
+        self._learnt = {pair: Learnt(self._given(*pair), self._had(*pair)) for pair in self._pairs}
+        return before != self._learnt
 
     def _copy(self, stub: str, file: str, *, asking: bool) -> Copy:
-        moved = {each: f"uses_{stub}.{_flat(each)}" for each in self._files}
-        copy = rewritten(self._files[file], stub, moved, self._returns[stub, file], asking=asking)
+        copy = rewritten(self._files[file], self._versions[stub], self._learnt[stub, file], asking=asking)
         path = self._path(stub, file, asking=asking)
         path.parent.mkdir(exist_ok=True)
         path.with_name("__init__.py").touch()
@@ -117,53 +125,83 @@ class _Bench:
         return copy
 
     def _path(self, stub: str, file: str, *, asking: bool) -> Path:
-        return self._folder / f"{'asks' if asking else 'uses'}_{stub}" / f"{_flat(file)}.py"
+        return self._folder.joinpath(*_copied(stub, file, asking=asking).split(".")).with_suffix(".py")
 
     def _of(self, stub: str, file: str, *, asking: bool) -> list[Remark]:
         return self._remarks.get(self._path(stub, file, asking=asking), [])
 
-    def _given(self, stub: str, file: str) -> dict[str, str]:
+    def _given(self, stub: str, file: str) -> dict[int, str]:
         """What functions give, by the line that they stand on, as far as mypy knows it."""
-        found: dict[str, set[str]] = defaultdict(set)
-        for span in self._asking[stub, file].returns:
-            found[span.about] |= {each.replace(f"{stub}.", "trt.") for each in self._revealed(stub, file, span)}
-        return {line: " | ".join(sorted(types)) for line, types in found.items() if types and all(map(_sayable, types))}
+        found: dict[int, set[str]] = defaultdict(set)
+        for question, revealed in self._answers(stub, file, "return"):
+            found[int(question.about)].add(revealed.replace(f"{stub}.", "trt."))
+        return {line: " | ".join(sorted(types)) for line, types in found.items() if all(map(_sayable, types))}
 
-    def _revealed(self, stub: str, file: str, span: Span) -> list[str]:
-        within = (each for each in self._of(stub, file, asking=True) if span.has(each.line, each.column))
-        return [found[1] for found in (_REVEALED.fullmatch(each.text) for each in within) if found]
+    def _had(self, stub: str, file: str) -> dict[Place, bool]:
+        """Whether there is what gates ask for, where that is known and the same for all of a line."""
+        found: dict[Place, set[bool]] = defaultdict(set)
+        for question, revealed in self._answers(stub, file, "gate"):
+            place = self._asking[stub, file].line(question.line), question.about
+            if not questions.tells_nothing(revealed) or revealed == "types.ModuleType":
+                found[place].add(questions.has(self._members[stub], stub, revealed, question.about))
+        return {place: so.pop() for place, so in found.items() if len(so) == 1}
+
+    def _answers(self, stub: str, file: str, kind: str) -> Iterator[tuple[Question, str]]:
+        said = {(each.line, each.column): each.text for each in self._of(stub, file, asking=True) if each.revealed}
+        for question in self._asking[stub, file].questions:
+            answer = said.get((question.line, question.column))
+            if question.kind == kind and answer is not None:
+                yield question, answer.partition('"')[2].removesuffix('"')
 
     def complaints(self) -> Iterator[Complaint]:
         """All, of the last round."""
         wrong: dict[tuple[str, int, str], list[str]] = defaultdict(list)
         for stub, file in self._pairs:
-            copy = self._checked[stub, file]
-            for line, text in copy.holes:
-                wrong[file, line, text].append(stub)
             for remark in self._of(stub, file, asking=False):
                 if remark.is_error:
-                    wrong[file, copy.line(remark.line), remark.text.replace(f"{stub}.", "trt.")].append(stub)
+                    line = self._checked[stub, file].line(remark.line)
+                    wrong[file, line, remark.text.replace(f"{stub}.", "trt.")].append(stub)
         for (file, line, text), stubs in wrong.items():
             yield Complaint(file, line, tuple(stubs), text)
         for file in self._files:
-            yield from self._never_open(file)
+            yield from self._in_no_version(file, "gate", self._gates, "no version has {}, which this asks for")
+            yield from self._in_no_version(
+                file, "owner", self._owners, "nothing checks {}: say the type of what it is asked of"
+            )
 
-    def _never_open(self, file: str) -> Iterator[Complaint]:
-        """Gates for what no version has."""
-        opened: dict[tuple[int, str], bool] = defaultdict(bool)
-        for stub in self._stubs:
-            for place, has in self._gates(stub, file):
-                opened[place] |= has
-        for (line, name), any_has in opened.items():
-            if not any_has:
-                yield Complaint(file, line, tuple(self._stubs), f"no version has {name}, which this asks for")
+    def _in_no_version(
+        self, file: str, kind: str, found: Callable[[str, str], Iterator[tuple[Place, bool]]], text: str
+    ) -> Iterator[Complaint]:
+        """What should be so in one version at least."""
+        so: dict[Place, bool] = {}
+        for stub in self._versions:
+            copy = self._asking[stub, file]
+            asked = (
+                (copy.line(each.line), name)
+                for each in copy.questions
+                if each.kind == kind
+                for name in each.about.split()
+            )
+            so |= {place: False for place in asked if place not in so}
+            so |= {place: True for place, is_so in found(stub, file) if is_so}
+        for (line, name), is_so in so.items():
+            if not is_so:
+                yield Complaint(file, line, tuple(self._versions), text.format(name))
 
-    def _gates(self, stub: str, file: str) -> Iterator[tuple[tuple[int, str], bool]]:
-        copy, known = self._asking[stub, file], gates.members(self._stubs[stub])
-        for gate in copy.gates:
-            for revealed in self._revealed(stub, file, gate):
-                for name in gate.about.split():
-                    yield (copy.line(gate.line), name), gates.has(known, stub, revealed, name)
+    def _gates(self, stub: str, file: str) -> Iterator[tuple[Place, bool]]:
+        for question, revealed in self._answers(stub, file, "gate"):
+            for name in question.about.split():
+                place = self._asking[stub, file].line(question.line), name
+                yield place, questions.has(self._members[stub], stub, revealed, name)
+
+    def _owners(self, stub: str, file: str) -> Iterator[tuple[Place, bool]]:
+        for question, revealed in self._answers(stub, file, "owner"):
+            place = self._asking[stub, file].line(question.line), question.about
+            yield place, not questions.tells_nothing(revealed)
+
+
+def _copied(stub: str, file: str, *, asking: bool = False) -> str:
+    return f"{'asks' if asking else 'uses'}_{stub}.{_flat(file)}"
 
 
 def _flat(module: str) -> str:
@@ -171,7 +209,7 @@ def _flat(module: str) -> str:
 
 
 def _sayable(kind: str) -> bool:
-    return re.fullmatch(r"None|trt(\.\w+)+( \| None)?", kind) is not None
+    return re.fullmatch(r"(None|Any|trt(\.\w+)+)( \| (None|Any|trt(\.\w+)+))*", kind) is not None and kind != "Any"
 
 
 def _mypy(folder: Path, packages: list[str], sources: tuple[Path, ...]) -> dict[Path, list[Remark]]:

@@ -163,7 +163,9 @@ MISUSES = {
         "    return bool(context.set_input_shape(name, shape) and context",
         "def _point(it: Any, name: str, shape: tuple[int, ...], address: int) -> bool:\n"
         "    return bool(it.set_input_shape(name, shape) and it",
-        "`it: Any`",
+        "nothing checks set_input_shape",
     ),
-    "the bindings under another name": Misuse("self._trt = trt", "self._trt = also = trt", "call the bindings trt"),
+    "the bindings under another name": Misuse(
+        "== self._trt.TensorIOMode", "== self._native.TensorIOMode", "nothing checks TensorIOMode"
+    ),
 }

@@ -21,22 +21,16 @@ CLASSES = {
     "severity": "ILogger.Severity",
     "tensor": "ITensor",
 }
-OURS = ("log", "logger", "monitor")
-"""Objects of classes of our own, which TensorRT calls; whether it can is checked where the class is."""
 
 
-def anything(annotation: ast.expr | None) -> str | None:
-    """What comes behind the class where an annotation says ``Any`` or ``Any | None``; ``None`` where it says more."""
-    said = "" if annotation is None else ast.unparse(annotation)
-    return {"Any": "", "Any | None": " | None"}.get(said)
+def says_nothing(annotation: ast.expr | None) -> bool:
+    """Whether it is ``Any``, or that or ``None``."""
+    return annotation is not None and ast.unparse(annotation) in ("Any", "Any | None")
 
 
 def class_of(name: str, annotation: ast.expr | None) -> ast.expr | None:
-    """The annotation instead, by the name of what is annotated; ``None`` where it says enough, or nothing is known."""
-    behind, known = anything(annotation), CLASSES.get(name.strip("_"))
-    return None if behind is None or known is None else ast.parse(f"trt.{known}{behind}", mode="eval").body
-
-
-def is_hole(name: str, annotation: ast.expr | None) -> bool:
-    """Whether nothing would check what is done with it."""
-    return anything(annotation) is not None and name.strip("_") not in (*CLASSES, *OURS)
+    """What to annotate instead, by the name of what is annotated; the annotation itself where it says enough."""
+    known = CLASSES.get(name.strip("_"))
+    if annotation is None or known is None or not says_nothing(annotation):
+        return annotation
+    return ast.parse(ast.unparse(annotation).replace("Any", f"trt.{known}"), mode="eval").body

@@ -29,7 +29,9 @@ class _Writer:
     def __init__(self, module: ModuleType) -> None:
         self._module = module
         native = next(one.__module__ for one in vars(module).values() if _is_pybind(one))
-        self._types = TypeNames(native, set(_classes(vars(module))))
+        classes = dict(_classes(vars(module)))
+        self._types = TypeNames(native, set(classes))
+        self._objects = {name for name, cls in classes.items() if "__members__" not in vars(cls)}
 
     def lines(self) -> Iterator[str]:
         yield "__version__: builtins.str"
@@ -94,7 +96,7 @@ class _Writer:
     def _property(self, name: str, value: property) -> Iterator[str]:
         got = next(signatures(value.fget.__doc__ if value.fget else None), None)
         put = next(signatures(value.fset.__doc__ if value.fset else None), None)
-        kind = self._types.returned(got.returns) if got else _unsaid(value)
+        kind = self._returned(got) if got else _unsaid(value)
         yield from ("@property", f"def {name}(self) -> {kind}: ...")
         if put is not None:
             takes = self._types.argument(put.parameters[-1].type)
@@ -106,7 +108,7 @@ class _Writer:
                 yield "@staticmethod"
             if len(found) > 1:
                 yield "@typing.overload"
-            yield f"def {name}({self._parameters(each, number)}) -> {self._types.returned(each.returns)}: ..."
+            yield f"def {name}({self._parameters(each, number)}) -> {self._returned(each)}: ..."
 
     def _parameters(self, signature: Signature, number: bool) -> str:
         said, unnamed, optional = [], 0, False
@@ -121,6 +123,11 @@ class _Writer:
             said.append(f"{each.name if each.named else f'unnamed{place}'}: {kind}{' = ...' if optional else ''}")
             unnamed = len(said) if not each.named else unnamed
         return ", ".join([*said[:unnamed], *(["/"] if unnamed else []), *said[unnamed:]])
+
+    def _returned(self, signature: Signature) -> str:
+        """Objects may turn out to be ``None``, which no docstring says; what is done then is checked as well."""
+        kind = self._types.returned(signature.returns)
+        return f"{kind} | typing.Any" if kind in self._objects else kind
 
     def _value(self, value: Any) -> str:
         return type(value).__qualname__ if _is_pybind(type(value)) else f"builtins.{type(value).__name__}"
@@ -140,10 +147,10 @@ def _is_pybind(cls: Any) -> bool:
     return inspect.isclass(cls) and type(cls).__name__ == "pybind11_type" and cls.__module__ != "pybind11_builtins"
 
 
-def _classes(names: Any, inside: str = "") -> Iterator[str]:
+def _classes(names: Any, inside: str = "") -> Iterator[tuple[str, type]]:
     for name, value in names.items():
         if _is_pybind(value):
-            yield inside + name
+            yield inside + name, value
             if not inside:
                 yield from _classes(vars(value), f"{name}.")
 

@@ -1,11 +1,13 @@
-"""``hasattr`` and ``getattr`` by name: what a version may lack.
+"""Questions to mypy, in a copy of its own: whose name is asked for.
 
-mypy follows ``hasattr`` and knows nothing of ``getattr``, so that this becomes that; and it does not mind a name that
-no version has: such a gate would never open. So in a second copy
+mypy takes what stands behind a ``hasattr`` to be there, whether it is or not, and knows nothing of ``getattr``. So in
+the copy that asks
 
     hasattr(config, "DLA_core")        is        gate(reveal_type(config)) and hasattr(config, "DLA_core")
 
-where mypy says whose name is asked for. At least one version must have it.
+where mypy says what ``config`` is. Then it is known whether that has the name: what stands behind is checked where it
+has, what stands in its stead where it has not, and a gate that opens in no version is a mistake. In the same way it is
+asked whose a name of TensorRT's is, wherever one stands: if mypy can only say ``Any``, nothing is checked there.
 """
 
 from __future__ import annotations
@@ -22,6 +24,13 @@ Members = Mapping[str, set[str]]
 """What each class of a stub has, with what it inherits; what the module has under no name."""
 
 
+def reveal(node: ast.expr, kind: str, about: str) -> ast.Call:
+    """``node``, whose type mypy tells; of what kind the question is and what it is about is kept for the answer."""
+    call = ast.Call(ast.Name(REVEAL, ast.Load()), [node], [])
+    call.question = (kind, about)  # type: ignore[attr-defined]
+    return call
+
+
 def names_of(call: ast.Call, known: Names) -> tuple[str, ...] | None:
     """Those that ``hasattr`` or ``getattr`` asks for; ``None`` where they are made at run time."""
     match call.args[1]:
@@ -34,18 +43,8 @@ def names_of(call: ast.Call, known: Names) -> tuple[str, ...] | None:
 
 def gated(call: ast.Call, names: Iterable[str]) -> ast.expr:
     """``call``, a ``hasattr``, behind a gate for ``names``."""
-    gate = ast.Call(ast.Name(GATE, ast.Load()), [ast.Call(ast.Name(REVEAL, ast.Load()), [call.args[0]], [])], [])
-    gate.about = " ".join(names)  # type: ignore[attr-defined]
+    gate = ast.Call(ast.Name(GATE, ast.Load()), [reveal(call.args[0], "gate", " ".join(names))], [])
     return ast.BoolOp(ast.And(), [gate, call])
-
-
-def ungot(call: ast.Call, name: str, *, asking: bool) -> ast.expr:
-    """``call``, a ``getattr`` of one name, as the attribute itself; behind ``hasattr`` where there is a default."""
-    attribute = ast.Attribute(call.args[0], name, ast.Load())
-    if len(call.args) == 2:
-        return attribute
-    has = ast.Call(ast.Name("hasattr", ast.Load()), [call.args[0], ast.Constant(name)], [])
-    return ast.IfExp(gated(has, [name]) if asking else has, attribute, call.args[2])
 
 
 def written_out(target: ast.expr, over: ast.expr, constants: Names) -> dict[str, tuple[str, ...]]:
@@ -81,12 +80,23 @@ def members(stub: str) -> Members:
     return found
 
 
+def all_names(known: Members) -> set[str]:
+    """Those of all classes, less what Python's own containers have too."""
+    common = {name for kind in (str, bytes, list, dict, set) for name in dir(kind)}
+    return {name for names in known.values() for name in names if not name.startswith("_")} - common
+
+
 def has(known: Members, stub: str, revealed: str, name: str) -> bool:
     """Whether what mypy reveals is something that has ``name``; anything, where mypy cannot tell."""
     if revealed == "types.ModuleType":
         return name in known[""]
     owners = re.findall(rf"\b{re.escape(stub)}\.([\w.]+)", revealed)
     return any(name in known.get(owner, ()) for owner in owners or known)
+
+
+def tells_nothing(revealed: str) -> bool:
+    """Whether mypy takes it to have whatever is asked of it."""
+    return set(revealed.split(" | ")) <= {"Any", "None", "types.ModuleType"}
 
 
 def _classes(body: list[ast.stmt], inside: str = "") -> Iterator[tuple[str, ast.ClassDef]]:
