@@ -68,6 +68,12 @@ class Running:
         return _point(self._context, name, shape, address) and self._context.execute_async_v3(stream)
 
 
+def memory(module: Any, engine: Any) -> tuple[int, bool]:
+    on_gpu = engine.get_tensor_location(engine.get_tensor_name(0)) == module.TensorLocation.DEVICE
+    size = engine.device_memory_size_v2 if hasattr(engine, "device_memory_size_v2") else engine.device_memory_size
+    return int(size), on_gpu
+
+
 def _point(context: Any, name: str, shape: tuple[int, ...], address: int) -> bool:
     return bool(context.set_input_shape(name, shape) and context.set_tensor_address(name, address))
 
@@ -140,6 +146,24 @@ MISUSES = {
         'has no attribute "FP16"',
         ("tensorrt_bindings_11", "tensorrt_rtx"),
     ),
+    "the old name of an attribute, where only newer versions are known by the new one": Misuse(
+        "else engine.device_memory_size",
+        "else engine.device_memory_sizes",
+        'has no attribute "device_memory_sizes"',
+        ("tensorrt_bindings_10_0",),
+    ),
+    "the old name of an attribute, without a gate": Misuse(
+        'if hasattr(engine, "device_memory_size_v2") else engine.device_memory_size',
+        "or engine.device_memory_size",
+        'has no attribute "device_memory_size"',
+        ("tensorrt_bindings_11", "tensorrt_rtx"),
+    ),
+    "the new name of an attribute, without a gate": Misuse(
+        'if hasattr(engine, "device_memory_size_v2") else engine.device_memory_size',
+        "",
+        'has no attribute "device_memory_size_v2"',
+        ("tensorrt_bindings_10_0",),
+    ),
     "an attribute that one runtime alone has, without a gate": Misuse(
         'if runtime == "tensorrt_rtx":',
         "if runtime:",
@@ -159,11 +183,7 @@ MISUSES = {
         'Signature of "step_complete" incompatible',
     ),
     "an object that nothing follows": Misuse(
-        "def _point(context: Any, name: str, shape: tuple[int, ...], address: int) -> bool:\n"
-        "    return bool(context.set_input_shape(name, shape) and context",
-        "def _point(it: Any, name: str, shape: tuple[int, ...], address: int) -> bool:\n"
-        "    return bool(it.set_input_shape(name, shape) and it",
-        "nothing checks set_input_shape",
+        "bool(context.set_input_shape", "bool(eval(name).set_input_shape", "nothing checks set_input_shape"
     ),
     "the bindings under another name": Misuse(
         "== self._trt.TensorIOMode", "== self._native.TensorIOMode", "nothing checks TensorIOMode"

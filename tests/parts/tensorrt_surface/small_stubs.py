@@ -47,15 +47,18 @@ class IExecutionContext:
     def set_input_shape(self, name: builtins.str, shape: builtins.tuple[typing.Any, ...]) -> builtins.bool: ...
     def set_tensor_address(self, name: builtins.str, memory: typing.SupportsInt) -> builtins.bool: ...
     def execute_async_v3(self, stream_handle: typing.SupportsInt) -> builtins.bool: ...
-class ICudaEngine:
+class TensorLocation:
+    DEVICE: typing.ClassVar[TensorLocation]
+class Runtime:
+    def __init__(self, logger: ILogger) -> None: ...
+    def deserialize_cuda_engine(self, serialized_engine: typing_extensions.Buffer) -> ICudaEngine | _Any: ...
+class _Engine:
     @property
     def num_io_tensors(self) -> builtins.int: ...
     def get_tensor_name(self, index: typing.SupportsInt) -> builtins.str: ...
     def get_tensor_mode(self, name: builtins.str) -> TensorIOMode: ...
+    def get_tensor_location(self, name: builtins.str) -> TensorLocation: ...
     def create_execution_context(self) -> IExecutionContext | _Any: ...
-class Runtime:
-    def __init__(self, logger: ILogger) -> None: ...
-    def deserialize_cuda_engine(self, serialized_engine: typing_extensions.Buffer) -> ICudaEngine | _Any: ...
 class IBuilderConfig:
     profiling_verbosity: ProfilingVerbosity
     progress_monitor: IProgressMonitor
@@ -65,6 +68,8 @@ class IBuilderConfig:
     def set_timing_cache(self, cache: ITimingCache, ignore_mismatch: builtins.bool) -> builtins.bool: ...
 """
 _TEN = """
+class ICudaEngine(_Engine):
+    device_memory_size: builtins.int
 class NetworkDefinitionCreationFlag:
     EXPLICIT_BATCH: typing.ClassVar[NetworkDefinitionCreationFlag]
     STRONGLY_TYPED: typing.ClassVar[NetworkDefinitionCreationFlag]
@@ -77,6 +82,8 @@ class TilingOptimizationLevel:
     NONE: typing.ClassVar[TilingOptimizationLevel]
 class NetworkDefinitionCreationFlag:
     STRONGLY_TYPED: typing.ClassVar[NetworkDefinitionCreationFlag]
+class ICudaEngine(_Engine):
+    device_memory_size_v2: builtins.int
 class BuilderFlag: ...
 """
 _RTX = """
@@ -86,10 +93,12 @@ class ComputeCapability:
     SM86: typing.ClassVar[ComputeCapability]
 class NetworkDefinitionCreationFlag:
     STRONGLY_TYPED: typing.ClassVar[NetworkDefinitionCreationFlag]
+class ICudaEngine(_Engine):
+    device_memory_size_v2: builtins.int
 class BuilderFlag: ...
 """
 SMALL_STUBS = {
-    "tensorrt_bindings_10": _BOTH + _TEN,
+    "tensorrt_bindings_10_0": _BOTH + _TEN,
     "tensorrt_bindings_11": _BOTH + _ELEVEN,
     "tensorrt_rtx_bindings_1": _BOTH + _RTX,
 }
