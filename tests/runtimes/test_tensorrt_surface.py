@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 import pytest
+from onnxruntime.capi import onnxruntime_pybind11_state
 from tensorrt_surface import questions, stub_library
 from tensorrt_surface.checking import Complaint, complaints
 from tensorrt_surface.importing import Imported
@@ -19,6 +20,7 @@ from tensorrt_surface.misuses import GOOD, MISUSES
 from tensorrt_surface.rewriting import takes_tensorrt
 from tensorrt_surface.signatures import Parameter, signatures, split
 from tensorrt_surface.small_stubs import SMALL_STUBS
+from tensorrt_surface.stub_file import stub
 from tensorrt_surface.type_names import TypeNames
 from tensorrt_surface.versions import VERSIONS, Bindings
 
@@ -137,6 +139,7 @@ class TestTypeNames:
             ("nvinfer1::v_1_0::ILogger", "ILogger", "ILogger"),
             ("List[t.native.Dims]", "typing.Sequence[Dims | typing.Sequence[int]]", "builtins.list[Dims]"),
             ("Tuple[str, bool]", *["builtins.tuple[builtins.str, builtins.bool]"] * 2),
+            ("Dims | None", "Dims | typing.Sequence[int] | None", "Dims | None"),
             ("buffer", "typing_extensions.Buffer", "builtins.object"),
             ("std::vector<int>", "builtins.object", "builtins.object"),
             ("nvinfer1::IUnheardOf", "builtins.object", "builtins.object"),
@@ -144,6 +147,17 @@ class TestTypeNames:
     )  # fmt: skip
     def test_it_says(self, text: str, argument: str, returned: str) -> None:
         assert (self.names.argument(text), self.names.returned(text)) == (argument, returned)
+
+
+def test_a_module_of_pybind11_becomes_a_stub() -> None:
+    """ONNX Runtime's, which is at hand."""
+    known = questions.members(text := stub(onnxruntime_pybind11_state))
+    assert {"name", "value", "ORT_ENABLE_ALL"} <= known["GraphOptimizationLevel"]
+    missing = {name for name in dir(onnxruntime_pybind11_state.SessionOptions) if not name.startswith("_")}
+    assert missing - known["SessionOptions"] == set()
+    assert "    def get_providers(self) -> builtins.list[builtins.str]: ...\n" in text
+    assert "    ORT_ENABLE_ALL: typing.ClassVar[GraphOptimizationLevel]\n" in text
+    assert "    def enable_profiling(self, to: builtins.bool, /) -> None: ...\n" in text
 
 
 @with_compiler
@@ -203,4 +217,4 @@ class TestRealBindings:
     def test_our_code_uses_what_each_version_has(self, stubs: dict[str, str], tmp_path: Path) -> None:
         files = ours()
         assert {"edgemill_runtimes.nvidia.building", "edgemill_runtimes.engines.tensorrt"} <= set(files)
-        assert complaints(files, stubs, tmp_path, SOURCES) == []
+        assert [str(one) for one in complaints(files, stubs, tmp_path, SOURCES)] == []

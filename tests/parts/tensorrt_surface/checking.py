@@ -108,8 +108,10 @@ class _Bench:
     def go(self) -> bool:
         """Whether something new was learnt."""
         for pair in self._pairs:
-            self._checked[pair] = self._copy(*pair, asking=False)
-            self._asking[pair] = self._copy(*pair, asking=True)
+            if pair not in self._checked or self._learnt[pair] != Learnt():
+                self._checked[pair] = self._copy(*pair, asking=False)
+            if pair not in self._asking or self._learnt[pair].returns:
+                self._asking[pair] = self._copy(*pair, asking=True)
         packages = sorted(path.parent.name for path in self._folder.glob("*/__init__.py"))
         self._remarks = _mypy(self._folder, packages, self._sources)
         before = self._learnt

@@ -10,13 +10,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from tensorrt_surface import object_names, questions
 
 MODULE = ("trt", "_trt", "module")
 _RENAMED = "_module"
 _FUTURE = "from __future__ import annotations"
+Node = TypeVar("Node", bound=ast.AST)
 _RUNTIMES = ("tensorrt", "tensorrt_rtx")
 
 
@@ -105,15 +106,15 @@ def rewritten(source: str, version: Version, learnt: Learnt, *, asking: bool = F
             remarks do not count.
     """
     tree = ast.parse(source)
-    before = [node.lineno for node in _statements(tree)]
+    before = [node.lineno for node in _all(tree, ast.stmt)]
     tree = ast.fix_missing_locations(_Rewriter(tree, version, learnt, asking).visit(tree))
     # mypy says the same of a line once, so that what it is asked of has a line of its own.
     text = ast.unparse(tree).replace(f"{questions.REVEAL}(", f"{questions.REVEAL}(\n")
     after = ast.parse(text)
-    lines = dict(zip((node.lineno for node in _statements(after)), before, strict=True))
+    lines = dict(zip((node.lineno for node in _all(after, ast.stmt)), before, strict=True))
     assert _FUTURE in text, "the stub is imported in place of it, so that no line moves"
     imports = f"import {version.stub} as trt; from surface_gate import gate as {questions.GATE}"
-    return Copy(text.replace(_FUTURE, imports, 1) + "\n", lines, tuple(_questions(tree, after)))
+    return Copy(text.replace(_FUTURE, imports, 1) + "\n", lines, tuple(_questions(tree, after)) if asking else ())
 
 
 class _Rewriter(ast.NodeTransformer):
@@ -276,8 +277,8 @@ def _constants(tree: ast.Module) -> dict[str, tuple[str, ...]]:
     return {target.id: names for target, names in pairs if isinstance(target, ast.Name) and names is not None}
 
 
-def _statements(tree: ast.AST) -> list[ast.stmt]:
-    return [node for node in ast.walk(tree) if isinstance(node, ast.stmt)]
+def _all(tree: ast.AST, kind: type[Node]) -> list[Node]:
+    return [node for node in ast.walk(tree) if isinstance(node, kind)]
 
 
 def _questions(tree: ast.AST, after: ast.AST) -> Iterator[Question]:
@@ -287,5 +288,6 @@ def _questions(tree: ast.AST, after: ast.AST) -> Iterator[Question]:
 
 
 def _reveals(tree: ast.AST) -> list[ast.Call]:
-    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
-    return [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == questions.REVEAL]
+    return [
+        call for call in _all(tree, ast.Call) if isinstance(call.func, ast.Name) and call.func.id == questions.REVEAL
+    ]

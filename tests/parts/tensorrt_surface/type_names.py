@@ -16,6 +16,7 @@ _BUFFER = "typing_extensions.Buffer"
 _ARGUMENTS = {
     "int": "typing.SupportsInt",
     "typing.SupportsInt": "typing.SupportsInt",
+    "typing.SupportsIndex": "typing.SupportsIndex",
     "float": "typing.SupportsFloat",
     "typing.SupportsFloat": "typing.SupportsFloat",
     "buffer": _BUFFER,
@@ -68,6 +69,8 @@ class TypeNames:
             return _ARGUMENTS[text]
         if isinstance(node, ast.Subscript):
             return self._container(node, argument)
+        if isinstance(node, ast.BinOp):
+            return f"{self._node(node.left, argument)} | {self._node(node.right, argument)}"
         if text in self._classes:
             return text
         return _PLAIN.get(text, f"builtins.{text}[typing.Any]" if text == "list" else UNKNOWN)
