@@ -16,7 +16,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state
 from tensorrt_surface import questions, stub_library
 from tensorrt_surface.checking import Complaint, complaints
 from tensorrt_surface.importing import Imported
-from tensorrt_surface.misuses import GOOD, MISUSES
+from tensorrt_surface.misuses import MISUSES, PIECES
 from tensorrt_surface.rewriting import takes_tensorrt
 from tensorrt_surface.signatures import Parameter, signatures, split
 from tensorrt_surface.small_stubs import SMALL_STUBS
@@ -51,12 +51,13 @@ def ours() -> dict[str, str]:
 
 
 def judged(stubs: dict[str, str], folder: Path) -> Verdicts:
-    """What is said of the good piece of code and of each misuse of it."""
-    for misuse in MISUSES.values():
-        assert GOOD.count(misuse.right) >= 1, misuse.right
-    pieces = {"good": GOOD} | {name: GOOD.replace(one.right, one.wrong) for name, one in MISUSES.items()}
-    modules = {name: f"piece{number}" for number, name in enumerate(pieces)}
-    found = complaints({modules[name]: piece for name, piece in pieces.items()}, stubs, folder)
+    """What is said of the pieces of code, and of each misuse of one of them."""
+    wrong = {}
+    for name, misuse in MISUSES.items():
+        (piece,) = (piece for piece in PIECES.values() if misuse.right in piece)
+        wrong[name] = piece.replace(misuse.right, misuse.wrong)
+    modules = {name: f"misuse{number}" for number, name in enumerate(wrong)} | {name: name for name in PIECES}
+    found = complaints({modules[name]: piece for name, piece in (wrong | PIECES).items()}, stubs, folder)
     return {name: [one for one in found if one.file == module] for name, module in modules.items()}
 
 
@@ -70,15 +71,15 @@ class TestChecker:
     """On small stand-ins for two versions of TensorRT and for TensorRT-RTX."""
 
     def test_nothing_is_said_of_what_is_right(self, verdicts: Verdicts) -> None:
-        assert verdicts["good"] == []
+        assert [one for piece in PIECES for one in verdicts[piece]] == []
 
     @pytest.mark.parametrize("name", MISUSES)
     def test_it_hears_of(self, name: str, verdicts: Verdicts) -> None:
         assert_said(name, verdicts, tuple(SMALL_STUBS))
 
     def test_it_says_where(self, verdicts: Verdicts) -> None:
-        line = GOOD[: GOOD.index("set_memory_pool_limit(")].count("\n") + 1
-        assert [one.line for one in verdicts["a misspelled method"]] == [line]
+        before, _, _ = PIECES["building"].partition("set_memory_pool_limit(")
+        assert [one.line for one in verdicts["a misspelled method"]] == [before.count("\n") + 1]
 
 
 def assert_said(name: str, verdicts: Verdicts, stubs: tuple[str, ...]) -> None:
@@ -157,7 +158,9 @@ def test_a_module_of_pybind11_becomes_a_stub() -> None:
     assert missing - known["SessionOptions"] == set()
     assert "    def get_providers(self) -> builtins.list[builtins.str]: ...\n" in text
     assert "    ORT_ENABLE_ALL: typing.ClassVar[GraphOptimizationLevel]\n" in text
-    assert "    def enable_profiling(self, to: builtins.bool, /) -> None: ...\n" in text
+    assert "    __members__: typing.ClassVar[builtins.dict[builtins.str, typing.Self]]\n" in text
+    assert " -> OrtValue | typing.Any: ...\n" in text
+    assert "    @enable_profiling.setter\n    def enable_profiling(self, to: builtins.bool, /) -> None: ...\n" in text
 
 
 @with_compiler
@@ -208,7 +211,7 @@ class TestRealBindings:
         assert sum(map(len, known.values())) > 2000
 
     def test_nothing_is_said_of_what_is_right(self, real_verdicts: Verdicts) -> None:
-        assert real_verdicts["good"] == []
+        assert [one for piece in PIECES for one in real_verdicts[piece]] == []
 
     @pytest.mark.parametrize("name", MISUSES)
     def test_it_hears_of(self, name: str, real_verdicts: Verdicts, stubs: dict[str, str]) -> None:
