@@ -16,6 +16,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state
 from tensorrt_surface import questions, stub_library
 from tensorrt_surface.checking import Complaint, complaints
 from tensorrt_surface.importing import Imported
+from tensorrt_surface.misspelling import misspelled
 from tensorrt_surface.misuses import MISUSES, PIECES
 from tensorrt_surface.rewriting import takes_tensorrt
 from tensorrt_surface.signatures import Parameter, signatures, split
@@ -221,3 +222,13 @@ class TestRealBindings:
         files = ours()
         assert {"edgemill_runtimes.nvidia.building", "edgemill_runtimes.engines.tensorrt"} <= set(files)
         assert [str(one) for one in complaints(files, stubs, tmp_path, SOURCES)] == []
+
+    def test_a_misspelled_name_in_our_code_is_heard_of(self, stubs: dict[str, str], tmp_path: Path) -> None:
+        """A few places of many; each of them was, when this was written."""
+        files = ours()
+        names = {name for text in stubs.values() for name in questions.all_names(questions.members(text))}
+        places = list(misspelled(files, names))
+        wrong = {f"misspelled{number}": place for number, place in enumerate(places[:: len(places) // 12])}
+        found = complaints(files | {module: text for module, (_, text) in wrong.items()}, stubs, tmp_path, SOURCES)
+        heard = {one.file for one in found}
+        assert [where for module, (where, _) in wrong.items() if module not in heard] == []
