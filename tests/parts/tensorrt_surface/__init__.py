@@ -7,6 +7,7 @@
     type_names     their types, as a stub may say them
     stub_file      everything that a module of bindings has, as a type stub
     rewriting      our code with the parameter ``trt: Any`` replaced by that stub
+    copies         what is known of such a copy
     object_names   what the objects of TensorRT are called in our code
     questions      what mypy is asked: whose a name is
     checking       mypy over all of it, and what it says

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tensorrt_surface import questions
-from tensorrt_surface.rewriting import Copy, Learnt, Question, Version, rewritten
+from tensorrt_surface.copies import Copy, Learnt, Question, Version
+from tensorrt_surface.rewriting import rewritten
 
 _SETTINGS = """[mypy]
 python_version = 3.11

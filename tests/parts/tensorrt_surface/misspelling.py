@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 
 def misspelled(files: Mapping[str, str], names: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Each place in ``files`` where something is asked for one of ``names``, and the file with an x behind that name."""
+    """Each place in ``files`` where something is asked for one of ``names``, and the file with an x behind it."""
     for module, source in files.items():
         for line, column, said in sorted(_places(source, names)):
             lines = source.splitlines(keepends=True)

@@ -8,85 +8,16 @@ mypy says of their ``return``, and ``hasattr`` and ``… == "tensorrt_rtx"`` are
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from tensorrt_surface import object_names, questions
+from tensorrt_surface.copies import RUNTIMES, Copy, Learnt, Question, Version
 
 MODULE = ("trt", "_trt", "module")
 _RENAMED = "_module"
 _FUTURE = "from __future__ import annotations"
 Node = TypeVar("Node", bound=ast.AST)
-_RUNTIMES = ("tensorrt", "tensorrt_rtx")
-
-
-@dataclass(frozen=True)
-class Question:
-    """Where mypy is asked for the type of something.
-
-    Attributes:
-        line: of the copy.
-        column: counted from 0.
-        kind: ``gate``, ``return``, or ``owner`` of an attribute.
-        about: the names that are asked for, the line of the function in the original, or the attribute.
-    """
-
-    line: int
-    column: int
-    kind: str
-    about: str
-
-
-@dataclass(frozen=True)
-class Version:
-    """What a file is rewritten for.
-
-    Attributes:
-        stub: module of the stub.
-        moved: where copies of other files are to be imported from, by their modules.
-        names: of TensorRT's; whose they are is asked where anything has them.
-    """
-
-    stub: str
-    moved: Mapping[str, str]
-    names: frozenset[str] = frozenset()
-
-    @property
-    def runtime(self) -> str:
-        """The one whose stub it is."""
-        return _RUNTIMES["rtx" in self.stub]
-
-
-@dataclass(frozen=True)
-class Learnt:
-    """What mypy told before of a file in one version, by the lines on which statements of the original begin.
-
-    Attributes:
-        returns: what functions annotated ``Any`` give.
-        has: whether what is asked at a gate has the name.
-    """
-
-    returns: Mapping[int, str] = field(default_factory=dict)
-    has: Mapping[tuple[int, str], bool] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Copy:
-    """One file rewritten.
-
-    Attributes:
-        lines: of the original, by the copy's, each where its statement begins.
-        questions: what mypy is asked.
-    """
-
-    text: str
-    lines: Mapping[int, int]
-    questions: tuple[Question, ...]
-
-    def line(self, of_copy: int) -> int:
-        """The original's, for one of the copy."""
-        return self.lines[max(line for line in self.lines if line <= of_copy)]
 
 
 def takes_tensorrt(source: str) -> bool:
@@ -200,7 +131,7 @@ class _Rewriter(ast.NodeTransformer):
         return ast.Name("trt", node.ctx) if node.id in MODULE else node
 
     def visit_Import(self, node: ast.Import) -> ast.stmt:
-        return ast.copy_location(ast.Pass(), node) if node.names[0].name in _RUNTIMES else node
+        return ast.copy_location(ast.Pass(), node) if node.names[0].name in RUNTIMES else node
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.stmt:
         node.module = self._version.moved.get(node.module or "", node.module)
@@ -261,7 +192,7 @@ class _Rewriter(ast.NodeTransformer):
         self.generic_visit(node)
         match node:
             case ast.Compare(ops=[ast.Eq() | ast.NotEq() as how], comparators=[ast.Constant(value=str(runtime))]):
-                if runtime in _RUNTIMES:
+                if runtime in RUNTIMES:
                     return ast.Constant((runtime == self._version.runtime) == isinstance(how, ast.Eq))
         return node
 
