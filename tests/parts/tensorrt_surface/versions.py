@@ -13,7 +13,7 @@ class Bindings:
     """One version of the bindings.
 
     Attributes:
-        wheel: the package that has them and nothing else of TensorRT, 1.0 to 1.3 MB.
+        wheel: the package that has them and nothing else of TensorRT, 1.1 to 1.3 MB.
         version: of it.
         package: what is in the wheel; ``tensorrt`` itself only names it anew.
         libraries: what it is linked to.
