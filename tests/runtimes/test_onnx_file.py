@@ -14,7 +14,8 @@ from onnx import TensorProto, helper
 from onnx.external_data_helper import set_external_data
 
 from edgemill_core.errors import ModelError
-from edgemill_runtimes.nvidia.onnx_file import external_weights, operations
+from edgemill_runtimes.engines.onnx_edges import read_edges
+from edgemill_runtimes.nvidia.onnx_file import external_weights, operations, quantized_nodes
 
 
 def outside(name: str, location: str) -> TensorProto:
@@ -60,9 +61,26 @@ def test_operations_by_the_names_that_tensorrt_gives(tmp_path: Path) -> None:
     assert operations(saved(tmp_path, graph)) == {"relu": "Relu", "node_of_y": "Split"}
 
 
+def test_quantized_nodes_are_those_that_the_wiring_says(tmp_path: Path) -> None:
+    one = helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])
+    ends = [("x", "q", "a"), ("one", "v", "b")]
+    pairs = [
+        node
+        for start, middle, end in ends
+        for node in (
+            helper.make_node("QuantizeLinear", [start, "one"], [middle]),
+            helper.make_node("DequantizeLinear", [middle, "one"], [end]),
+        )
+    ]
+    layers = [helper.make_node("Mul", ["a", "b"], ["m"], "both"), helper.make_node("Mul", ["a", "one"], ["y"], "half")]
+    path = saved(tmp_path, model(*pairs, *layers, known=(one,)))
+    edges = read_edges(path.read_bytes())
+    assert quantized_nodes(path) == {name for name in edges.inputs if edges.is_quantized(name)} == {"both"}
+
+
 @pytest.mark.parametrize("content", [b"", b"\x3a", b"\x3a\xff\xff\xff\xff\x0f", b"\x0b", b"\x08" + b"\xff" * 11])
 def test_what_is_no_onnx_file_is_an_error(tmp_path: Path, content: bytes) -> None:
-    for read in (external_weights, operations):
+    for read in (external_weights, operations, quantized_nodes):
         with pytest.raises(ModelError, match="cannot be read"):
             read(saved(tmp_path, content))
 
@@ -98,5 +116,6 @@ def test_damage_is_an_error_or_another_graph_and_never_more(place: int, byte: in
             try:
                 assert all(os.fspath(one).startswith(folder) for one in external_weights(path))
                 operations(path)
+                quantized_nodes(path)
             except ModelError:
                 pass

@@ -6,10 +6,11 @@ Only the fields that are needed are declared (numbers as in onnx.proto3); protob
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 _FIELDS = {
     "Model": [("graph", 7, "Graph", False)],
@@ -48,18 +49,33 @@ class Edges:
         return max(known, key=prod, default=None)
 
 
+class Wired(NamedTuple):
+    """A node, by the names of what it takes and gives."""
+
+    name: str
+    operation: str
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+
+
 def read_edges(content: bytes) -> Edges:
     """The wiring of an ONNX file's main graph."""
     graph = _message_class()()
     graph.ParseFromString(content)
-    edges = Edges(shapes={tensor.name: list(tensor.dims) for tensor in graph.graph.initializer})
-    known = set(edges.shapes)
-    for node in graph.graph.node:
-        edges.inputs[node.name] = list(node.input)
-        if node.op_type == "QuantizeLinear" and node.input[0] in known:
-            known.add(node.output[0])  # weights as pairs, which TensorRT wants
-        if node.op_type == "DequantizeLinear":
-            edges.dequantized[node.output[0]] = node.input[0] in known
+    shapes = {tensor.name: list(tensor.dims) for tensor in graph.graph.initializer}
+    return edges_of((Wired(node.name, node.op_type, node.input, node.output) for node in graph.graph.node), shapes)
+
+
+def edges_of(nodes: Iterable[Wired], shapes: dict[str, list[int]]) -> Edges:
+    """The wiring of ``nodes``, where the content of the tensors in ``shapes`` is known."""
+    edges = Edges(shapes=shapes)
+    known = set(shapes)
+    for node in nodes:
+        edges.inputs[node.name] = list(node.inputs)
+        if node.operation == "QuantizeLinear" and node.inputs[0] in known:
+            known.add(node.outputs[0])  # weights as pairs, which TensorRT wants
+        if node.operation == "DequantizeLinear":
+            edges.dequantized[node.outputs[0]] = node.inputs[0] in known
     return edges
 
 

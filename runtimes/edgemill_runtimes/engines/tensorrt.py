@@ -16,7 +16,6 @@ from edgemill_core.errors import MissingPartError, ModelError
 from edgemill_core.tensors import Array, TensorSpec
 from edgemill_runtimes.engines.base import Engine, check_shape
 from edgemill_runtimes.engines.facts import Compiled
-from edgemill_runtimes.engines.onnx_edges import read_edges
 from edgemill_runtimes.nvidia.bindings import bindings, check_installed
 from edgemill_runtimes.nvidia.device import Device, choose, read_device
 from edgemill_runtimes.nvidia.driver import LIBRARY, gpus, open_driver
@@ -24,6 +23,7 @@ from edgemill_runtimes.nvidia.header import HEADER_BYTES, check_header
 from edgemill_runtimes.nvidia.inspector import read_inspected
 from edgemill_runtimes.nvidia.logger import keeping_logger
 from edgemill_runtimes.nvidia.memory import Context
+from edgemill_runtimes.nvidia.onnx_file import quantized_nodes
 from edgemill_runtimes.nvidia.plan_facts import NvidiaRuntime
 from edgemill_runtimes.nvidia.plan_tensors import check_limits, plan_tensors
 from edgemill_runtimes.nvidia.plans import fitting_plan
@@ -141,16 +141,7 @@ class TensorRtEngine(Engine):
         return 2  # one is copied while the other is computed
 
     def _compiled(self) -> Compiled:
-        try:
-            edges = read_edges(self.graph.read_bytes())
-        except ImportError as error:
-            raise MissingPartError(
-                "what an engine runs on cannot be told here",
-                expected="the Python package protobuf, to read which layers the graph quantizes",
-                got=str(error),
-                fix="pip install protobuf",
-            ) from error
-        found = read_inspected(self._inspected(), edges.is_quantized)
+        found = read_inspected(self._inspected(), quantized_nodes(self.graph).__contains__)
         accelerated = self.settings.device.startswith("DLA")
         elsewhere = {layer.name: "GPU" for layer in found.layers} if accelerated else {}
         options = {

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from edgemill_core.errors import ModelError
+from edgemill_runtimes.engines.onnx_edges import Wired, edges_of
 
 _DEEPEST = 100
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
@@ -55,6 +56,31 @@ def operations(graph: Path) -> dict[str, str]:
             said = {number: _text(content, told[number]) if number in told else "" for number in (2, 3, 4)}
             found[said[_NODE_NAME] or f"node_of_{said[_NODE_OUTPUT]}"] = said[_NODE_TYPE]
     return found
+
+
+def quantized_nodes(graph: Path) -> frozenset[str]:
+    """Names of the main graph's nodes that compute on quantized operands (``Edges.is_quantized``).
+
+    Raises:
+        ModelError: it is no ONNX file.
+    """
+    with _read(graph) as content:
+        whole = _Message(0, 0, len(content))
+        parts = [part for main in _fields(content, whole) if main.number == 7 for part in _fields(content, main)]
+        nodes = [_wired(content, part) for part in parts if part.number == 1]
+        weights = [_fields(content, part) for part in parts if part.number == 5]
+        known = {_text(content, field): list[int]() for each in weights for field in each if field.number == 8}
+    edges = edges_of((node for node in nodes if node.inputs and node.outputs), known)
+    return frozenset(name for name in edges.inputs if edges.is_quantized(name))
+
+
+def _wired(content: memoryview, node: _Message) -> Wired:
+    said: dict[int, list[str]] = {number: [] for number in (1, _NODE_OUTPUT, _NODE_NAME, _NODE_TYPE)}
+    for field in _fields(content, node):
+        if field.number in said:
+            said[field.number].append(_text(content, field))
+    name, operation = (next(iter(said[number]), "") for number in (_NODE_NAME, _NODE_TYPE))
+    return Wired(name, operation, said[1], said[_NODE_OUTPUT])
 
 
 class _Message(NamedTuple):
