@@ -32,13 +32,14 @@ from edgemill_converters.report import write_report
 from edgemill_converters.result import BuildResult, VariantResult
 from edgemill_converters.standing_in.running import TOLERANCE, write_spelled_out
 from edgemill_core.budget import Outcome
-from edgemill_core.bundle import Bundle, card_of, open_bundle, schema_version, through
+from edgemill_core.bundle import Bundle, VariantEntry, card_of, open_bundle, schema_version, through
 from edgemill_core.bundle.bill import read_bill
 from edgemill_core.errors import BundleError, EngineCrashed, MissingPartError, ModelError, RecipeError
-from edgemill_runtimes.engines import load
+from edgemill_runtimes.engines import EngineSettings, load
 from edgemill_runtimes.nvidia.compiling import Asked, Progress
 from edgemill_runtimes.nvidia.plan_facts import PlanFacts, facts_beside
 from edgemill_runtimes.pipeline import open_pipeline
+from edgemill_runtimes.proof import Proof
 
 pytestmark = pytest.mark.slow
 TARGETS = [
@@ -188,6 +189,23 @@ def test_bench_times_what_is_to_be_had_and_names_the_rest(bundle: Bundle) -> Non
     assert (list(here), list(missing)) == (["onnxruntime-cpu-fp32"], ["tensorrt-gpu-fp16"])
     with pytest.raises(MissingPartError):
         _to_be_had({name: subjects[name] for name in missing})
+
+
+def test_check_and_bench_look_at_what_was_compiled_for_this_box(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, Path | None, bool]] = []
+
+    def prove(_: Bundle, variant: VariantEntry, __: int, settings: EngineSettings, isolated: bool) -> Proof:
+        seen.append((variant.runtime, settings.cache, isolated))
+        return Proof(variant.name, 1, 0, 0.0, 0.1, True, "")
+
+    monkeypatch.setattr("edgemill.cli.check.prove", prove)
+    assert told("check", bundle.folder, "--plans", tmp_path).exit_code == 0
+    assert sorted(seen) == [("onnxruntime", None, False), ("tensorrt", tmp_path, True)]
+    settings = BenchSettings(bundle.folder, None, "latency", None, None, (), None, 1.0, json=True, plans=tmp_path)
+    found = {one.runtime: one.settings.cache for one in _of_bundle(settings).values()}
+    assert found == {"onnxruntime": None, "tensorrt": tmp_path}
 
 
 def test_a_chain_is_of_runtimes_that_ran(bundle: Bundle) -> None:

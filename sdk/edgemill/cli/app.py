@@ -43,6 +43,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 BundleFolder = Annotated[
     Path, typer.Argument(metavar="BUNDLE", help="Folder that `edgemill build` printed, or one file.")
 ]
+Plans = Annotated[
+    Path | None, typer.Option("--plans", help="This box's plans of TensorRT: the agent's state/plans, or --store.")
+]
 
 
 @app.command()
@@ -76,18 +79,19 @@ def run(
     evidence: Annotated[
         int | None, typer.Option("--evidence", min=1, help="Judge this part again; INPUT is the agent's state folder.")
     ] = None,
+    plans: Plans = None,
     json: Json = False,
 ) -> None:
     """Give a verdict on each picture, or each row of a table; or again on a part that an agent judged."""
     if evidence is not None:
         from edgemill.cli.evidence import Again, run_again
 
-        run_again(Again(bundle, tuple(pictures), evidence, runtime, save, json))
+        run_again(Again(bundle, tuple(pictures), evidence, runtime, save, json, plans))
         return
     from edgemill.cli.run import RunSettings
     from edgemill.cli.run import run as start
 
-    start(RunSettings(bundle, tuple(pictures), runtime, expect, labels, save, json))
+    start(RunSettings(bundle, tuple(pictures), runtime, expect, labels, save, json, plans))
 
 
 @app.command()
@@ -95,12 +99,13 @@ def check(
     bundle: BundleFolder,
     runtime: Annotated[str | None, typer.Option("--runtime", help="Only this variant; all if not said.")] = None,
     allow: Annotated[int, typer.Option("--allow", min=0, help="How many golden decisions may differ.")] = 0,
+    plans: Plans = None,
     json: Json = False,
 ) -> None:
     """Verify a bundle's files, and prove its golden samples on this machine."""
     from edgemill.cli.check import run
 
-    run(bundle, runtime, allow, json)
+    run(bundle, runtime, allow, json, plans)
 
 
 class Mode(str, Enum):
@@ -120,13 +125,15 @@ def bench(
     shape: Annotated[list[str] | None, typer.Option("--shape", help="NAME=1x3x48x320, for open sizes.")] = None,
     inputs: Annotated[Path | None, typer.Option("--inputs", help="Samples (.npz), one array per input.")] = None,
     seconds: Annotated[float, typer.Option("--seconds", min=1, help="At most, for each engine.")] = 60,
+    plans: Plans = None,
     json: Json = False,
 ) -> None:
     """Time a graph or a bundle's variants here, until the figures have settled."""
     from edgemill.cli.bench import BenchSettings
     from edgemill.cli.bench import run as start
 
-    start(BenchSettings(model, runtime, mode.value, device, threads, tuple(shape or ()), inputs, seconds, json))
+    shapes = tuple(shape or ())
+    start(BenchSettings(model, runtime, mode.value, device, threads, shapes, inputs, seconds, json, plans))
 
 
 _SIDE = "PATH, or PATH@RUNTIME, BUNDLE@VARIANT; :DEVICE behind it for another one."

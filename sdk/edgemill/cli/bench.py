@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from edgemill.cli.given_bundle import open_given
 from edgemill.cli.output import print_json, print_line, progress
+from edgemill_core.bundle import VariantEntry
 from edgemill_core.bundle.one_file import is_one_file
 from edgemill_core.bundle.store import MANIFEST
 from edgemill_core.errors import InputError, MissingPartError
@@ -34,6 +35,7 @@ class BenchSettings:
     inputs: Path | None
     seconds: float
     json: bool
+    plans: Path | None = None
 
 
 def run(settings: BenchSettings) -> None:
@@ -69,12 +71,17 @@ def _of_bundle(settings: BenchSettings) -> dict[str, Subject]:
         f"{one.model.name}/{variant.name}" if bundle.chain else variant.name: Subject(
             variant.runtime,
             one.path(variant.graph),
-            EngineSettings.for_variant(variant, settings.threads, settings.mode),
+            _engine_settings(variant, settings),
             one.path(one.model.golden.inputs),
         )
         for one in bundle.alone()
         for variant in ([variant_for(one, settings.runtime)] if settings.runtime else one.model.variants)
     }
+
+
+def _engine_settings(variant: VariantEntry, settings: BenchSettings) -> EngineSettings:
+    plans = settings.plans if variant.runtime in NVIDIA_RUNTIMES else None
+    return replace(EngineSettings.for_variant(variant, settings.threads, settings.mode), cache=plans)
 
 
 def _to_be_had(subjects: dict[str, Subject]) -> tuple[dict[str, Subject], dict[str, MissingPartError]]:
@@ -103,7 +110,8 @@ def _of_graph(settings: BenchSettings) -> dict[str, Subject]:
             got="no --runtime",
             fix="name one, or give a bundle",
         )
-    engine = EngineSettings(settings.device or "CPU", settings.threads, settings.mode)
+    plans = settings.plans if settings.runtime in NVIDIA_RUNTIMES else None
+    engine = EngineSettings(settings.device or "CPU", settings.threads, settings.mode, plans)
     shapes = dict(map(parse_shape, settings.shapes))
     name = f"{settings.runtime}-{engine.device.lower()}"
     return {name: Subject(settings.runtime, settings.model, engine, settings.inputs, shapes)}

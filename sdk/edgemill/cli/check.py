@@ -10,12 +10,16 @@ from edgemill.cli.given_bundle import open_given
 from edgemill.cli.output import print_json, print_line
 from edgemill_core.bundle import Bundle, VariantEntry
 from edgemill_core.errors import MissingPartError, ProofError
+from edgemill_runtimes.engines import EngineSettings
+from edgemill_runtimes.nvidia.plan_facts import NVIDIA_RUNTIMES
 from edgemill_runtimes.pipeline import open_pipeline, variant_for
 from edgemill_runtimes.proof import Proof, frames_hold, prove, prove_all
 
 
-def run(folder: Path, runtime: str | None, allow: int, json: bool) -> None:
+def run(folder: Path, runtime: str | None, allow: int, json: bool, plans: Path | None = None) -> None:
     """Verify digests, then prove each variant that this machine can run; exit 1 if a proof fails.
+
+    ``plans`` is the folder of what TensorRT compiled for this box, beside what the bundle brings.
 
     Raises:
         MissingPartError: it can run none of them, or not the one asked for.
@@ -24,7 +28,7 @@ def run(folder: Path, runtime: str | None, allow: int, json: bool) -> None:
     files = len(bundle.manifest.files) + len(bundle.manifest.records)
     variants = [variant_for(bundle, runtime)] if runtime else list(bundle.model.variants)
     frames = frames_hold(bundle)
-    proofs, missing = _prove_all(bundle, variants, allow)
+    proofs, missing = _prove_all(bundle, variants, allow, plans)
     if not proofs:
         raise next(iter(missing.values()))
     holds = frames and all(proof.holds for proof in proofs)
@@ -58,23 +62,25 @@ def run(folder: Path, runtime: str | None, allow: int, json: bool) -> None:
 
 
 def _prove_all(
-    bundle: Bundle, variants: Sequence[VariantEntry], allow: int
+    bundle: Bundle, variants: Sequence[VariantEntry], allow: int, plans: Path | None
 ) -> tuple[list[Proof], dict[str, MissingPartError]]:
     """The proofs, and why others are not to be had here, by variant."""
     proofs: list[Proof] = []
     missing: dict[str, MissingPartError] = {}
     for variant in variants:
         try:
-            proofs += _prove(bundle, variant, allow)
+            proofs += _prove(bundle, variant, allow, plans)
         except MissingPartError as error:
             missing[variant.name] = error
     return proofs, missing
 
 
-def _prove(bundle: Bundle, variant: VariantEntry, allow: int) -> list[Proof]:
+def _prove(bundle: Bundle, variant: VariantEntry, allow: int, plans: Path | None) -> list[Proof]:
+    isolated = variant.runtime in NVIDIA_RUNTIMES  # a driver in a bad way takes the process down
     if bundle.chain is None:
-        return [prove(bundle, variant, allow)]
-    with open_pipeline(bundle, variant.runtime) as pipeline:
+        settings = EngineSettings(variant.device, cache=plans if isolated else None)
+        return [prove(bundle, variant, allow, settings, isolated)]
+    with open_pipeline(bundle, variant.runtime, isolated=isolated, plans=plans) as pipeline:
         return list(prove_all(pipeline, bundle, allow).values())
 
 

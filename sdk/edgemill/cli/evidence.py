@@ -31,6 +31,7 @@ class Again:
     runtime: str | None
     save: Path | None
     json: bool
+    plans: Path | None = None
 
 
 def run_again(told: Again) -> None:
@@ -45,7 +46,7 @@ def run_again(told: Again) -> None:
     bundle = open_given(told.bundle)
     evidence = find_evidence(LedgerView.open(told.inputs[0]), told.number)
     _check_bundle(bundle, evidence)
-    with open_pipeline(bundle, told.runtime or evidence.engine.get("runtime")) as pipeline:
+    with open_pipeline(bundle, told.runtime or evidence.engine.get("runtime"), plans=told.plans) as pipeline:
         pipeline.tune(evidence.engine.get("tune", {}))
         verdict = _judge(pipeline, evidence, told.save)
         runtime = pipeline.runtime

@@ -38,6 +38,7 @@ class RunSettings:
     labels: Path | None
     save: Path | None
     json: bool
+    plans: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def run(settings: RunSettings) -> None:
     bundle = open_given(settings.bundle)
     parts = _PARTS[said(bundle.model.input)]
     rows = []
-    with open_pipeline(bundle, settings.runtime) as pipeline:
+    with open_pipeline(bundle, settings.runtime, plans=settings.plans) as pipeline:
         for row in parts(pipeline, settings):
             rows.append(row)
             if not settings.json:
