@@ -192,6 +192,12 @@ class TestManyAtOnce:
         assert alive() == before
 
 
+def test_engines_of_a_process_have_one_logger_as_tensorrt_has(graph: Path) -> None:
+    write_plan(graph, "tensorrt", LIMITS)
+    with opened(graph) as one, opened(graph) as other:
+        assert one._log is other._log
+
+
 class TestFacts:
     LAYERS = (
         {

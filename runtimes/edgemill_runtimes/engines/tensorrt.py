@@ -21,7 +21,7 @@ from edgemill_runtimes.nvidia.device import Device, choose, read_device
 from edgemill_runtimes.nvidia.driver import LIBRARY, gpus, open_driver
 from edgemill_runtimes.nvidia.header import HEADER_BYTES, check_header
 from edgemill_runtimes.nvidia.inspector import read_inspected
-from edgemill_runtimes.nvidia.logger import keeping_logger
+from edgemill_runtimes.nvidia.logger import process_logger
 from edgemill_runtimes.nvidia.memory import Context
 from edgemill_runtimes.nvidia.onnx_file import quantized_nodes
 from edgemill_runtimes.nvidia.plan_facts import NvidiaRuntime
@@ -57,11 +57,15 @@ class TensorRtEngine(Engine):
         with ExitStack() as made:
             context = made.enter_context(Context(driver, device.index))
             context.use()
-            self._log = keeping_logger(self._trt)
+            self._log = process_logger(self._trt)
+            self._log.forget()
             native = self._deserialized(content, device)
-            inputs, outputs = plan_tensors(self._trt, native)
-            check_limits(inputs, self.settings.limits)
-            self._plan = Plan(native, inputs, outputs, driver, context, self._log.words, self.settings.cuda_graph)
+            try:
+                inputs, outputs = plan_tensors(self._trt, native)
+                check_limits(inputs, self.settings.limits)
+                self._plan = Plan(native, inputs, outputs, driver, context, self._log.words, self.settings.cuda_graph)
+            finally:
+                del native  # the plan alone holds it, and lets it go before the context that it lies in
             self._slots = Slots(self._plan)
             made.pop_all()
         try:

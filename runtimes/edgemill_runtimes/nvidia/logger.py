@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import cache
 from typing import Any
 
 KEPT = 20
+
+
+@cache
+def process_logger(trt: Any) -> Any:
+    """The one ``keeping_logger`` of this process, for engines, of which there may be several.
+
+    TensorRT goes on with the first logger that it is given while anything made with it lives, and its plugins keep a
+    pointer to theirs: what is said of one engine would be told to another's, and be told to nobody once that is gone.
+    """
+    return keeping_logger(trt)
 
 
 def keeping_logger(trt: Any) -> Any:
