@@ -26,11 +26,12 @@ class Config(SimpleNamespace):
 
     cache = b""
 
-    def create_timing_cache(self, content: bytes) -> bytes:
-        return content
+    def create_timing_cache(self, content: bytes) -> bytes | None:
+        return None if content == b"damaged" else content
 
     def set_timing_cache(self, cache: bytes, ignore_mismatch: bool) -> bool:
         assert not ignore_mismatch
+        assert cache is not None, "the bindings take no None here"
         if cache not in (b"", b"ours"):
             return False
         self.cache = cache
@@ -79,7 +80,10 @@ def graph(tmp_path: Path) -> Path:
     return tmp_path / "graph.onnx"
 
 
-@pytest.mark.parametrize(("before", "after"), [(None, b"more"), (b"ours", b"oursmore"), (b"of another GPU", b"more")])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(None, b"more"), (b"ours", b"oursmore"), (b"of another GPU", b"more"), (b"damaged", b"more")],
+)
 def test_a_timing_cache_is_read_and_written(trt: Any, graph: Path, before: bytes | None, after: bytes) -> None:
     cache = graph.with_name("timing.cache")
     if before is not None:

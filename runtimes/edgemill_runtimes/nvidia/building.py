@@ -81,6 +81,8 @@ def _parse(trt: Any, graph: Path, asked: Asked) -> _Parsed:
         builder = trt.Builder(log)
     except Exception as error:  # pybind11 raises a TypeError of its own where the library gives nothing
         raise _no_builder(asked, log.words()) from error
+    if hasattr(trt, "init_libnvinfer_plugins"):
+        trt.init_libnvinfer_plugins(log, "")  # the parser makes RoiAlign and others of them
     network = builder.create_network(_creation_flags(trt))
     parser = trt.OnnxParser(network, log)
     if not parser.parse_from_file(str(graph)):
@@ -170,7 +172,8 @@ def _set_timing_cache(config: Any, asked: Asked) -> bool:
     if asked.timing_cache is None or asked.runtime != "tensorrt":
         return False
     known = asked.timing_cache.read_bytes() if asked.timing_cache.is_file() else b""
-    if not config.set_timing_cache(config.create_timing_cache(known), ignore_mismatch=False):
+    cache = config.create_timing_cache(known)  # None of what is damaged
+    if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
         config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
     return True
 
