@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,6 +31,7 @@ from edgemill_runtimes.nvidia.plans import ASIDE, graph_digest
 __all__ = ["Asked", "CompileLimits", "Progress", "compile_plan"]
 
 _TOLD_EVERY_S = 1.0
+_ENDS_WITHIN_S = 10.0
 _SHARED = "or copy a plan from a box of the same kind"
 
 
@@ -134,7 +136,8 @@ class _Compiler:
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()
-        self._process.wait()
+        with suppress(subprocess.TimeoutExpired):  # where it hangs in the driver, nothing ends it
+            self._process.wait(_ENDS_WITHIN_S)
         self._socket.close()
         self._log.close()
 

@@ -26,10 +26,10 @@ from edgemill_runtimes.nvidia.bindings import bindings
 from edgemill_runtimes.nvidia.building import builds_for
 from edgemill_runtimes.nvidia.compiling import compile_plan
 from edgemill_runtimes.nvidia.device import Device, choose, read_device
-from edgemill_runtimes.nvidia.driver import gpus
 from edgemill_runtimes.nvidia.gpu import Gpu
 from edgemill_runtimes.nvidia.plan_facts import NVIDIA_RUNTIMES, NvidiaRuntime, PlanFacts, read_facts
 from edgemill_runtimes.nvidia.plans import ASIDE, NAME, adopt, check_whole, fitting_plan, graph_digest, plans_of, sweep
+from edgemill_runtimes.nvidia.probing import probe
 from edgemill_runtimes.proof import Proof, prove
 
 Outcome = Literal["there", "compiled", "ahead", "refused", "left out"]
@@ -91,7 +91,7 @@ class PlanMaker:
     workspace_mb: int | None = None
     gpu_fallback: bool = False
     tell: Callable[[str, Progress], None] = lambda *_: None
-    here: Callable[[], tuple[Gpu, ...]] = gpus
+    here: Callable[[], tuple[Gpu, ...]] = probe
     proves: Callable[..., Proof] = prove
 
     def fill(self, bundle: Bundle) -> list[Planned]:
@@ -222,9 +222,16 @@ def _alone_in(store: Path) -> Iterator[None]:
             fix="say it as the user that runs the agent, or name another folder with --store",
         ) from error
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(held, store)
         sweep(store)
         yield
+    finally:
+        os.close(held)
+
+
+def _lock(held: int, store: Path) -> None:
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise MissingPartError(
             "another process compiles into this store now",
@@ -232,8 +239,6 @@ def _alone_in(store: Path) -> Iterator[None]:
             got=f"{store / '.lock'} is held",
             fix="wait until it is done",
         ) from error
-    finally:
-        os.close(held)
 
 
 def _nothing_asked(bundle: Bundle) -> EngineError:
