@@ -160,6 +160,18 @@ def test_the_exit_code_is_that_of_the_proof(
     assert 1 in (getattr(caught.value, "exit_code", None), getattr(caught.value, "code", None))
 
 
+def test_a_plan_that_lies_there_and_is_refused_says_how_to_be_rid_of_it(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "plans"
+    (made,) = maker(store, True, []).fill(bundle)
+    assert made.plan is not None
+    again = maker(store, False, []).fill(bundle)
+    monkeypatch.setattr(PlanMaker, "fill", lambda *_: again)
+    with pytest.raises(ProofError, match=f"delete {made.plan.parent} to have it compiled anew"):
+        run(bundle.folder, CompileOptions(store), json=False)
+
+
 def test_one_at_a_time_compiles_into_a_store(bundle: Bundle, tmp_path: Path) -> None:
     with (tmp_path / ".lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

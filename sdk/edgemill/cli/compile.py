@@ -137,11 +137,13 @@ def _judge(made: Sequence[Planned], json: bool) -> None:
     if refused and json:
         sys.exit(ProofError.exit_code)
     if refused:
+        lying = " ".join(str(one.plan.parent) for one in refused if one.plan is not None)
+        again = f"delete {lying} to have it compiled anew, " if lying else ""
         raise ProofError(
             "a plan does not decide here as the variant did when it was built; it is not used",
             expected="the golden decisions, and outputs within tolerance",
             got="; ".join(one.variant for one in refused),
-            fix="run another variant of the bundle here, or rebuild it for this kind of box",
+            fix=f"{again}run another variant of the bundle here, or rebuild it for this kind of box",
         )
     if all(one.outcome == "left out" for one in made):
         if json:
