@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from edgemill_agent.ledger import LedgerView
 from edgemill_agent.settings import AgentSettings, StationSettings
 from edgemill_agent.updating.book import Book, Update, read_book, write_book
 from edgemill_agent.updating.outcome import Outcome, outcome_of
-from edgemill_agent.updating.proving import prove_bundle
+from edgemill_agent.updating.proving import Proven, prove_bundle
 from edgemill_agent.updating.slots import (
     MOST_STARTS,
     Installed,
@@ -23,7 +23,7 @@ from edgemill_agent.updating.slots import (
 )
 from edgemill_agent.updating.staging import fetch_blobs, fetch_manifest, stage, understood
 from edgemill_agent.updating.states import Event, State
-from edgemill_core.bundle import open_bundle
+from edgemill_core.bundle import Bundle, open_bundle
 from edgemill_core.bundle.manifest import parse_manifest
 from edgemill_core.durable import write_bytes
 from edgemill_core.errors import BundleError, InputError, LedgerError
@@ -53,13 +53,20 @@ class Updater:
         settings: of the agent; its stations need not have a bundle yet.
         clock: this box's, which may be wrong.
         tell: told what is going on.
+        prove: tries a bundle on this box for the stations that are to run it.
 
     Raises:
         InputError: another update is going on.
     """
 
-    def __init__(self, settings: AgentSettings, clock: Callable[[], datetime], tell: Tell = lambda _: None) -> None:
-        self._settings, self._clock, self._tell = settings, clock, tell
+    def __init__(
+        self,
+        settings: AgentSettings,
+        clock: Callable[[], datetime],
+        tell: Tell = lambda _: None,
+        prove: Callable[[Bundle, Iterable[StationSettings]], Proven] = prove_bundle,
+    ) -> None:
+        self._settings, self._clock, self._tell, self._prove_bundle = settings, clock, tell, prove
         self._state = settings.state
         self._wanted = names_wanted(settings)
         self._blobs = BlobStore(self._state / "blobs")
@@ -237,7 +244,7 @@ class Updater:
     def _prove(self, name: str, installed: Installed) -> None:
         self._tell(f"{name} {installed.version}: proving it by its golden samples")
         bundle = open_bundle(bundle_folder(self._state, installed))
-        found = prove_bundle(bundle, self._wanted[name])
+        found = self._prove_bundle(bundle, self._wanted[name])
         if found.runtime is None:
             self._moved(name, Event.DECIDES_OTHERWISE, "; ".join(found.why))
             return
