@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from release_keys import NOW, Keys
 from small_bundle import make_bundle
+from tuf.api.metadata import TargetFile
 
 from edgemill_agent.settings import AgentSettings
 from edgemill_agent.updating.book import Book, read_book
@@ -26,10 +27,12 @@ from edgemill_agent.updating.states import ENDS, TABLE, Event, State, after
 from edgemill_agent.updating.updater import Updater
 from edgemill_core.bundle import Bundle, open_bundle, write_bundle
 from edgemill_core.durable import sha256_bytes
+from edgemill_core.errors import InputError, LinkError
 from edgemill_core.ledger import Header, Kind, Payload, Record
 from edgemill_fleet.releases.publishing import publish
 from edgemill_fleet.releases.repository import Repository
 from edgemill_link.trust.plan import Plan, PlannedRelease, sign_plan
+from edgemill_link.trust.refusal import Attack, Refused
 from edgemill_link.trust.source import FolderSource
 
 # --- the table ---
@@ -166,11 +169,11 @@ class Workplace:
         self.name = bundle.manifest.name
         (self.releases / "plans").mkdir()
 
-    def plan(self, number: int, version: str) -> None:
+    def plan(self, number: int, version: str, now: datetime = NOW) -> None:
         path = f"{self.name}/{version}/manifest.json"
         listed = Repository(self.releases).releases()[path]
         one = PlannedRelease(name=self.name, version=version, manifest=listed.hashes["sha256"])
-        plan = Plan(device="box", version=number, expires=NOW + timedelta(days=7), releases=(one,))
+        plan = Plan(device="box", version=number, expires=now + timedelta(days=7), releases=(one,))
         (self.releases / "plans" / "box.json").write_bytes(sign_plan(plan, [self.keys.plans]))
 
     def settings(self, state: Path) -> AgentSettings:
@@ -302,6 +305,127 @@ def test_the_end_of_a_trial_that_is_cut_anywhere_is_reached_all_the_same(
 def settle(workplace: Workplace, state: Path) -> None:
     with Updater(workplace.settings(state), lambda: NOW, prove=_proves) as updater:
         updater.settle()
+
+
+# --- a server that lies ---
+
+
+@pytest.fixture
+def stolen(workplace: Workplace, tmp_path: Path) -> Iterator[tuple[Path, Path]]:
+    """A box on 1.0.0 whose plan names 1.1.0, and a server of its own to tamper with."""
+    state, real = tmp_path / "state", workplace.releases
+    workplace.plan(1, "1.0.0")
+    workplace.follow(state)
+    workplace.plan(2, "1.1.0")
+    shutil.copytree(real, tmp_path / "server")
+    workplace.releases = tmp_path / "server"
+    yield state, workplace.releases
+    workplace.releases = real
+
+
+def blob_of(server: Path, content: bytes) -> Path:
+    return next(path for path in (server / "blobs").rglob("*") if path.is_file() and path.read_bytes() == content)
+
+
+@pytest.mark.parametrize("how", ["altered", "missing", "short", "long", "manifest altered", "manifest missing"])
+def test_what_is_not_as_it_was_signed_for_is_refused_and_the_rest_kept(
+    workplace: Workplace, stolen: tuple[Path, Path], how: str
+) -> None:
+    state, server = stolen
+    (manifest,) = (server / "targets" / workplace.name / "1.1.0").glob("*.manifest.json")
+    target = manifest if "manifest" in how else blob_of(server, b"new")
+    content = target.read_bytes()
+    if "missing" in how:
+        target.unlink()
+    else:
+        target.write_bytes({"short": content[:-1], "long": content + b"x"}.get(how, bytes(len(content))))
+    with pytest.raises((Refused, LinkError)) as caught:
+        workplace.follow(state)
+    if isinstance(caught.value, Refused):
+        assert caught.value.attack in (Attack.ALTERED, Attack.MISSING, Attack.ENDLESS)
+    assert old_or_new(workplace, state) == "1.0.0"
+    assert read_book(state).updates[workplace.name].state is State.PLANNED
+    target.write_bytes(content)
+    assert workplace.follow(state).updates[workplace.name].state is State.TRIAL
+
+
+def signed_for(workplace: Workplace, server: Path, content: bytes, number: int) -> None:
+    """Sign for another manifest, as somebody could who stole a release key."""
+    name = f"{workplace.name}/1.1.0/manifest.json"
+    target = TargetFile.from_data(name, content, ["sha256"])
+    digest = target.hashes["sha256"]
+    Repository(server, NOW).change_releases({name: target}, [], workplace.keys.all)
+    (server / "targets" / workplace.name / "1.1.0" / f"{digest}.manifest.json").write_bytes(content)
+    workplace.plan(number, "1.1.0")
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"files": {"../../escape": {"sha256": "0" * 64, "bytes": 1}}}, "inside the bundle"),
+        ({"files": {"/etc/cron.d/x": {"sha256": "0" * 64, "bytes": 1}}}, "inside the bundle"),
+        ({"schema_version": "2.0"}, "another major version"),
+        ({"version": "6.6.6"}, "under another name"),
+        ({"name": "other"}, "under another name"),
+        ({"models": []}, "wrong at 'models'"),
+    ],
+)
+def test_a_manifest_that_is_signed_for_and_cannot_be_used_is_refused_for_good(
+    workplace: Workplace, stolen: tuple[Path, Path], changed: dict[str, Any], why: str
+) -> None:
+    state, server = stolen
+    (manifest,) = (server / "targets" / workplace.name / "1.1.0").glob("*.manifest.json")
+    content = json.dumps({**json.loads(manifest.read_bytes()), **changed}).encode()
+    signed_for(workplace, server, content, 3)
+    book = workplace.follow(state)
+    update = book.updates[workplace.name]
+    assert update.state is State.REFUSED
+    assert why in update.why
+    assert old_or_new(workplace, state) == "1.0.0"
+    assert not list(state.parent.rglob("escape"))
+    assert workplace.follow(state) == book
+
+
+def test_a_bundle_for_a_newer_agent_is_refused_with_the_reason(workplace: Workplace, stolen: tuple[Path, Path]) -> None:
+    state, server = stolen
+    (manifest,) = (server / "targets" / workplace.name / "1.1.0").glob("*.manifest.json")
+    content = json.dumps({**json.loads(manifest.read_bytes()), "min_agent": "99.0.0"}).encode()
+    signed_for(workplace, server, content, 3)
+    assert "newer Edgemill" in workplace.follow(state).updates[workplace.name].why
+
+
+def test_a_manifest_like_a_bomb_ends_with_a_word(workplace: Workplace, stolen: tuple[Path, Path]) -> None:
+    state, server = stolen
+    signed_for(workplace, server, b"[" * 1_000_000, 3)
+    assert workplace.follow(state).updates[workplace.name].state is State.REFUSED
+
+
+def test_two_updates_do_not_go_on_at_once(workplace: Workplace, tmp_path: Path) -> None:
+    settings = workplace.settings(tmp_path / "state")
+    with Updater(settings, lambda: NOW), pytest.raises(InputError, match="another update"):
+        Updater(settings, lambda: NOW)
+
+
+def test_a_box_that_was_off_for_ninety_days_works_on_and_catches_up(
+    workplace: Workplace, stolen: tuple[Path, Path]
+) -> None:
+    state, server = stolen
+    late = NOW + timedelta(days=90)
+
+    def follow() -> Book:
+        with Updater(workplace.settings(state), lambda: late, prove=_proves) as updater:
+            return updater.follow(FolderSource(server), b"")
+
+    with pytest.raises(Refused) as caught:
+        follow()
+    assert caught.value.attack is Attack.FREEZE
+    assert old_or_new(workplace, state) == "1.0.0"
+    Repository(server, late).sign_again(workplace.keys.all)
+    with pytest.raises(Refused) as caught:  # the plan is old, too
+        follow()
+    assert caught.value.attack is Attack.FREEZE
+    workplace.plan(3, "1.1.0", late)
+    assert follow().updates[workplace.name].state is State.TRIAL
 
 
 def test_a_blob_that_the_disk_lost_bits_of_is_fetched_again(workplace: Workplace, tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ class Updater:
         try:
             manifest = understood(content, release)
         except BundleError as error:
-            self._moved(release.name, Event.UNFIT, f"{error.what} ({error.got})")
+            self._moved(release.name, Event.UNFIT, f"{error.what} (expected: {error.expected}; got: {error.got})"[:500])
             return
         file = self._manifest_file(release.name, release.manifest)
         file.parent.mkdir(parents=True, exist_ok=True)
