@@ -106,6 +106,12 @@ class LedgerError(EdgemillError):
     """The ledger cannot be opened, is held by another agent, or is not whole."""
 
 
+class TrustError(EdgemillError):
+    """What came is not what those that this box trusts have signed, or is too old, too new or too much of it."""
+
+    exit_code = 1
+
+
 class LinkError(EdgemillError):
     """The broker cannot be reached, or refuses us."""
 

@@ -1,0 +1,126 @@
+"""Keys that sign: in a file, or in a hardware token by PKCS#11, through securesystemslib."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from securesystemslib.signer import CryptoSigner, HSMSigner, Key, Signer, SSlibKey
+
+from edgemill_core.durable import write_bytes
+from edgemill_core.errors import InputError
+
+KEY, PRIVATE = ".key.json", ".pem"
+
+
+def make_key(folder: Path, name: str) -> Path:
+    """Make an Ed25519 key: ``NAME.pem``, which only its owner reads, and ``NAME.key.json``, which says where it is.
+
+    Raises:
+        InputError: one of that name is there already.
+    """
+    file, private = folder / f"{name}{KEY}", folder / f"{name}{PRIVATE}"
+    if file.exists() or private.exists():
+        raise InputError(
+            f"there is a key called {name} in {folder}",
+            expected="a new name: a key that is written over can sign nothing any more",
+            got=name,
+            fix="name another",
+        )
+    signer = CryptoSigner.generate_ed25519()
+    folder.mkdir(parents=True, exist_ok=True)
+    write_bytes(private, signer.private_bytes, mode=0o600)
+    _write(file, signer.public_key, f"file2:{private.name}")
+    return file
+
+
+def import_token_key(folder: Path, name: str, keyid: int) -> Path:
+    """Say where a key in a hardware token is, by its PKCS#11 id (2 is a PIV token's signing key).
+
+    The token is found by the library that ``PYKCS11LIB`` names; its PIN is asked for whenever it signs.
+
+    Raises:
+        InputError: there is no token, or no such key in it.
+    """
+    try:
+        uri, public = HSMSigner.import_(keyid)
+    except Exception as error:  # PyKCS11 raises what it likes
+        raise InputError(
+            f"there is no key {keyid} in a token",
+            expected="a token with an ECDSA key, and PYKCS11LIB naming its library",
+            got=f"{type(error).__name__}: {error}",
+            fix="pip install 'securesystemslib[hsm]', and put the token in",
+        ) from error
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / f"{name}{KEY}", public, uri)
+    return folder / f"{name}{KEY}"
+
+
+def public_key(file: Path) -> SSlibKey:
+    """The public half, of a key or of a file that has no more.
+
+    Raises:
+        InputError: it is no key.
+    """
+    told = _read(file)
+    try:
+        key = Key.from_dict(str(told["keyid"]), dict(told["public"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _no_key(file, f"{type(error).__name__}: {error}") from error
+    assert isinstance(key, SSlibKey)
+    return key
+
+
+def signer_of(file: Path) -> Signer:
+    """What signs with the key that ``file`` speaks of.
+
+    Raises:
+        InputError: it is no key, or its private half is not there.
+    """
+    key, uri = public_key(file), str(_read(file).get("signer", ""))
+    scheme, _, rest = uri.partition(":")
+    if scheme == "file2":
+        uri = f"file2:{(file.parent / rest).absolute()}"
+    try:
+        return Signer.from_priv_key_uri(uri, key, _pin)
+    except Exception as error:  # of files, of tokens, of cryptography
+        raise InputError(
+            f"the key {file.name} cannot sign",
+            expected=f"its private half, {rest or 'in a token'}",
+            got=f"{type(error).__name__}: {error}",
+            fix="put the stick or token in that holds it",
+        ) from error
+
+
+def _pin(what: str) -> str:
+    if told := os.environ.get("EDGEMILL_PIN"):
+        return told
+    import getpass
+
+    return getpass.getpass(f"{what}: ")
+
+
+def _write(file: Path, key: Key, uri: str) -> None:
+    told = {"keyid": key.keyid, "public": key.to_dict(), "signer": uri}
+    write_bytes(file, (json.dumps(told, indent=2) + "\n").encode())
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        told = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise _no_key(file, str(error)) from error
+    if not isinstance(told, dict):
+        raise _no_key(file, type(told).__name__)
+    return told
+
+
+def _no_key(file: Path, got: str) -> InputError:
+    return InputError(
+        f"{file} is no key",
+        expected=f"a NAME{KEY} as `edgemill release key` writes it",
+        got=got,
+        fix="make one: edgemill release key FOLDER/NAME",
+    )
