@@ -35,7 +35,7 @@ from edgemill_core.budget import Outcome
 from edgemill_core.bundle import Bundle, card_of, open_bundle, schema_version, through
 from edgemill_core.bundle.bill import read_bill
 from edgemill_core.errors import BundleError, EngineCrashed, MissingPartError, ModelError, RecipeError
-from edgemill_runtimes.engines import load
+from edgemill_runtimes.engines import EngineSettings, load
 from edgemill_runtimes.nvidia.compiling import Asked, Progress
 from edgemill_runtimes.nvidia.plan_facts import PlanFacts, facts_beside
 from edgemill_runtimes.pipeline import open_pipeline
@@ -188,6 +188,22 @@ def test_bench_times_what_is_to_be_had_and_names_the_rest(bundle: Bundle) -> Non
     assert (list(here), list(missing)) == (["onnxruntime-cpu-fp32"], ["tensorrt-gpu-fp16"])
     with pytest.raises(MissingPartError):
         _to_be_had({name: subjects[name] for name in missing})
+
+
+def test_check_and_bench_look_for_plans_where_the_box_keeps_them(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: dict[str, Path | None] = {}
+
+    def opening(runtime: str, _: Path, settings: EngineSettings, __: object = False) -> Any:
+        looked[runtime] = settings.cache
+        raise MissingPartError("no plan", expected="one", got="none", fix="-")
+
+    monkeypatch.setattr("edgemill_runtimes.pipeline.load", opening)
+    assert told("check", bundle.folder, "--plans", tmp_path).exit_code != 0
+    assert looked == {"onnxruntime": None, "tensorrt": tmp_path}
+    settings = BenchSettings(bundle.folder, None, "latency", None, None, (), None, 1.0, json=True, plans=tmp_path)
+    assert {one.runtime: one.settings.cache for one in _of_bundle(settings).values()} == looked
 
 
 def test_a_chain_is_of_runtimes_that_ran(bundle: Bundle) -> None:

@@ -40,6 +40,9 @@ _EXTRAS = {
 }
 """Which extra of Edgemill brings a package, for those that a subcommand imports."""
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; progress goes to stderr.")]
+Plans = Annotated[
+    Path | None, typer.Option("--plans", help="Folder of what `edgemill agent compile` made for this box.")
+]
 BundleFolder = Annotated[
     Path, typer.Argument(metavar="BUNDLE", help="Folder that `edgemill build` printed, or one file.")
 ]
@@ -95,12 +98,13 @@ def check(
     bundle: BundleFolder,
     runtime: Annotated[str | None, typer.Option("--runtime", help="Only this variant; all if not said.")] = None,
     allow: Annotated[int, typer.Option("--allow", min=0, help="How many golden decisions may differ.")] = 0,
+    plans: Plans = None,
     json: Json = False,
 ) -> None:
     """Verify a bundle's files, and prove its golden samples on this machine."""
     from edgemill.cli.check import run
 
-    run(bundle, runtime, allow, json)
+    run(bundle, runtime, allow, plans, json)
 
 
 class Mode(str, Enum):
@@ -120,13 +124,15 @@ def bench(
     shape: Annotated[list[str] | None, typer.Option("--shape", help="NAME=1x3x48x320, for open sizes.")] = None,
     inputs: Annotated[Path | None, typer.Option("--inputs", help="Samples (.npz), one array per input.")] = None,
     seconds: Annotated[float, typer.Option("--seconds", min=1, help="At most, for each engine.")] = 60,
+    plans: Plans = None,
     json: Json = False,
 ) -> None:
     """Time a graph or a bundle's variants here, until the figures have settled."""
     from edgemill.cli.bench import BenchSettings
     from edgemill.cli.bench import run as start
 
-    start(BenchSettings(model, runtime, mode.value, device, threads, tuple(shape or ()), inputs, seconds, json))
+    shapes = tuple(shape or ())
+    start(BenchSettings(model, runtime, mode.value, device, threads, shapes, inputs, seconds, json, plans))
 
 
 _SIDE = "PATH, or PATH@RUNTIME, BUNDLE@VARIANT; :DEVICE behind it for another one."

@@ -34,6 +34,7 @@ class BenchSettings:
     inputs: Path | None
     seconds: float
     json: bool
+    plans: Path | None = None
 
 
 def run(settings: BenchSettings) -> None:
@@ -69,7 +70,7 @@ def _of_bundle(settings: BenchSettings) -> dict[str, Subject]:
         f"{one.model.name}/{variant.name}" if bundle.chain else variant.name: Subject(
             variant.runtime,
             one.path(variant.graph),
-            EngineSettings.for_variant(variant, settings.threads, settings.mode),
+            EngineSettings.for_variant(variant, settings.threads, settings.mode, settings.plans),
             one.path(one.model.golden.inputs),
         )
         for one in bundle.alone()

@@ -10,12 +10,16 @@ from edgemill.cli.given_bundle import open_given
 from edgemill.cli.output import print_json, print_line
 from edgemill_core.bundle import Bundle, VariantEntry
 from edgemill_core.errors import MissingPartError, ProofError
+from edgemill_runtimes.engines import EngineSettings
 from edgemill_runtimes.pipeline import open_pipeline, variant_for
 from edgemill_runtimes.proof import Proof, frames_hold, prove, prove_all
 
 
-def run(folder: Path, runtime: str | None, allow: int, json: bool) -> None:
+def run(folder: Path, runtime: str | None, allow: int, plans: Path | None, json: bool) -> None:
     """Verify digests, then prove each variant that this machine can run; exit 1 if a proof fails.
+
+    Args:
+        plans: folder of what TensorRT compiled for this box; ``None`` for none but those in the bundle.
 
     Raises:
         MissingPartError: it can run none of them, or not the one asked for.
@@ -24,7 +28,7 @@ def run(folder: Path, runtime: str | None, allow: int, json: bool) -> None:
     files = len(bundle.manifest.files) + len(bundle.manifest.records)
     variants = [variant_for(bundle, runtime)] if runtime else list(bundle.model.variants)
     frames = frames_hold(bundle)
-    proofs, missing = _prove_all(bundle, variants, allow)
+    proofs, missing = _prove_all(bundle, variants, allow, plans)
     if not proofs:
         raise next(iter(missing.values()))
     holds = frames and all(proof.holds for proof in proofs)
@@ -58,23 +62,23 @@ def run(folder: Path, runtime: str | None, allow: int, json: bool) -> None:
 
 
 def _prove_all(
-    bundle: Bundle, variants: Sequence[VariantEntry], allow: int
+    bundle: Bundle, variants: Sequence[VariantEntry], allow: int, plans: Path | None
 ) -> tuple[list[Proof], dict[str, MissingPartError]]:
     """The proofs, and why others are not to be had here, by variant."""
     proofs: list[Proof] = []
     missing: dict[str, MissingPartError] = {}
     for variant in variants:
         try:
-            proofs += _prove(bundle, variant, allow)
+            proofs += _prove(bundle, variant, allow, plans)
         except MissingPartError as error:
             missing[variant.name] = error
     return proofs, missing
 
 
-def _prove(bundle: Bundle, variant: VariantEntry, allow: int) -> list[Proof]:
+def _prove(bundle: Bundle, variant: VariantEntry, allow: int, plans: Path | None) -> list[Proof]:
     if bundle.chain is None:
-        return [prove(bundle, variant, allow)]
-    with open_pipeline(bundle, variant.runtime) as pipeline:
+        return [prove(bundle, variant, allow, EngineSettings.for_variant(variant, plans=plans))]
+    with open_pipeline(bundle, variant.runtime, plans=plans) as pipeline:
         return list(prove_all(pipeline, bundle, allow).values())
 
 
