@@ -64,6 +64,8 @@ def test_needs_are_said_in_words() -> None:
     assert in_words(NEEDS, "onnxruntime") == "onnxruntime 1.20 or newer, Python 3.10 or newer"
     words = in_words(None, "openvino", "x86_64-dot", "bf16")
     assert words == "openvino, a processor with bf16, judged on x86_64-dot"
+    planned = NEEDS.model_copy(update={"least": "1.7", "built_with": "1.8.2"})
+    assert in_words(planned, "tensorrt_rtx", has_plans=True).startswith("tensorrt_rtx 1.8.2 for its plans, Python")
     assert in_words(NEEDS.model_copy(update={"least": None}), "toy") == "toy, Python 3.10 or newer"
 
 
