@@ -110,6 +110,13 @@ def test_what_a_newer_card_says_more_of_is_passed_over() -> None:
     assert Card.model_validate({**told, "mood": "good"}) == Card.model_validate(told)
 
 
+def test_a_card_says_of_stand_ins_only_where_there_are_any() -> None:
+    told = Card(name="b", version="1.0.0", task={}, input="pictures").model_dump(mode="json")
+    assert "stand_ins" not in told
+    told["stand_ins"] = {"tensorrt-gpu-int8": "onnxruntime 1"}
+    assert Card.model_validate(told).model_dump(mode="json") == told
+
+
 def test_components_are_counted_at_every_depth() -> None:
     bill = {"components": [{"type": "file"}, {"type": "data", "components": [{"type": "file"}, "odd"]}, 3]}
     assert counts(bill) == {"data": 1, "file": 2}
