@@ -17,7 +17,7 @@ from edgemill_converters.passes.base import copy_of
 from edgemill_converters.precisions import PRECISIONS
 from edgemill_converters.raw_weights import write_apart
 from edgemill_converters.recipe import Recipe
-from edgemill_converters.standing_in.running import TOLERANCE
+from edgemill_converters.standing_in.running import tolerance_of
 from edgemill_core.bundle import (
     MIN_AGENT,
     Bundle,
@@ -144,7 +144,7 @@ def _variant(folder: Path, item: Shipped, machine: Machine) -> VariantEntry:
     needs = requirements_of(
         candidate.target.runtime, folder / item.graph, folder / item.weights, plan, item.stand_in is not None
     )
-    tolerance = precision.tolerance if item.stand_in is None else TOLERANCE[candidate.precision]
+    tolerance = precision.tolerance if item.stand_in is None else tolerance_of(candidate.precision, item.outputs)
     outputs = f"golden/{candidate.name}.npy"
     np.save(folder / outputs, item.outputs, allow_pickle=False)
     return VariantEntry(

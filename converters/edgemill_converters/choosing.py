@@ -66,7 +66,7 @@ def choose(entrants: Sequence[Entrant]) -> Choice:
             if held is None or entrant.cost < held.cost:
                 best[entrant.target] = entrant
     targets = list(dict.fromkeys(entrant.target for entrant in entrants))
-    # Sizes of unlike things (a plan, a graph) are not to be compared, and neither with times.
+    # Weights say nothing of one target beside another, and nothing beside times.
     ranked = sorted(best.values(), key=lambda e: (0, e.cost) if e.is_timed else (1, targets.index(e.target)))
     return Choice(
         shipped=tuple(entrant.name for entrant in ranked),

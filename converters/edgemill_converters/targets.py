@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from edgemill_converters.precisions import PRECISIONS
 from edgemill_core.errors import MissingPartError
@@ -58,6 +65,14 @@ class Target(Strict):
         if not isinstance(given, (list, tuple)) or not given or any(one not in AHEAD for one in given):
             raise ValueError("a list of one or more, in quotes: " + ", ".join(f'"{one}"' for one in AHEAD))
         return tuple(sorted(dict.fromkeys(given), key=AHEAD.index))
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is not built ahead reads, in provenance, as it did before anything was."""
+        told: dict[str, Any] = dump(self)
+        if not self.compute_capability:
+            told.pop("compute_capability", None)
+        return told
 
     @field_validator("precisions")
     @classmethod

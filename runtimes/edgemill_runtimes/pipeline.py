@@ -15,7 +15,6 @@ from edgemill_runtimes.engines import EngineSettings, load
 from edgemill_runtimes.engines.precision_hints import check_machine
 from edgemill_runtimes.engines.settings import Mode
 from edgemill_runtimes.machine import Machine, this_machine
-from edgemill_runtimes.nvidia.plan_facts import NVIDIA_RUNTIMES
 from edgemill_runtimes.pipelines import ChainPipeline, ModelPipeline, OpenStage, Pipeline
 from edgemill_runtimes.requirements import check_requirements
 
@@ -63,7 +62,9 @@ def open_pipeline(
     for variant in variants:
         try:
             _check_box(bundle, variant, machine)
-            return _pipeline(bundle, variant, settings or _settings(variant, mode, plans), isolated)
+            return _pipeline(
+                bundle, variant, settings or EngineSettings.for_variant(variant, None, mode, plans), isolated
+            )
         except MissingPartError as error:
             if runtime is not None:
                 raise
@@ -134,10 +135,6 @@ def open_chain(
         ]
         stack.pop_all()
     return ChainPipeline(opened)
-
-
-def _settings(variant: VariantEntry, mode: Mode, plans: Path | None) -> EngineSettings:
-    return EngineSettings(variant.device, mode=mode, cache=plans if variant.runtime in NVIDIA_RUNTIMES else None)
 
 
 def _check_box(bundle: Bundle, variant: VariantEntry, machine: Machine | None) -> None:

@@ -14,7 +14,7 @@ from tiny_layers import KINDS, tiny_layers
 from edgemill_converters.precisions.fp16 import ToFloat16
 from edgemill_converters.quantization.calibration import calibrate
 from edgemill_converters.quantization.dialects import DIALECTS, WriteQdq
-from edgemill_converters.standing_in.running import write_spelled_out
+from edgemill_converters.standing_in.running import TOLERANCE, tolerance_of, write_spelled_out
 from edgemill_converters.standing_in.spelling_out import SpellOut
 from edgemill_converters.standing_in.weight_bytes import weight_bytes
 from edgemill_core.errors import PassError
@@ -117,6 +117,25 @@ def test_of_every_kind_of_layer_fp16_is_near_fp32_and_not_the_same(kind: str, tm
     found = stood_in(ToFloat16()(model), x, tmp_path)
     assert 0 < np.abs(found - exact).max() <= 0.005 * np.abs(exact).max()
     assert (found == found.astype(np.float16)).all()
+
+
+def test_outputs_in_pixels_may_be_off_by_more_than_those_of_one(tmp_path: Path) -> None:
+    """Two faithful runs: the stand-in with its sums in this order, and in the other."""
+    rng = np.random.default_rng(3)
+    weights = rng.standard_normal((2048, 64)).astype(np.float32) / 32
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["sums"], "sums"),
+        helper.make_node("Sigmoid", ["sums"], ["share"], "share"),
+        helper.make_node("Mul", ["share", "side"], ["y"], "pixels"),
+    ]
+    x, order = rng.standard_normal((64, 2048)).astype(np.float32), rng.permutation(2048)
+    found = []
+    for seen, w in ((x, weights), (x[:, order], weights[order])):
+        model = graph_of(nodes, {"w": w, "side": np.array(640, np.float32)}, [64, 64])
+        model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 2048
+        found.append(stood_in(ToFloat16()(model), np.ascontiguousarray(seen), tmp_path))
+    assert TOLERANCE["fp16"] < np.abs(found[0] - found[1]).max() <= tolerance_of("fp16", found[0])
+    assert tolerance_of("fp16", found[0] / 640) == tolerance_of("fp16", np.array([np.inf, np.nan])) == TOLERANCE["fp16"]
 
 
 def test_what_rounds_nothing_is_left_as_it_is() -> None:

@@ -64,6 +64,8 @@ def test_needs_are_said_in_words() -> None:
     assert in_words(NEEDS, "onnxruntime") == "onnxruntime 1.20 or newer, Python 3.10 or newer"
     words = in_words(None, "openvino", "x86_64-dot", "bf16")
     assert words == "openvino, a processor with bf16, judged on x86_64-dot"
+    planned = NEEDS.model_copy(update={"least": "1.7", "built_with": "1.8.2"})
+    assert in_words(planned, "tensorrt_rtx", has_plans=True).startswith("tensorrt_rtx 1.8.2 for its plans, Python")
     assert in_words(NEEDS.model_copy(update={"least": None}), "toy") == "toy, Python 3.10 or newer"
 
 
@@ -106,6 +108,13 @@ def test_a_key_of_a_newer_minor_version_asks_for_a_newer_edgemill(version: str, 
 def test_what_a_newer_card_says_more_of_is_passed_over() -> None:
     told = Card(name="b", version="1.0.0", task={}, input="pictures").model_dump(mode="json")
     assert Card.model_validate({**told, "mood": "good"}) == Card.model_validate(told)
+
+
+def test_a_card_says_of_stand_ins_only_where_there_are_any() -> None:
+    told = Card(name="b", version="1.0.0", task={}, input="pictures").model_dump(mode="json")
+    assert "stand_ins" not in told
+    told["stand_ins"] = {"tensorrt-gpu-int8": "onnxruntime 1"}
+    assert Card.model_validate(told).model_dump(mode="json") == told
 
 
 def test_components_are_counted_at_every_depth() -> None:

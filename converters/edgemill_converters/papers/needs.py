@@ -18,8 +18,8 @@ def requirements_of(
 ) -> Requirements:
     """What the graph in ``graph`` needs to run on ``runtime``.
 
-    A graph that is newer than the oldest release reads needs the version that it was built with, which did read it;
-    a plan needs the version that built it.
+    A graph that is newer than the oldest release reads needs the version that it was built with, which did read it.
+    A plan is read by that one alone; a box with another can compile the graph itself.
 
     Args:
         plan: built ahead, its facts beside it; ``None`` where there is none.
@@ -35,7 +35,7 @@ def requirements_of(
         built_with = facts.version
         size += facts.bytes + facts_beside(plan).stat().st_size
     return Requirements(
-        least=facts.version if facts is not None else least_version(runtime, opset, model.ir_version, built_with),
+        least=least_version(runtime, opset, model.ir_version, built_with),
         built_with=built_with,
         opset=opset,
         ir_version=model.ir_version,

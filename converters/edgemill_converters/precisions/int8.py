@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from edgemill_converters.precisions.base import Given, Precision, Rendered
 from edgemill_converters.quantization.dialects import DIALECTS, WriteQdq
-from edgemill_converters.quantization.plan import Plan
+from edgemill_converters.quantization.plan import CORRECTED, Plan
 from edgemill_runtimes.nvidia.plan_facts import NVIDIA_RUNTIMES
 
 
@@ -39,4 +39,5 @@ def _plan_for(runtime: str, plan: Plan) -> Plan:
     """In 8 bits for a GPU: 7 are for processors such as the build machine's, and the shifts make up for these."""
     if runtime not in NVIDIA_RUNTIMES or plan.weight_bits == 8:
         return plan
-    return replace(plan, weight_bits=8, bias_shifts={})
+    method = plan.method.removesuffix(CORRECTED)
+    return replace(plan, weight_bits=8, bias_shifts={}, method=method)

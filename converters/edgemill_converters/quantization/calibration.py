@@ -17,7 +17,7 @@ from edgemill_converters.quantization.dialects.base import QUANTIZABLE
 from edgemill_converters.quantization.dialects.weights import has_weights
 from edgemill_converters.quantization.final import final_range, final_tensors, stand_ins
 from edgemill_converters.quantization.methods import method_of
-from edgemill_converters.quantization.plan import Plan
+from edgemill_converters.quantization.plan import CORRECTED, Plan
 from edgemill_converters.quantization.settings import Quantization
 from edgemill_converters.quantization.statistics import RunningStatistics, Statistics
 from edgemill_converters.quantization.watching import PHASE, WatchedGraph, watched
@@ -140,7 +140,7 @@ def plan_from(
     }
     ranges |= {name: ranges[left] for name, left in cut.items() if left in ranges}
     shifts = bias_shifts(model.graph, layers, calibration.tensors, weight_bits) if settings.bias_correction else {}
-    label = f"{method.label}, biases corrected" if settings.bias_correction else method.label
+    label = f"{method.label}{CORRECTED}" if settings.bias_correction else method.label
     return Plan(ranges, tuple(node.name for node in layers), weight_bits, label, calibration.samples, shifts)
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from edgemill_core.durable import canonical_json, sha256_bytes
 
+CORRECTED = ", biases corrected"
+"""At the end of a ``Plan.method`` with shifts."""
+
 
 @dataclass(frozen=True)
 class Range:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from edgemill_core.precision_hint import PrecisionHint
 from edgemill_core.tensors import Limits
+from edgemill_runtimes.nvidia.plan_facts import NVIDIA_RUNTIMES
 
 if TYPE_CHECKING:
     from edgemill_core.bundle import VariantEntry
@@ -42,9 +43,16 @@ class EngineSettings:
     cuda_graph: bool = False
 
     @classmethod
-    def for_variant(cls, variant: VariantEntry, threads: int | None = None, mode: Mode = "latency") -> EngineSettings:
-        """As the bundle says that ``variant`` is to run."""
-        return cls(variant.device, threads, mode, precision_hint=variant.precision_hint)
+    def for_variant(
+        cls,
+        variant: VariantEntry,
+        threads: int | None = None,
+        mode: Mode = "latency",
+        plans: Path | None = None,
+    ) -> EngineSettings:
+        """As the bundle says that ``variant`` is to run; ``plans`` is what TensorRT compiled for this box."""
+        cache = plans if variant.runtime in NVIDIA_RUNTIMES else None
+        return cls(variant.device, threads, mode, cache, precision_hint=variant.precision_hint)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready form."""

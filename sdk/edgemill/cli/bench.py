@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from edgemill.cli.given_bundle import open_given
 from edgemill.cli.output import print_json, print_line, progress
-from edgemill_core.bundle import VariantEntry
 from edgemill_core.bundle.one_file import is_one_file
 from edgemill_core.bundle.store import MANIFEST
 from edgemill_core.errors import InputError, MissingPartError
@@ -71,17 +70,12 @@ def _of_bundle(settings: BenchSettings) -> dict[str, Subject]:
         f"{one.model.name}/{variant.name}" if bundle.chain else variant.name: Subject(
             variant.runtime,
             one.path(variant.graph),
-            _engine_settings(variant, settings),
+            EngineSettings.for_variant(variant, settings.threads, settings.mode, settings.plans),
             one.path(one.model.golden.inputs),
         )
         for one in bundle.alone()
         for variant in ([variant_for(one, settings.runtime)] if settings.runtime else one.model.variants)
     }
-
-
-def _engine_settings(variant: VariantEntry, settings: BenchSettings) -> EngineSettings:
-    plans = settings.plans if variant.runtime in NVIDIA_RUNTIMES else None
-    return replace(EngineSettings.for_variant(variant, settings.threads, settings.mode), cache=plans)
 
 
 def _to_be_had(subjects: dict[str, Subject]) -> tuple[dict[str, Subject], dict[str, MissingPartError]]:

@@ -19,7 +19,8 @@ from edgemill_runtimes.proof import Proof, frames_hold, prove, prove_all
 def run(folder: Path, runtime: str | None, allow: int, json: bool, plans: Path | None = None) -> None:
     """Verify digests, then prove each variant that this machine can run; exit 1 if a proof fails.
 
-    ``plans`` is the folder of what TensorRT compiled for this box, beside what the bundle brings.
+    Args:
+        plans: folder of what TensorRT compiled for this box; ``None`` for none but those in the bundle.
 
     Raises:
         MissingPartError: it can run none of them, or not the one asked for.
@@ -78,8 +79,7 @@ def _prove_all(
 def _prove(bundle: Bundle, variant: VariantEntry, allow: int, plans: Path | None) -> list[Proof]:
     isolated = variant.runtime in NVIDIA_RUNTIMES  # a driver in a bad way takes the process down
     if bundle.chain is None:
-        settings = EngineSettings(variant.device, cache=plans if isolated else None)
-        return [prove(bundle, variant, allow, settings, isolated)]
+        return [prove(bundle, variant, allow, EngineSettings.for_variant(variant, plans=plans), isolated)]
     with open_pipeline(bundle, variant.runtime, isolated=isolated, plans=plans) as pipeline:
         return list(prove_all(pipeline, bundle, allow).values())
 

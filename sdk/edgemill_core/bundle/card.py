@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from edgemill_core.errors import BundleError
 
@@ -126,6 +126,14 @@ class Card(_Readable):
     needed: dict[str, tuple[PartCard, ...]] = {}
     stages: tuple[PartCard, ...] = ()
     stand_ins: dict[str, str] = {}
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What needed no stand-in reads as it did before there were any."""
+        told: dict[str, Any] = dump(self)
+        if not self.stand_ins:
+            told.pop("stand_ins", None)
+        return told
 
 
 def card_of(bundle: Bundle) -> Card | None:

@@ -102,9 +102,11 @@ def in_words(
     Args:
         needed: of a variant; ``None`` where its bundle does not say.
         cpu, hint: of the same variant.
-        has_plans: the variant has; no other version of the runtime reads them.
+        has_plans: the variant has; no version of the runtime but ``built_with`` reads them.
     """
-    version = f" {needed.least}{'' if has_plans else ' or newer'}" if needed and needed.least else ""
+    version = f" {needed.least} or newer" if needed and needed.least else ""
+    if needed and has_plans:
+        version = f" {needed.built_with} for its plans"
     words = [f"{runtime}{version}"]
     words += [f"Python {needed.python} or newer"] if needed else []
     words += [f"a processor with {hint}"] if hint else []
