@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -12,10 +13,13 @@ from edgemill_agent.settings import StationSettings
 from edgemill_core.bundle import Bundle
 from edgemill_core.errors import EdgemillError
 from edgemill_runtimes.isolation import Isolation
+from edgemill_runtimes.nvidia.plan_facts import NVIDIA_RUNTIMES
 from edgemill_runtimes.pipeline import ModelPipeline, Pipeline, open_pipeline
 from edgemill_runtimes.proof import load_array, prove_all
 
 TIMED = 200
+_USABLE = ("there", "compiled")
+"""What may have become of a plan that can be used."""
 _LIMITS = Isolation(run_s=30.0, load_s=900.0)
 
 
@@ -32,8 +36,15 @@ class Proven:
     why: tuple[str, ...]
 
 
-def prove_bundle(bundle: Bundle, stations: Iterable[StationSettings]) -> Proven:
-    """Try the bundle's variants, best first, each in a process of its own, as every station would run it."""
+def prove_bundle(bundle: Bundle, stations: Iterable[StationSettings], plans: Path | None = None) -> Proven:
+    """Try the bundle's variants, best first, each in a process of its own, as every station would run it.
+
+    A variant of TensorRT without a plan for this box is compiled first, if this box has a GPU: at low priority, in a
+    process with limits.
+
+    Args:
+        plans: folder of this box's plans of TensorRT.
+    """
     asked = tuple(stations)
     named = {station.runtime for station in asked} - {None}
     why = []
@@ -41,7 +52,8 @@ def prove_bundle(bundle: Bundle, stations: Iterable[StationSettings]) -> Proven:
         if named and named != {runtime}:
             continue
         try:
-            _prove(bundle, runtime, asked)
+            _compile(bundle, runtime, plans)
+            _prove(bundle, runtime, asked, plans)
         except EdgemillError as error:
             why.append(f"{runtime}: {error.what} ({error.got})")
             continue
@@ -49,8 +61,25 @@ def prove_bundle(bundle: Bundle, stations: Iterable[StationSettings]) -> Proven:
     return Proven(None, tuple(why) or (f"it has no variant for {', '.join(sorted(filter(None, named)))}",))
 
 
-def _prove(bundle: Bundle, runtime: str, stations: Iterable[StationSettings]) -> None:
-    with open_pipeline(bundle, runtime, isolated=_LIMITS) as pipeline:
+def _compile(bundle: Bundle, runtime: str, plans: Path | None) -> None:
+    if runtime not in NVIDIA_RUNTIMES or plans is None:
+        return
+    from edgemill_runtimes.nvidia.proved_plans import PlanMaker
+
+    own = {variant.name for one in bundle.alone() for variant in one.model.variants if variant.runtime == runtime}
+    made = [one for one in PlanMaker(plans).fill(bundle) if one.variant.rpartition("/")[2] in own]
+    bad = [f"{one.variant}: {one.outcome} {one.why}".strip() for one in made if one.outcome not in _USABLE]
+    if bad:
+        raise EdgemillError(
+            f"there is no plan of {runtime} for this box",
+            expected="one that fits, or that can be compiled here and is proved",
+            got="; ".join(bad),
+            fix="see `edgemill agent compile`",
+        )
+
+
+def _prove(bundle: Bundle, runtime: str, stations: Iterable[StationSettings], plans: Path | None) -> None:
+    with open_pipeline(bundle, runtime, isolated=_LIMITS, plans=plans) as pipeline:
         for station in stations:
             if station.tune:
                 pipeline.tune(station.tune)

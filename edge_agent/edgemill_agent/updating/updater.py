@@ -6,6 +6,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from edgemill_agent.ledger import LedgerView
@@ -53,7 +54,7 @@ class Updater:
         settings: of the agent; its stations need not have a bundle yet.
         clock: this box's, which may be wrong.
         tell: told what is going on.
-        prove: tries a bundle on this box for the stations that are to run it.
+        prove: tries a bundle on this box for the stations that are to run it; ``prove_bundle`` if not given.
 
     Raises:
         InputError: another update is going on.
@@ -64,9 +65,10 @@ class Updater:
         settings: AgentSettings,
         clock: Callable[[], datetime],
         tell: Tell = lambda _: None,
-        prove: Callable[[Bundle, Iterable[StationSettings]], Proven] = prove_bundle,
+        prove: Callable[[Bundle, Iterable[StationSettings]], Proven] | None = None,
     ) -> None:
-        self._settings, self._clock, self._tell, self._prove_bundle = settings, clock, tell, prove
+        self._settings, self._clock, self._tell = settings, clock, tell
+        self._prove_bundle = prove or partial(prove_bundle, plans=settings.plan_store)
         self._state = settings.state
         self._wanted = names_wanted(settings)
         self._blobs = BlobStore(self._state / "blobs")
