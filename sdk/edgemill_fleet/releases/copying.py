@@ -27,9 +27,8 @@ def copy_verified(source: Path, target: Path, digest: str, length: int) -> bool:
         InputError: the disk did not keep what was written.
         OSError: it cannot be written.
     """
-    if target.is_file() and not target.is_symlink() and target.stat().st_size == length:
-        if sha256_file(target) == digest:
-            return False
+    if _whole(target, digest, length):
+        return False
     make_folder(target.parent)
     with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".new.", delete=False) as out:
         try:
@@ -48,6 +47,11 @@ def copy_verified(source: Path, target: Path, digest: str, length: int) -> bool:
             raise
     sync_folder(target.parent)
     return True
+
+
+def _whole(file: Path, digest: str, length: int) -> bool:
+    plain = file.is_file() and not file.is_symlink()
+    return plain and file.stat().st_size == length and sha256_file(file) == digest
 
 
 def _check(source: Path, copy: Path, digest: str) -> None:
