@@ -94,16 +94,13 @@ class _Reading:
         if not first.is_file():
             raise no_repository(self._folder)
         try:
-            trusted = first_root(first.read_bytes() if trust is None else trust)
-            row = [trusted.root]
+            row = [first_root(first.read_bytes() if trust is None else trust).root]
+            if trust is not None and self._bytes(f"{row[0].version}.root.json") != trust:
+                raise self._altered("the root", f"root {row[0].version} as it is trusted", "another, or an older state")
             while (data := self._bytes(f"{row[-1].version + 1}.root.json")) is not None:
                 row.append(next_root(Trusted(row[-1]), data).root)
         except Refused as refusal:
             raise self._altered(refusal.what, str(refusal.expected), str(refusal.got)) from refusal
-        last = self._bytes(f"{row[-1].version}.root.json")
-        if last is None:
-            raise self._altered("the root that is trusted", f"root {row[-1].version}", "an older state, or another")
-        self.raw["root"] = Metadata.from_bytes(last)
         return tuple(row)
 
     def role(

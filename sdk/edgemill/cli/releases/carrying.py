@@ -29,7 +29,7 @@ def run(repository: Repository, folder: Path, releases: Sequence[str], json: boo
             }
         )
         return
-    print_line(f"{folder}  {made.files} files, {made.bytes:,} bytes, {made.copied} of them copied now; all read back")
+    print_line(f"{folder}  {made.bytes:,} bytes in {made.files} files, {made.copied} of them copied now; all read back")
     print_line(f"releases  {', '.join(made.releases) or 'none'}")
     print_line(f"plans     {', '.join(made.plans) or 'none'}")
     if made.lacking:
