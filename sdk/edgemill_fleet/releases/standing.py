@@ -33,7 +33,6 @@ class Standing:
         roots: all of them, or from the one on that was to be trusted; the last is in force.
         pending: targets that the keys of root signed, but no snapshot lists yet.
         outdated: roles that keys of an earlier root or targets signed; boxes refuse them until they are signed again.
-        raw: every role as it lies there, with its signatures.
     """
 
     roots: tuple[Root, ...]
@@ -43,7 +42,6 @@ class Standing:
     releases: Targets
     pending: Targets | None
     outdated: tuple[str, ...]
-    raw: dict[str, Metadata[Any]]
 
     @property
     def root(self) -> Root:
@@ -80,14 +78,13 @@ def read_standing(folder: Path, trust: bytes | None = None) -> Standing:
     releases = reading.role(Targets, RELEASES, snapshot.meta.get(f"{RELEASES}.json"), delegators, before)
     if pending is not None:
         reading.outdated += [name for name in ("snapshot", "timestamp") if name not in reading.outdated]
-    return Standing(roots, timestamp, snapshot, targets, releases, pending, tuple(reading.outdated), reading.raw)
+    return Standing(roots, timestamp, snapshot, targets, releases, pending, tuple(reading.outdated))
 
 
 class _Reading:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.outdated: list[str] = []
-        self.raw: dict[str, Metadata[Any]] = {}
 
     def roots(self, trust: bytes | None) -> tuple[Root, ...]:
         first = self._folder / "metadata" / "1.root.json"
@@ -126,7 +123,6 @@ class _Reading:
             raise self._altered(name, "the bytes that were signed for", str(error)[:200]) from error
         if not isinstance(metadata.signed, kind):
             raise self._altered(name, f"metadata of {name}", f"metadata of {metadata.signed.type}")
-        self.raw[name] = metadata
         if vouches(today[0], name, metadata):
             return metadata.signed
         self.outdated.append(name)
@@ -138,27 +134,25 @@ class _Reading:
         """Targets behind those that are listed; of a rotation that was cut off before its root, they do not count."""
         for version in sorted(self._versions("targets"), reverse=True):
             found = self._targets(version, [root]) if version > listed else None
-            if found is not None and found[0].unrecognized_fields.get(MADE_WITH) == root.version:
-                self.raw["pending"] = found[1]
-                return found[0]
+            if found is not None and found.unrecognized_fields.get(MADE_WITH) == root.version:
+                return found
         return None
 
     def targets_before(self, listed: int, roots: Sequence[Root]) -> Iterator[Targets]:
         for version in sorted(self._versions("targets"), reverse=True):
             found = self._targets(version, roots) if version < listed else None
             if found is not None:
-                yield found[0]
+                yield found
 
-    def _targets(self, version: int, roots: Sequence[Root]) -> tuple[Targets, Metadata[Any]] | None:
+    def _targets(self, version: int, roots: Sequence[Root]) -> Targets | None:
         data = self._bytes(f"{version}.targets.json")
         try:
             metadata: Metadata[Any] = Metadata.from_bytes(data or b"")
         except (DeserializationError, RecursionError):
             return None
-        fits = isinstance(metadata.signed, Targets) and metadata.signed.version == version
-        if fits and any(vouches(root, "targets", metadata) for root in roots):
-            return metadata.signed, metadata
-        return None
+        found = metadata.signed
+        fits = isinstance(found, Targets) and found.version == version
+        return found if fits and any(vouches(root, "targets", metadata) for root in roots) else None
 
     def _versions(self, name: str) -> set[int]:
         heads = (file.name.split(".")[0] for file in (self._folder / "metadata").glob(f"*.{name}.json"))

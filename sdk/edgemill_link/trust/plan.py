@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError, model_validator
 from securesystemslib.formats import encode_canonical
 from securesystemslib.signer import Signature, Signer
 from tuf.api.metadata import Role, Root, TargetFile
@@ -56,6 +56,13 @@ class Plan(Strict):
     version: Annotated[int, Field(ge=1, lt=1 << 40)]
     expires: AwareDatetime
     releases: tuple[PlannedRelease, ...]
+
+    @model_validator(mode="after")
+    def _one_of_a_name(self) -> Plan:
+        names = [one.name for one in self.releases]
+        if len(set(names)) < len(names):
+            raise ValueError("one release of a name")
+        return self
 
 
 class Signed(Strict):
