@@ -22,6 +22,7 @@ from edgemill_agent.ledger import Ages
 from edgemill_agent.ledger.store import LEAST_QUOTA, QUOTA
 from edgemill_agent.plc.settings import OutputSettings, TriggerSettings
 from edgemill_agent.sources import LIVE, SOURCES
+from edgemill_agent.updating.slots import PREFIX, bundle_folder, read_slots
 from edgemill_core.errors import SettingsError
 from edgemill_core.ledger import Kind
 from edgemill_core.picture_quality import PictureQuality
@@ -226,12 +227,26 @@ class SwapSettings(Strict):
     max_memory: Annotated[ByteSize, Field(ge=1 << 20)] | None = None
 
 
+class FleetSettings(Strict):
+    """Where updates come from.
+
+    Attributes:
+        trust: the root that the release keys were made with; believed at the first update, and followed from there.
+        url: of the folder of releases, by HTTP or HTTPS; not needed where they come on a stick.
+        ca: certificates to believe instead of the system's.
+    """
+
+    trust: Path
+    url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] | None = None
+    ca: Path | None = None
+
+
 class StationSettings(Strict):
     """One job: source, bundle, and what must hold.
 
     Attributes:
         name: unique on the box.
-        bundle: folder of the bundle.
+        bundle: folder of the bundle; or ``release:NAME``, what updates installed under this name.
         runtime: which of its variants; the best one that is installed if not said.
         tune: settings of the bundle's task that this box has of its own; the engine is proved with them at each start.
         source: where parts come from.
@@ -270,6 +285,12 @@ class StationSettings(Strict):
     swap: SwapSettings = SwapSettings()
     shadow: EngineChoice | None = None
     products: dict[Annotated[int, Field(ge=0, le=0xFFFF_FFFF)], EngineChoice] = Field(default_factory=dict)
+
+    @property
+    def release(self) -> str | None:
+        """The name whose slots say which bundle it is, in settings that were read for ``names``."""
+        said = str(self.bundle)
+        return said.removeprefix(PREFIX) if said.startswith(PREFIX) else None
 
     @property
     def engine(self) -> EngineChoice:
@@ -316,6 +337,7 @@ class AgentSettings(Strict):
         metrics_s: seconds from one record of metrics to the next.
         silent_s: a source worker or link process that shows no sign of life for longer than this is started again.
         health: from where on the box is not well.
+        fleet: where updates come from.
     """
 
     device: DeviceSettings
@@ -328,6 +350,7 @@ class AgentSettings(Strict):
     metrics_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
     silent_s: Annotated[float, Field(ge=5, le=3600)] = 15.0
     health: HealthSettings = HealthSettings()
+    fleet: FleetSettings | None = None
 
     @field_validator("stations")
     @classmethod
@@ -356,11 +379,16 @@ class AgentSettings(Strict):
         return self
 
 
-def read_settings(path: Path) -> AgentSettings:
+def read_settings(path: Path, use: Literal["active", "trial", "names"] = "active") -> AgentSettings:
     """Read and check ``agent.yaml``.
 
+    Args:
+        use: which bundle a station runs where that is a release's name: the active one, or what is on trial if
+            anything is; with ``names`` the name is left as it is.
+
     Raises:
-        SettingsError: unreadable, an unknown or missing key, or a value out of range; the message names the line.
+        SettingsError: unreadable, an unknown or missing key, a value out of range, or a release of which nothing is
+            installed; the message names the line.
     """
     raw, lines = read_yaml(path, "agent settings", SettingsError)
     try:
@@ -375,6 +403,9 @@ def read_settings(path: Path) -> AgentSettings:
             fix="mend the line; docs/guide/agent.md explains each key",
         ) from error
     settings = _absolute(settings, path.resolve().parent)
+    if use != "names":
+        installed = tuple(_installed(settings.state, station, use == "trial") for station in settings.stations)
+        settings = settings.model_copy(update={"stations": installed})
     for station in settings.stations:
         if station.source.replay is not None and station.source.replay.resolve() == settings.state.resolve():
             raise SettingsError(
@@ -386,11 +417,28 @@ def read_settings(path: Path) -> AgentSettings:
     return settings
 
 
+def _installed(state: Path, station: StationSettings, trial: bool) -> StationSettings:
+    """The station with a folder in the place of a release's name."""
+    if station.release is None:
+        return station
+    found = read_slots(state, station.release).now(trial)
+    if found is None:
+        raise SettingsError(
+            f"station {station.name}: nothing of the release {station.release} is installed",
+            expected=f"a bundle in {state / 'slots' / station.release}",
+            got="none",
+            fix="install what the plan for this device names: edgemill agent update agent.yaml",
+        )
+    return station.model_copy(
+        update={"bundle": bundle_folder(state, found), "runtime": station.runtime or found.runtime}
+    )
+
+
 def _absolute(settings: AgentSettings, folder: Path) -> AgentSettings:
     stations = tuple(
         station.model_copy(
             update={
-                "bundle": folder / station.bundle,
+                "bundle": station.bundle if station.release else folder / station.bundle,
                 "shadow": _absolute_engine(station.shadow, folder) if station.shadow else None,
                 "products": {code: _absolute_engine(one, folder) for code, one in station.products.items()},
                 "source": _absolute_source(station.source, folder),
@@ -402,7 +450,15 @@ def _absolute(settings: AgentSettings, folder: Path) -> AgentSettings:
         for station in settings.stations
     )
     mqtt = _absolute_broker(settings.mqtt, folder)
-    return settings.model_copy(update={"state": folder / settings.state, "stations": stations, "mqtt": mqtt})
+    fleet = _absolute_fleet(settings.fleet, folder)
+    state = folder / settings.state
+    return settings.model_copy(update={"state": state, "stations": stations, "mqtt": mqtt, "fleet": fleet})
+
+
+def _absolute_fleet(fleet: FleetSettings | None, folder: Path) -> FleetSettings | None:
+    if fleet is None:
+        return None
+    return fleet.model_copy(update={"trust": folder / fleet.trust, "ca": folder / fleet.ca if fleet.ca else None})
 
 
 def _absolute_broker(broker: BrokerSettings | None, folder: Path) -> BrokerSettings | None:

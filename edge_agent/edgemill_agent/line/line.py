@@ -27,6 +27,7 @@ from edgemill_agent.processes.supervisor import Supervisor
 from edgemill_agent.reload import needs_start, to_swap
 from edgemill_agent.settings import AgentSettings, StationSettings
 from edgemill_agent.source_memory import others
+from edgemill_agent.updating.book import read_book
 from edgemill_core.durable import write_bytes
 from edgemill_core.errors import LedgerError, SettingsError
 from edgemill_core.ledger import Kind
@@ -35,6 +36,7 @@ from edgemill_core.secrets import masked
 _log = logging.getLogger("edgemill.agent")
 _GOOD_BYE_S = 2.0
 _CLOCK_S = 0.5
+_READY_S = 0.2
 _HOUSE_S = 60.0
 _FIGURES_S = 5.0
 _NO_BROKER_S = 5.0
@@ -74,6 +76,7 @@ class Line:
         self._stations: list[Station] = []
         self._link: Child | None = None
         self._stop = asyncio.Event()
+        self._updates_told = 0
         self._ledger_trouble = ""
         self._jump: tuple[float, float] | None = None
 
@@ -95,10 +98,12 @@ class Line:
             _log.warning("ended workers whose line process was gone: %s", orphans)
         self._ledger_id = opened.id
         self._delivery = Delivery(opened.acknowledged, ledger.position)
+        self._updates_told = int(opened.cursors.get("", "0"))
         self._journal = Journal(ledger, self._committed, self._ledger_says)
         journal = asyncio.create_task(self._journal.run())
         journal.add_done_callback(lambda _: self._stop.set())  # without it nothing can be numbered
         self._catch_signals()
+        self._note_updates()
         self._health = HealthRounds(self._settings, self._facts, self._told_of_health, self._restart, self._journal.put)
         supervisor = Supervisor(os.environ, os.getpid())
         chores = [
@@ -145,9 +150,37 @@ class Line:
             return
         asked = to_swap(self._settings, now)
         self._settings = now
+        self._note_updates()
         self._journal.put(Entry(Kind.SWAP, {"outcome": "read", "asked": asked}))
         for station, settings in zip(self._stations, now.stations, strict=True):
             station.use(settings)
+
+    async def _take_up_trial(self) -> None:
+        """An agent starts on what worked; what is on trial takes over once every station judges."""
+        if self._read_again is None:
+            return
+        try:
+            trial = self._read_again()
+        except SettingsError:
+            return  # a mend that is not finished; the next reload says so
+        if not to_swap(self._settings, trial):
+            return
+        while not all(station.engines.ready for station in self._stations):
+            await asyncio.sleep(_READY_S)
+        self.reload()
+
+    def _note_updates(self) -> None:
+        """Record what became of updates since the last time; the cursor moves with the record, so each stands once."""
+        try:
+            told = read_book(self._settings.state).told
+        except LedgerError as error:
+            _log.warning("%s", error)
+            return
+        for one in told:
+            if one.number > self._updates_told:
+                body = one.model_dump(mode="json", exclude={"number"})
+                self._journal.put(Entry(Kind.UPDATE, body, item=str(one.number)))
+                self._updates_told = one.number
 
     def _refuse_settings(self, why: str) -> None:
         why = masked(why)  # the ledger keeps it for years
@@ -242,13 +275,15 @@ class Line:
             self._stations.append(station)
         tasks = [asyncio.create_task(station.run()) for station in self._stations]
         stopper = asyncio.create_task(self._stop_in_order())
+        trial = asyncio.create_task(self._take_up_trial())
         try:
             await asyncio.gather(*tasks)
         finally:
             stopper.cancel()
+            trial.cancel()
             for station in self._stations:
                 station.stop()
-            await asyncio.gather(*tasks, stopper, return_exceptions=True)
+            await asyncio.gather(*tasks, stopper, trial, return_exceptions=True)
 
     def _station(self, settings: StationSettings, after: str, counted: int | None) -> Station:
         return Station(
@@ -382,14 +417,20 @@ def _ledger_trouble(what: str) -> None:
         _log.warning("the ledger can be written again")
 
 
-def run_agent(read: Callable[[], AgentSettings], clock: Clock | None = None) -> dict[str, Any]:
+def run_agent(
+    read: Callable[[], AgentSettings],
+    clock: Clock | None = None,
+    read_again: Callable[[], AgentSettings] | None = None,
+) -> dict[str, Any]:
     """Run an agent in this process until it ends; returns its account.
 
     Args:
-        read: reads the settings, at the start and at each SIGHUP.
+        read: reads the settings at the start.
         clock: the box's.
+        read_again: at each SIGHUP, and once every station judges; ``read`` if not given. What is on trial stands in
+            these and not in those of the start.
     """
-    return asyncio.run(_run(read(), clock or Clock(), read))
+    return asyncio.run(_run(read(), clock or Clock(), read_again or read))
 
 
 async def _run(settings: AgentSettings, clock: Clock, read: Callable[[], AgentSettings]) -> dict[str, Any]:

@@ -17,15 +17,17 @@ from edgemill_agent.line.line import run_agent
 from edgemill_agent.logs.writer import agent_log
 from edgemill_agent.service_unit import NAME, Service, unit_text
 from edgemill_agent.settings import AgentSettings, read_settings
+from edgemill_agent.updating.starting import count_start
 from edgemill_core.durable import write_bytes
 from edgemill_core.errors import InputError
 
 
 def run(settings: Path, json: bool, log: str) -> None:
     """Run until every source has ended or a signal says stop, then give the account."""
+    count_start(read_settings(settings, "names"))
     found = read_settings(settings)
     with agent_log(log, found.device.id, _secrets(found)):
-        account = run_agent(partial(read_settings, settings))
+        account = run_agent(partial(read_settings, settings), read_again=partial(read_settings, settings, "trial"))
     if json:
         print_json(account)
         return

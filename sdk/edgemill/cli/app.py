@@ -219,6 +219,22 @@ def agent_status(state: StateFolder, json: Json = False) -> None:
     run(state, json)
 
 
+@agent.command("update")
+def agent_update(
+    settings: Annotated[Path, typer.Argument(metavar="SETTINGS", help="agent.yaml")],
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="PLACE", help="A stick's folder, or an address, and not fleet: url.")
+    ] = None,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the end of a trial.")] = 60.0,
+    again: Annotated[bool, typer.Option("--again", help="Try once more what was refused before.")] = False,
+    json: Json = False,
+) -> None:
+    """Follow the plan for this device: fetch, verify and prove what it names, and have a running agent take it up."""
+    from edgemill.cli.update import update
+
+    update(settings, source, wait, again, json)
+
+
 @agent.command("install")
 def agent_install(
     settings: Annotated[Path, typer.Argument(metavar="SETTINGS", help="agent.yaml")],

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
-import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -13,8 +10,9 @@ from typing import Any
 
 from edgemill.cli.output import print_json, print_line, progress
 from edgemill_agent.ledger import LedgerView
-from edgemill_agent.settings import AgentSettings, read_settings
-from edgemill_core.errors import MissingPartError, ProofError
+from edgemill_agent.running import hang_up, line_process
+from edgemill_agent.settings import read_settings
+from edgemill_core.errors import ProofError
 from edgemill_core.ledger import Kind
 
 _LOOK_S = 0.1
@@ -30,10 +28,10 @@ def reload(path: Path, wait_s: float, json: bool) -> None:
         MissingPartError: no agent runs on this state folder.
         ProofError: a new engine was refused, or not ready in time; the one before goes on.
     """
-    settings = read_settings(path)
+    settings = read_settings(path, "trial")
     view = LedgerView.open(settings.state)
     after, _ = view.last()
-    _hang_up(_line_process(settings))
+    hang_up(line_process(settings.state))
     with progress() as tell:
         told = list(_outcomes(view, after, time.monotonic() + wait_s, tell))
     refused = [one for one in told if one["outcome"] == "refused"]
@@ -49,38 +47,6 @@ def reload(path: Path, wait_s: float, json: bool) -> None:
             got="; ".join(str(one["why"]) for one in refused),
             fix="mend agent.yaml and say this again; as it is, the next start of the agent would use it",
         )
-
-
-def _line_process(settings: AgentSettings) -> int:
-    try:
-        pid = int(json_format.loads((settings.state / "processes.json").read_text())["line"])
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except (OSError, ValueError, KeyError) as error:
-        raise _nobody(settings.state, str(error)) from error
-    if b"agent" not in words:
-        raise _nobody(settings.state, f"process {pid} is something else")
-    return pid
-
-
-def _hang_up(line: int) -> None:
-    try:
-        os.kill(line, signal.SIGHUP)
-    except OSError as error:
-        raise MissingPartError(
-            f"the agent, process {line}, cannot be told",
-            expected="an agent that this user may send a signal to",
-            got=str(error),
-            fix="say it as root or as the user who runs the agent, or: systemctl reload edgemill-agent",
-        ) from error
-
-
-def _nobody(state: Path, got: str) -> MissingPartError:
-    return MissingPartError(
-        f"no agent runs on {state}",
-        expected="a running agent, as processes.json in its state folder names it",
-        got=got,
-        fix="start it: edgemill agent run agent.yaml",
-    )
 
 
 def _outcomes(view: LedgerView, after: int, until: float, tell: Callable[[str], None]) -> Iterator[dict[str, Any]]:

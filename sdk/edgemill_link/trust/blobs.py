@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from edgemill_core.durable import sync_folder
+from edgemill_core.durable import sha256_file, sync_folder
 from edgemill_core.errors import LinkError
 from edgemill_link.trust.refusal import Attack, Refused
 from edgemill_link.trust.source import PIECE, Source
@@ -62,7 +62,7 @@ class BlobStore:
         if self.has(digest, length):
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f"{digest}.part")
+        part = self._part(digest)
         known = _known(part, length)
         self._check_room(length - known)
         with part.open("ab") as file:
@@ -74,6 +74,26 @@ class BlobStore:
         os.replace(part, target)
         sync_folder(target.parent)
         return target
+
+    def check_room(self, missing: Mapping[str, int]) -> None:
+        """See that so many blobs, sizes by digest, have room; of those that came in part only the rest counts.
+
+        Raises:
+            LinkError: they have not.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        known = (_known(self._part(digest), size) for digest, size in missing.items())
+        self._check_room(sum(missing.values()) - sum(known))
+
+    def forget(self, digests: Iterable[str]) -> None:
+        """Throw away those of these blobs that are not what they are called: a disk lost bits."""
+        for digest in digests:
+            path = self.path(digest)
+            if path.is_file() and sha256_file(path) != digest:
+                path.unlink()
+
+    def _part(self, digest: str) -> Path:
+        return self.path(digest).with_name(f"{digest}.part")
 
     def _check_room(self, missing: int) -> None:
         free = self._free(self.folder)

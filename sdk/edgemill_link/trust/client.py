@@ -45,12 +45,12 @@ def refresh(source: Source, store: TrustStore, clock: Callable[[], datetime]) ->
         LinkError: the source cannot be reached.
     """
     trusted = _roots(source, store, store.load())
-    check_root(trusted, _now(trusted, clock))
+    check_root(trusted, trusted_now(trusted, clock))
     data = source.read("metadata/timestamp.json", MOST_TIMESTAMP_BYTES)
     believed = with_timestamp(trusted, data)
     if believed is not trusted:
         store.keep(Timestamp.type, data)
-    now = _now(believed, clock)
+    now = trusted_now(believed, clock)
     check_timestamp(believed, now)
     trusted = _snapshot(source, store, believed)
     check_snapshot(trusted, now)
@@ -59,7 +59,8 @@ def refresh(source: Source, store: TrustStore, clock: Callable[[], datetime]) ->
     return trusted
 
 
-def _now(trusted: Trusted, clock: Callable[[], datetime]) -> datetime:
+def trusted_now(trusted: Trusted, clock: Callable[[], datetime]) -> datetime:
+    """The time by this box's clock, or by what was signed if that is later."""
     return max(clock(), time_floor(trusted))
 
 

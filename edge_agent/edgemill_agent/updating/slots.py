@@ -1,0 +1,121 @@
+"""Which bundle of a name judges, which one is tried, and which one is the way back: one small file, replaced whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from edgemill_core.durable import canonical_json, write_bytes
+from edgemill_core.errors import LedgerError
+from edgemill_core.validation import Strict, first_complaint
+
+PREFIX = "release:"
+"""Before the name of a release, where agent.yaml names a bundle."""
+MOST_STARTS = 3
+"""An agent that is started so often before a trial is decided goes on without what is tried."""
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+
+
+class Installed(Strict):
+    """A bundle that lies in its place.
+
+    Attributes:
+        digest: SHA-256 of its content.
+        manifest: SHA-256 of its manifest, as it was signed for.
+        runtime: that it was proved with here.
+    """
+
+    name: Name
+    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    manifest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    runtime: str | None = None
+
+    @property
+    def folder(self) -> str:
+        """Of the bundle, among those of its name."""
+        return f"{self.version}-{self.digest[:12]}"
+
+
+class Slots(Strict):
+    """The slots of one name.
+
+    Attributes:
+        active: what judges, and what an agent starts on.
+        trial: what is to take over.
+        previous: what was active before.
+        starts: of the agent, since there is something on trial.
+        since: position in the ledger behind which the trial's outcome stands.
+    """
+
+    active: Installed | None = None
+    trial: Installed | None = None
+    previous: Installed | None = None
+    starts: Annotated[int, Field(ge=0)] = 0
+    since: Annotated[int, Field(ge=0)] = 0
+
+    def on_trial(self, new: Installed, since: int) -> Slots:
+        """With ``new`` to take over from the active one."""
+        return self.model_copy(update={"trial": new, "starts": 0, "since": since})
+
+    def first(self, new: Installed) -> Slots:
+        """With ``new`` as the active one, where there is none."""
+        assert self.active is None
+        return Slots(active=new)
+
+    def committed(self) -> Slots:
+        """With what was tried as the active one."""
+        assert self.trial is not None
+        return Slots(active=self.trial, previous=self.active)
+
+    def rolled_back(self) -> Slots:
+        """Without what was tried."""
+        return Slots(active=self.active, previous=self.previous)
+
+    def started(self) -> Slots:
+        """The agent starts once more."""
+        return self if self.trial is None else self.model_copy(update={"starts": self.starts + 1})
+
+    def now(self, trial: bool) -> Installed | None:
+        """What a station is to run: the active one, or with ``trial`` what is tried, if anything is."""
+        return (self.trial if trial else None) or self.active
+
+
+def home(state: Path, name: str) -> Path:
+    """Where everything of a name lies."""
+    return state / "slots" / name
+
+
+def bundle_folder(state: Path, installed: Installed) -> Path:
+    """Where an installed bundle lies."""
+    return home(state, installed.name) / "bundles" / installed.folder
+
+
+def read_slots(state: Path, name: str) -> Slots:
+    """The slots of ``name``; empty if nothing of it was ever installed.
+
+    Raises:
+        LedgerError: the file is damaged.
+    """
+    file = home(state, name) / "slots.json"
+    try:
+        return Slots.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        return Slots()
+    except (OSError, ValidationError) as error:
+        said = first_complaint(error)[1] if isinstance(error, ValidationError) else str(error)
+        raise LedgerError(
+            f"which bundle of {name} is installed cannot be read",
+            expected=f"{file}, as the agent writes it in one move",
+            got=said,
+            fix="check the disk; remove the file, and `edgemill agent update` installs what the plan names again",
+        ) from error
+
+
+def write_slots(state: Path, name: str, slots: Slots) -> None:
+    """Replace the file, in one move, once it is on the disk."""
+    place = home(state, name)
+    place.mkdir(parents=True, exist_ok=True)
+    write_bytes(place / "slots.json", canonical_json(slots.model_dump(mode="json")))

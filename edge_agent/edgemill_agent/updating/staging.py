@@ -1,0 +1,114 @@
+"""From blobs to a bundle in its place: laid out aside, verified, and moved there in one step."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tuf.api.exceptions import LengthOrHashMismatchError
+from tuf.api.metadata import TargetFile
+
+from edgemill_agent.updating.slots import Installed, bundle_folder
+from edgemill_core.bundle import Bundle, Manifest, open_bundle
+from edgemill_core.bundle.manifest import parse_manifest
+from edgemill_core.bundle.requirements import check_agent
+from edgemill_core.bundle.store import MANIFEST, SEAL, this_edgemill
+from edgemill_core.durable import sha256_bytes, sync_folder, sync_tree
+from edgemill_core.errors import BundleError
+from edgemill_link.trust.blobs import BlobStore
+from edgemill_link.trust.plan import PlannedRelease
+from edgemill_link.trust.refusal import Attack, Refused
+from edgemill_link.trust.source import Source
+
+MOST_MANIFEST = 16 << 20
+
+
+def fetch_manifest(source: Source, release: PlannedRelease, listed: TargetFile) -> bytes:
+    """The manifest of a release, as it was signed for.
+
+    Raises:
+        Refused: other bytes.
+        LinkError: it cannot be read.
+    """
+    path = f"targets/{release.name}/{release.version}/{release.manifest}.{MANIFEST}"
+    content = source.read(path, min(listed.length, MOST_MANIFEST))
+    try:
+        listed.verify_length_and_hashes(content)
+    except LengthOrHashMismatchError as error:
+        raise Refused(
+            Attack.ALTERED,
+            f"the manifest of {release.name} {release.version} is not what was signed for",
+            expected=f"SHA-256 {release.manifest}",
+            got=str(error),
+            fix="do not use this server; what runs here goes on",
+        ) from error
+    return content
+
+
+def understood(content: bytes, release: PlannedRelease) -> Manifest:
+    """The manifest, if this agent can use what it tells of.
+
+    Raises:
+        BundleError: of another name or version than it was released under, or for a newer agent.
+    """
+    manifest = parse_manifest(content)
+    if (manifest.name, manifest.version) != (release.name, release.version):
+        raise BundleError(
+            "a manifest was released under another name",
+            expected=f"{release.name} {release.version}",
+            got=f"{manifest.name} {manifest.version}",
+            fix="release it again",
+        )
+    check_agent(manifest.min_agent, this_edgemill())
+    return manifest
+
+
+def fetch_blobs(source: Source, blobs: BlobStore, manifest: Manifest, tell: Callable[[int], None]) -> None:
+    """Every file of the bundle.
+
+    Raises:
+        Refused, LinkError: see ``BlobStore.fetch``.
+    """
+    entries = {entry.sha256: entry.bytes for entry in {**manifest.records, **manifest.files}.values()}
+    blobs.check_room({digest: size for digest, size in entries.items() if not blobs.has(digest, size)})
+    for digest, size in entries.items():
+        blobs.fetch(source, digest, size, tell)
+
+
+def stage(state: Path, blobs: BlobStore, content: bytes, manifest: Manifest, installed: Installed) -> Bundle:
+    """Lay the bundle out beside its place, verify it, and move it there; what lies there already is verified.
+
+    Raises:
+        BundleError: a blob is damaged; it is thrown away, and fetched again the next time.
+    """
+    target = bundle_folder(state, installed)
+    if target.is_dir():
+        try:
+            return open_bundle(target)
+        except BundleError:
+            shutil.rmtree(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for left in target.parent.glob(".new.*"):  # of an update that was cut
+        shutil.rmtree(left, ignore_errors=True)
+    place = Path(tempfile.mkdtemp(dir=target.parent, prefix=".new."))
+    try:
+        for name, entry in {**manifest.records, **manifest.files}.items():
+            file = place / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            os.link(blobs.path(entry.sha256), file)
+        (place / MANIFEST).write_bytes(content)
+        (place / SEAL).write_text(f"{sha256_bytes(content)}\n")
+        try:
+            open_bundle(place)
+        except BundleError:
+            blobs.forget(entry.sha256 for entry in {**manifest.records, **manifest.files}.values())
+            raise
+        sync_tree(place)
+        os.replace(place, target)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    sync_folder(target.parent)
+    return open_bundle(target)

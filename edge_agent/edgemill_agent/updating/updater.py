@@ -1,0 +1,304 @@
+"""Follow the plan for this device: each step durable before the next begins, and each done again without harm."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from pathlib import Path
+
+from edgemill_agent.ledger import LedgerView
+from edgemill_agent.settings import AgentSettings, StationSettings
+from edgemill_agent.updating.book import Book, Update, read_book, write_book
+from edgemill_agent.updating.outcome import Outcome, outcome_of
+from edgemill_agent.updating.proving import Proven, prove_bundle
+from edgemill_agent.updating.slots import (
+    MOST_STARTS,
+    Installed,
+    Slots,
+    bundle_folder,
+    read_slots,
+    write_slots,
+)
+from edgemill_agent.updating.staging import fetch_blobs, fetch_manifest, stage, understood
+from edgemill_agent.updating.states import Event, State
+from edgemill_core.bundle import Bundle, open_bundle
+from edgemill_core.bundle.manifest import parse_manifest
+from edgemill_core.durable import write_bytes
+from edgemill_core.errors import BundleError, InputError, LedgerError
+from edgemill_link.trust.blobs import BlobStore
+from edgemill_link.trust.client import refresh, trusted_now
+from edgemill_link.trust.plan import MOST_PLAN_BYTES, PlannedRelease, plan_digest, read_plan
+from edgemill_link.trust.source import Source
+from edgemill_link.trust.store import TrustStore
+from edgemill_link.trust.trusted import Trusted
+
+Tell = Callable[[str], None]
+
+
+def names_wanted(settings: AgentSettings) -> dict[str, tuple[StationSettings, ...]]:
+    """The stations that run a release, by its name."""
+    found: dict[str, tuple[StationSettings, ...]] = {}
+    for station in settings.stations:
+        if station.release is not None:
+            found[station.release] = (*found.get(station.release, ()), station)
+    return found
+
+
+class Updater:
+    """Updates of one box. A context manager: no two go on at once.
+
+    Args:
+        settings: of the agent; its stations need not have a bundle yet.
+        clock: this box's, which may be wrong.
+        tell: told what is going on.
+        prove: tries a bundle on this box for the stations that are to run it.
+
+    Raises:
+        InputError: another update is going on.
+    """
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        clock: Callable[[], datetime],
+        tell: Tell = lambda _: None,
+        prove: Callable[[Bundle, Iterable[StationSettings]], Proven] = prove_bundle,
+    ) -> None:
+        self._settings, self._clock, self._tell, self._prove_bundle = settings, clock, tell, prove
+        self._state = settings.state
+        self._wanted = names_wanted(settings)
+        self._blobs = BlobStore(self._state / "blobs")
+        self._trust = TrustStore(self._state / "trust")
+        self._state.mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(self._state / "updates.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._lock)
+            raise InputError(
+                f"another update goes on in {self._state}",
+                expected="one at a time",
+                got="a process that holds updates.lock",
+                fix="wait for it",
+            ) from error
+        self.book = read_book(self._state)
+
+    def __enter__(self) -> Updater:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._lock)
+
+    def follow(self, source: Source, root: bytes) -> Book:
+        """Bring what is trusted up to date, read the plan for this device, and go as far with it as can be gone.
+
+        Args:
+            source: a server or a stick; need not be trusted.
+            root: that came with the box; believed at the very first time alone.
+
+        Returns:
+            The book: of each name in the plan how far it is.
+
+        Raises:
+            Refused: metadata, plan, manifest or a blob is not to be believed; what was there stays.
+            LinkError: the source cannot be reached, or there is no room; what came is kept.
+        """
+        self.settle()
+        self._trust.begin(root)
+        self._tell("asking what is signed")
+        trusted = refresh(source, self._trust, self._clock)
+        data = source.read(f"plans/{self._settings.device.id}.json", MOST_PLAN_BYTES)
+        now = trusted_now(trusted, self._clock)
+        plan = read_plan(trusted, data, self._settings.device.id, self.book.plan, now)
+        self._save(self.book.with_plan(plan.version, plan_digest(plan)))
+        for release in plan.releases:
+            if release.name in self._wanted:
+                self._follow(source, trusted, release)
+        return self.book
+
+    def go_on(self) -> Book:
+        """Do what can be done without a server: prove and try what lies here, and see what became of trials."""
+        self.settle()
+        for name, update in self.book.updates.items():
+            if name in self._wanted and update.state in (State.STAGED, State.PROVED):
+                self._finish(name, self._installed_of(name, update))
+        return self.book
+
+    def forget_refused(self) -> None:
+        """Let what was refused before be tried again."""
+        self._save(self.book.model_copy(update={"refused": {}}))
+
+    def settle(self) -> None:
+        """Bring slots and book to what the ledger says of trials."""
+        for name in self._wanted:
+            slots = read_slots(self._state, name)
+            if slots.trial is not None:
+                outcome = self._outcome(name, slots)
+                if outcome is not None:
+                    write_slots(self._state, name, settled(slots, outcome))
+            self._catch_up(name)
+
+    def started(self) -> None:
+        """The agent is about to start: count it, and give up what was tried too often."""
+        self.settle()
+        for name in self._wanted:
+            slots = read_slots(self._state, name).started()
+            if slots.trial is None:
+                continue
+            if slots.starts > MOST_STARTS:
+                why = f"the agent was started {MOST_STARTS} times, and nothing decided it"
+                write_slots(self._state, name, slots.rolled_back())
+                self._moved(name, Event.STARTED_TOO_OFTEN, why)
+            else:
+                write_slots(self._state, name, slots)
+
+    def _outcome(self, name: str, slots: Slots) -> Outcome | None:
+        assert slots.trial is not None
+        try:
+            view = LedgerView.open(self._state)
+        except LedgerError:
+            return None  # the agent was never started
+        try:
+            folder = str(bundle_folder(self._state, slots.trial))
+            stations = frozenset(station.name for station in self._wanted[name])
+            return outcome_of(view.records(slots.since), slots.trial.digest, folder, stations)
+        finally:
+            view.close()
+
+    def _catch_up(self, name: str) -> None:
+        """The book lags behind the slots where the power went between the two, or where the ledger decided."""
+        update, slots = self.book.updates.get(name), read_slots(self._state, name)
+        if update is None or update.ended:
+            return
+        if slots.active is not None and slots.active.manifest == update.manifest and slots.trial is None:
+            self._moved(name, Event.KEPT if update.state is State.TRIAL else Event.FIRST)
+        elif slots.trial is not None and slots.trial.manifest == update.manifest and update.state is State.PROVED:
+            self._moved(name, Event.TAKEN_UP)
+        elif slots.trial is None and update.state is State.TRIAL:
+            self._moved(name, Event.FELL_BACK, self._why_back(name, update))
+
+    def _why_back(self, name: str, update: Update) -> str:
+        """The reason as the ledger has it."""
+        installed = self._installed_of(name, update)
+        outcome = self._outcome(name, Slots(trial=installed))
+        return outcome.why if outcome is not None else "it was given up"
+
+    def _follow(self, source: Source, trusted: Trusted, release: PlannedRelease) -> None:
+        name, slots = release.name, read_slots(self._state, release.name)
+        if slots.active is not None and slots.active.manifest == release.manifest and slots.trial is None:
+            before = self.book.updates.get(name)
+            if before is not None and not before.ended and before.manifest != release.manifest:
+                self._moved(name, Event.REPLACED, f"the plan names {release.version}, which runs here")
+            self._tell(f"{name} {release.version} is what runs here")
+            return
+        if release.manifest in self.book.refused:
+            self._tell(f"{name} {release.version} was refused before: {self.book.refused[release.manifest]}")
+            return
+        if slots.trial is not None:
+            self._tell(f"{name} {slots.trial.version} is on trial; {release.version} waits for its end")
+            return
+        self._save(self.book.begun(name, release.version, release.manifest))
+        if self.book.updates[name].state is State.PLANNED:
+            self._fetch(source, trusted, release)
+        if self.book.updates[name].ended:
+            return
+        self._finish(name, self._installed_of(name, self.book.updates[name]))
+
+    def _fetch(self, source: Source, trusted: Trusted, release: PlannedRelease) -> None:
+        content = fetch_manifest(source, release, trusted.releases()[release.path])
+        try:
+            manifest = understood(content, release)
+        except BundleError as error:
+            self._moved(release.name, Event.UNFIT, f"{error.what} (expected: {error.expected}; got: {error.got})"[:500])
+            return
+        file = self._manifest_file(release.name, release.manifest)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(file, content)
+        came = 0
+
+        def tell(more: int) -> None:
+            nonlocal came
+            came += more
+            self._tell(f"{release.name} {release.version}: {came / 1e6:.1f} of {manifest.size_bytes / 1e6:.1f} MB")
+
+        fetch_blobs(source, self._blobs, manifest, tell)
+        self._moved(release.name, Event.FETCHED)
+
+    def _finish(self, name: str, installed: Installed) -> None:
+        """From verified blobs to a trial, or an end."""
+        if self.book.updates[name].state is State.VERIFIED:
+            content = self._manifest_file(name, installed.manifest).read_bytes()
+            try:
+                stage(self._state, self._blobs, content, parse_manifest(content), installed)
+            except BundleError:
+                self._again(name)
+                raise
+            self._moved(name, Event.LAID_OUT)
+        if self.book.updates[name].state is State.STAGED:
+            self._prove(name, installed)
+        if self.book.updates[name].state is State.PROVED:
+            self._take_up(name, installed)
+
+    def _prove(self, name: str, installed: Installed) -> None:
+        self._tell(f"{name} {installed.version}: proving it by its golden samples")
+        bundle = open_bundle(bundle_folder(self._state, installed))
+        found = self._prove_bundle(bundle, self._wanted[name])
+        if found.runtime is None:
+            self._moved(name, Event.DECIDES_OTHERWISE, "; ".join(found.why))
+            return
+        write_bytes(self._runtime_file(name, installed), found.runtime.encode())
+        self._moved(name, Event.DECIDES, "; ".join(found.why))
+
+    def _take_up(self, name: str, installed: Installed) -> None:
+        slots = read_slots(self._state, name)
+        runtime = self._runtime_file(name, installed).read_text()
+        proved = installed.model_copy(update={"runtime": runtime})
+        if slots.active is None:
+            write_slots(self._state, name, slots.first(proved))
+            self._moved(name, Event.FIRST)
+            return
+        write_slots(self._state, name, slots.on_trial(proved, self._position()))
+        self._moved(name, Event.TAKEN_UP)
+
+    def _position(self) -> int:
+        try:
+            view = LedgerView.open(self._state)
+        except LedgerError:
+            return 0
+        try:
+            return view.last()[0]
+        finally:
+            view.close()
+
+    def _installed_of(self, name: str, update: Update) -> Installed:
+        manifest = parse_manifest(self._manifest_file(name, update.manifest).read_bytes())
+        return Installed(name=name, version=update.version, digest=manifest.content_digest, manifest=update.manifest)
+
+    def _manifest_file(self, name: str, digest: str) -> Path:
+        return self._state / "slots" / name / "manifests" / f"{digest}.json"
+
+    def _runtime_file(self, name: str, installed: Installed) -> Path:
+        return self._manifest_file(name, installed.manifest).with_suffix(".runtime")
+
+    def _again(self, name: str) -> None:
+        """A blob was damaged on the disk: everything is looked for again."""
+        updates = {**self.book.updates}
+        updates[name] = updates[name].model_copy(update={"state": State.PLANNED})
+        self._save(self.book.model_copy(update={"updates": updates}))
+
+    def _moved(self, name: str, event: Event, why: str = "") -> None:
+        self._save(self.book.moved(name, event, why))
+        update = self.book.updates[name]
+        self._tell(f"{name} {update.version}: {update.state.value}{f': {why}' if why else ''}")
+
+    def _save(self, book: Book) -> None:
+        if book != self.book:
+            write_book(self._state, book)
+            self.book = book
+
+
+def settled(slots: Slots, outcome: Outcome) -> Slots:
+    """The slots after a trial was decided."""
+    return slots.committed() if outcome.event is Event.KEPT else slots.rolled_back()

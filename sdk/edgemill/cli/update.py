@@ -1,0 +1,127 @@
+"""``edgemill agent update``: follow what is signed for this device, and say what became of it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import suppress
+from datetime import datetime, timezone
+from pathlib import Path
+
+from edgemill.cli.output import print_json, print_line, progress
+from edgemill_agent.running import hang_up, line_process
+from edgemill_agent.settings import AgentSettings, read_settings
+from edgemill_agent.updating.book import Book
+from edgemill_agent.updating.states import State
+from edgemill_agent.updating.updater import Updater, names_wanted
+from edgemill_core.errors import InputError, LinkError, MissingPartError, ProofError, SettingsError
+from edgemill_link.trust.source import FolderSource, HttpSource, Source
+
+_LOOK_S = 0.2
+_BAD = (State.REFUSED, State.ROLLED_BACK)
+
+
+def update(path: Path, given: str | None, wait_s: float, again: bool, json: bool) -> None:
+    """Bring here what the plan names, prove it, and have a running agent take it up.
+
+    Args:
+        path: ``agent.yaml``.
+        given: a folder or an address, in the place of the one under ``fleet:``.
+        wait_s: how long to wait for a trial's end.
+        again: try once more what was refused before.
+
+    Raises:
+        ProofError: a release was refused, or rolled back; what was there before judges.
+        Refused, LinkError: what came is not to be believed, or does not come.
+    """
+    settings = read_settings(path, "names")
+    if not names_wanted(settings):
+        raise InputError(
+            f"no station of {path} runs a release",
+            expected="bundle: release:NAME under a station",
+            got="folders alone",
+            fix="name a release there; docs/guide/releases.md shows it",
+        )
+    source, root = _source(settings, given), _root(settings)
+    with progress() as tell, Updater(settings, _now, tell) as updater:
+        if again:
+            updater.forget_refused()
+        try:
+            updater.follow(source, root)
+        except LinkError:
+            updater.go_on()  # what came before may be proved all the same
+            _tell_agent(settings)
+            raise
+        running = _tell_agent(settings)
+        until = time.monotonic() + wait_s
+        while running and _undecided(updater.book) and time.monotonic() < until:
+            time.sleep(_LOOK_S)
+            before = updater.book
+            updater.settle()
+            if updater.book != before:
+                _tell_agent(settings)  # every station goes back, and the ledger hears of it
+        book = updater.book
+    _say(settings, book, running, json)
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def _source(settings: AgentSettings, given: str | None) -> Source:
+    if given is not None and not given.startswith(("http://", "https://")):
+        return FolderSource(Path(given))
+    url = given or (settings.fleet.url if settings.fleet is not None else None)
+    if url is None:
+        raise SettingsError(
+            "it is not said where updates come from",
+            expected="fleet: {url: …, trust: root.json} in agent.yaml, or --from",
+            got="neither",
+            fix="name the address of the releases, or the folder of a stick",
+        )
+    return HttpSource(url, settings.fleet.ca if settings.fleet is not None else None)
+
+
+def _root(settings: AgentSettings) -> bytes:
+    try:
+        if settings.fleet is None:
+            raise OSError("no fleet: in agent.yaml")
+        return settings.fleet.trust.read_bytes()
+    except OSError as error:
+        raise SettingsError(
+            "it is not said whom this box trusts",
+            expected="fleet: {trust: root.json} in agent.yaml, the metadata/1.root.json of the releases",
+            got=str(error),
+            fix="put that file on the box by hand, when it is set up: everything else is verified by it",
+        ) from error
+
+
+def _tell_agent(settings: AgentSettings) -> bool:
+    """Whether one runs, which then reads its settings again."""
+    with suppress(MissingPartError):
+        hang_up(line_process(settings.state))
+        return True
+    return False
+
+
+def _undecided(book: Book) -> bool:
+    return any(one.state is State.TRIAL for one in book.updates.values())
+
+
+def _say(settings: AgentSettings, book: Book, running: bool, json: bool) -> None:
+    updates = {name: one for name, one in book.updates.items() if name in names_wanted(settings)}
+    bad = {name: one for name, one in updates.items() if one.state in _BAD}
+    if json:
+        told = {name: one.model_dump(mode="json") for name, one in updates.items()}
+        print_json({"plan": book.plan[0] if book.plan else None, "agent": running, "updates": told})
+        sys.exit(ProofError.exit_code if bad else 0)
+    for name, one in updates.items():
+        later = ", as soon as the agent is started" if one.state is State.TRIAL and not running else ""
+        print_line(f"{name} {one.version}: {one.state.value}{later}{f': {one.why}' if one.why else ''}")
+    if bad:
+        raise ProofError(
+            "an update was not taken; what was there before judges",
+            expected="a release that is proved on this box, and gives its verdicts in time",
+            got="; ".join(f"{name} {one.version}: {one.why}" for name, one in bad.items()),
+            fix="release a better one; this one is not tried again, unless with --again",
+        )
