@@ -149,7 +149,7 @@ def _rotate_online(folder: Path, old: Keys, new: Keys) -> None:
 
 
 def test_a_stored_role_is_verified_against_the_keys_of_today(folder: Path, store: TrustStore, keys: Keys) -> None:
-    """python-tuf's own client believes a stored delegated role without asking who may sign it now."""
+    """Releases lie on this box, as the snapshot lists them; but targets hand on to another key by now."""
     look(folder, store)
     place = folder / "metadata"
     stranger = Keys().releases
