@@ -40,6 +40,7 @@ from edgemill_link.trust.trusted import (
     with_snapshot,
     with_timestamp,
 )
+from edgemill_link.trust.trusted import next_root as following_root
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -190,9 +191,8 @@ def test_the_floor_of_time_is_what_was_signed_last_and_no_later_than_it_holds(fo
     assert time_floor(root) == NOW
     file = folder / "metadata" / "timestamp.json"
     for said, floor in ((later(5), later(5)), (later(999), later(10)), (later(-5), NOW)):
-        resigned(
-            file, [keys.online], expires=f"{later(10):%Y-%m-%dT%H:%M:%SZ}", **{"x-edgemill-time": said.isoformat()}
-        )
+        when = {"expires": f"{later(10):%Y-%m-%dT%H:%M:%SZ}", "x-edgemill-time": said.isoformat()}
+        resigned(file, [keys.online], **when)
         assert time_floor(with_timestamp(root, file.read_bytes())) == floor
     for nonsense in ("soon", "", 7, None, "9999-12-31T23:59:59-23:59"):
         resigned(file, [keys.online], **{"x-edgemill-time": nonsense})
@@ -236,6 +236,64 @@ def test_a_new_root_is_no_way_back_to_an_older_timestamp(folder: Path, store: Tr
     put_back(folder, before, "metadata/timestamp.json")
     with refused(Attack.ROLLBACK):
         look(folder, store)
+
+
+def test_a_new_root_takes_the_old_keys_and_its_own(folder: Path, store: TrustStore, keys: Keys) -> None:
+    thief = Keys()
+    told = signed(folder, "1.root")
+    ids = [one.public_key.keyid for one in thief.root]
+    roles = told["roles"] | {"root": {"keyids": ids, "threshold": 2}}
+    known = told["keys"] | {one.public_key.keyid: one.public_key.to_dict() for one in thief.root}
+    next_root(folder, keys)
+    file = folder / "metadata" / "2.root.json"
+    resigned(file, [], roles=roles, keys=known)
+    for signers in (thief.root, keys.root, [*keys.root, thief.root[0]], [keys.root[0], *thief.root]):
+        resigned(file, signers)
+        with refused(Attack.WRONG_KEY):
+            look(folder, store)
+    resigned(file, [*keys.root[1:], *thief.root[1:]])
+    assert look(folder, store).root.version == 2
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_roots_come_one_behind_the_other(folder: Path, store: TrustStore, keys: Keys, version: int) -> None:
+    next_root(folder, keys)
+    resigned(folder / "metadata" / "2.root.json", keys.root, version=version)
+    with refused(Attack.ROLLBACK):
+        look(folder, store)
+
+
+def test_behind_a_new_root_everything_is_verified_anew(folder: Path, store: TrustStore, keys: Keys) -> None:
+    before = look(folder, store)
+    next_root(folder, keys)
+    assert following_root(before, (folder / "metadata" / "2.root.json").read_bytes()) == Trusted(
+        first_root((folder / "metadata" / "2.root.json").read_bytes()).root
+    )
+
+
+# --- timestamps ---
+
+
+def test_an_older_timestamp_of_the_same_snapshot_is_refused(folder: Path, store: TrustStore, keys: Keys) -> None:
+    look(folder, store)
+    resigned(folder / "metadata" / "timestamp.json", [keys.online], version=1)
+    with refused(Attack.ROLLBACK):
+        look(folder, store)
+
+
+def test_a_newer_timestamp_of_an_older_snapshot_is_refused(folder: Path, store: TrustStore, keys: Keys) -> None:
+    old = signed(folder, "timestamp")["meta"]
+    Repository(folder, NOW).sign_again([keys.online])  # of the same roles, so that nothing else is older
+    trusted = look(folder, store)
+    resigned(folder / "metadata" / "timestamp.json", [keys.online], version=9, meta=old)
+    with refused(Attack.ROLLBACK):
+        with_timestamp(trusted, (folder / "metadata" / "timestamp.json").read_bytes())
+
+
+def test_another_timestamp_of_the_version_says_nothing_new(folder: Path, store: TrustStore, keys: Keys) -> None:
+    trusted = look(folder, store)
+    resigned(folder / "metadata" / "timestamp.json", [keys.online], expires="2030-01-01T00:00:00Z")
+    assert with_timestamp(trusted, (folder / "metadata" / "timestamp.json").read_bytes()) is trusted
 
 
 # --- what is kept ---
