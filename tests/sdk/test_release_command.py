@@ -213,6 +213,8 @@ def test_what_expires_is_said_before_and_after(
     words = json.loads(told("ls", repo, "--json").stdout)
     assert {one["name"]: one["state"] for one in words["roles"]}["timestamp"] == (says or "good")
     assert told("ls", repo, "--json").exit_code == code
+    copied = done("export", repo, repo.parent / "stick")
+    assert ("timestamp: expired; no box begins" in copied.stderr) is (code == 1)
 
 
 def test_a_folder_is_held_to_the_root_that_one_knows(place: Path, repo: Path, tmp_path: Path) -> None:

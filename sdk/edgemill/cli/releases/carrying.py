@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgemill.cli.output import print_json, print_line, progress
+from edgemill_fleet.releases.expiry import roles, stopped
 from edgemill_fleet.releases.exporting import export
 from edgemill_fleet.releases.repository import Repository
 
@@ -16,6 +17,8 @@ def run(repository: Repository, folder: Path, releases: Sequence[str], json: boo
     with progress() as tell:
         tell(f"copying to {folder}")
         made = export(repository, folder, releases, tell if sys.stderr.isatty() else lambda _: None)
+    for role in stopped(roles(repository.standing(), repository.now)):
+        sys.stderr.write(f"{role.name}: {role.state.value}; no box begins with what is there\n")
     if json:
         print_json(
             {
