@@ -239,13 +239,52 @@ def _name_himself(folder: Path, keys: Keys) -> None:
     resigned(place / "2.targets.json", [thief], version=2, delegations=told, **{"x-edgemill-root": 1})
 
 
+def _sign_himself(folder: Path, keys: Keys) -> None:
+    """The timestamp; it leads to what it led to."""
+    resigned(folder / "metadata" / "timestamp.json", [Keys().online], version=9)
+
+
+def _list_his_own(folder: Path, keys: Keys) -> None:
+    """With the online key, which he has stolen."""
+    place = folder / "metadata"
+    resigned(place / "2.releases.json", [Keys().releases], targets={"b/6.6.6/manifest.json": target("6.6.6").to_dict()})
+    for lister, listed in (("2.snapshot", "2.releases"), ("timestamp", "2.snapshot")):
+        name = f"{listed.partition('.')[2]}.json"
+        told = json.loads((place / f"{lister}.json").read_bytes())["signed"]["meta"]
+        told[name] = MetaFile.from_data(2, (place / f"{listed}.json").read_bytes(), ["sha256"]).to_dict()
+        resigned(place / f"{lister}.json", [keys.online], meta=told)
+
+
+def _sign_other_releases(folder: Path, keys: Keys) -> None:
+    """With a release key and no online key: another file of the version that is listed."""
+    told = {"b/6.6.6/manifest.json": target("6.6.6").to_dict()}
+    resigned(folder / "metadata" / "2.releases.json", [keys.releases], targets=told)
+
+
+def _put_a_root_of_his_own(folder: Path, keys: Keys) -> None:
+    place, thief = folder / "metadata", Keys()
+    Repository.create(folder / "his", thief.roles, thief.all, now=NOW)
+    shutil.copy(folder / "his" / "metadata" / "1.root.json", place / "2.root.json")
+    resigned(place / "2.root.json", thief.root, version=2)
+
+
 def _turn_back(folder: Path, keys: Keys) -> None:
     for name in ("2.snapshot.json", "2.releases.json"):
         (folder / "metadata" / name).unlink()
 
 
 @pytest.mark.parametrize(
-    ("tampering", "found"), [(_put_in, True), (_turn_back, True), (_put_in_next, False), (_name_himself, False)]
+    ("tampering", "found"),
+    [
+        (_put_in, True),
+        (_turn_back, True),
+        (_sign_himself, True),
+        (_list_his_own, True),
+        (_sign_other_releases, True),
+        (_put_a_root_of_his_own, True),
+        (_put_in_next, False),
+        (_name_himself, False),
+    ],
 )
 def test_nothing_is_signed_on_top_of_what_no_key_signed(
     released: Repository,
