@@ -234,3 +234,12 @@ def test_a_root_of_a_machine_without_a_clock(repository: Repository, keys: Keys)
     with pytest.raises(InputError, match="clock"):
         rotate(Repository(repository.folder, datetime(1970, 1, 1, tzinfo=timezone.utc)), NewKeys(), keys.all)
     assert state(repository.folder) == before
+
+
+def test_a_folder_goes_back_to_any_of_its_roots(repository: Repository, keys: Keys, fresh: Keys) -> None:
+    pinned = [repository.root_bytes()]
+    rotate(repository, NewKeys(root=fresh.roles.root), [*keys.all, *fresh.root])
+    pinned.append(repository.root_bytes())
+    for version, root in enumerate(pinned, 1):
+        found = Repository(repository.folder, NOW, root).standing().roots
+        assert [one.version for one in found] == [1, 2][version - 1 :]
