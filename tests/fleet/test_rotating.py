@@ -20,7 +20,7 @@ from edgemill_fleet.releases.renewing import renew
 from edgemill_fleet.releases.repository import Repository
 from edgemill_fleet.releases.rotating import NewKeys, rotate
 from edgemill_link.trust.client import refresh
-from edgemill_link.trust.plan import believed_before, read_plan
+from edgemill_link.trust.plan import Plan, believed_before, read_plan, sign_plan
 from edgemill_link.trust.refusal import Attack, Refused
 from edgemill_link.trust.source import FolderSource
 from edgemill_link.trust.store import TrustStore
@@ -204,6 +204,18 @@ def test_a_plan_signed_by_both_is_believed_on_both_sides_of_the_rotation(
         read_plan(after, old, "line3", seen, NOW)
     assert caught.value.attack is Attack.WRONG_KEY
     assert unsigned_plans(repository.folder, after.root) == ()
+
+
+def test_a_plan_that_a_stranger_put_there_is_not_signed_again(
+    repository: Repository, store: TrustStore, keys: Keys, fresh: Keys
+) -> None:
+    file = repository.folder / "plans" / "line4.json"
+    file.write_bytes(sign_plan(Plan(device="line4", version=9, expires=later(9), releases=()), [Keys().plans]))
+    before = file.read_bytes()
+    assert renew(repository, [keys.online, keys.plans]).plans == ("line3",)
+    made = rotate(repository, NewKeys(plans=fresh.roles.plans), [*keys.all, fresh.plans])
+    assert (made.plans, made.plans_left) == (("line3",), ("line4",))
+    assert file.read_bytes() == before
 
 
 # --- what expires ---
