@@ -160,6 +160,13 @@ def test_what_was_altered_here_does_not_go_along(repository: Repository, stick: 
     assert not (stick / "metadata" / "timestamp.json").exists()
 
 
+def test_the_manifest_of_another_release_does_not_go_along(repository: Repository, stick: Path) -> None:
+    one, two = sorted((repository.folder / "targets").rglob("*.json"))
+    two.write_bytes(one.read_bytes())
+    with pytest.raises(TrustError, match="is not what was signed for"):
+        export(repository, stick)
+
+
 def test_a_stick_that_loses_bits_is_found_out(
     repository: Repository, stick: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
