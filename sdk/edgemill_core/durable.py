@@ -15,7 +15,7 @@ from pathlib import Path
 
 def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Replace ``path`` with ``content`` atomically and durably; ``mode`` is its permissions."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -28,6 +28,17 @@ def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
         Path(name).unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make ``folder`` and what is missing above it, each name of it durable: a file in it is no more than that."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for one in reversed(missing):
+        one.mkdir(exist_ok=True)
+        sync_folder(one.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -30,12 +30,13 @@ from edgemill_core.durable import write_bytes
 from edgemill_core.errors import BundleError, InputError, LedgerError
 from edgemill_link.trust.blobs import BlobStore
 from edgemill_link.trust.client import refresh, trusted_now
-from edgemill_link.trust.plan import MOST_PLAN_BYTES, PlannedRelease, plan_digest, read_plan
+from edgemill_link.trust.plan import MOST_PLAN_BYTES, PlannedRelease, believed_before, plan_digest, read_plan
 from edgemill_link.trust.source import Source
 from edgemill_link.trust.store import TrustStore
 from edgemill_link.trust.trusted import Trusted
 
 Tell = Callable[[str], None]
+_PLAN = "plan"
 
 
 def names_wanted(settings: AgentSettings) -> dict[str, tuple[StationSettings, ...]]:
@@ -113,7 +114,9 @@ class Updater:
         trusted = refresh(source, self._trust, self._clock)
         data = source.read(f"plans/{self._settings.device.id}.json", MOST_PLAN_BYTES)
         now = trusted_now(trusted, self._clock)
-        plan = read_plan(trusted, data, self._settings.device.id, self.book.plan, now)
+        before = believed_before(trusted, self._trust.read(_PLAN))
+        plan = read_plan(trusted, data, self._settings.device.id, before, now)
+        self._trust.keep(_PLAN, data)
         self._save(self.book.with_plan(plan.version, plan_digest(plan)))
         for release in plan.releases:
             if release.name in self._wanted:

@@ -11,6 +11,7 @@ import typer
 
 from edgemill.cli import output
 from edgemill.cli.bundle import bundle as bundle_commands
+from edgemill.cli.releases.commands import release as release_commands
 from edgemill_core.errors import EdgemillError, MissingPartError
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ ledger = typer.Typer(help="The durable record of verdicts.", no_args_is_help=Tru
 app.add_typer(agent, name="agent")
 app.add_typer(ledger, name="ledger")
 app.add_typer(bundle_commands, name="bundle")
+app.add_typer(release_commands, name="release")
 
 _EXTRAS = {
     "cryptography": "agent",
@@ -37,6 +39,8 @@ _EXTRAS = {
     "PIL": "convert",
     "onnx": "convert",
     "onnxruntime": "convert",
+    "securesystemslib": "fleet",
+    "tuf": "fleet",
 }
 """Which extra of Edgemill brings a package, for those that a subcommand imports."""
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; progress goes to stderr.")]

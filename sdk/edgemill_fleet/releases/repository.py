@@ -2,41 +2,34 @@
 
 What changes is written from the leaves up, each file in one move and under a name of its own version;
 ``timestamp.json``, the only name that is written over, comes last. So whoever reads, or whenever the power goes, finds
-the state before or the one after.
+the state before or the one after. Everything is signed before the first of it is written, and only what the timestamp
+leads to counts: a file that a killed writer left is written over by the next.
 """
 
 from __future__ import annotations
 
 import copy
+import os
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 from securesystemslib.signer import Key, Signer
-from tuf.api.metadata import (
-    DelegatedRole,
-    Delegations,
-    Metadata,
-    MetaFile,
-    Role,
-    Root,
-    Signed,
-    Snapshot,
-    TargetFile,
-    Targets,
-    Timestamp,
-)
-from tuf.api.serialization.json import JSONSerializer
+from tuf.api.metadata import DelegatedRole, Delegations, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
-from edgemill_core.durable import write_bytes
+from edgemill_core.durable import make_folder, sync_folder, write_bytes
 from edgemill_core.errors import InputError
+from edgemill_fleet.releases.signing import can_sign, check_known, signed_bytes
+from edgemill_fleet.releases.standing import Standing, read_standing
 from edgemill_link.trust.plan import PLANS
 from edgemill_link.trust.trusted import RELEASES, TIME
 
 PATTERN = "*/*/manifest.json"
-_SERIALIZER = JSONSerializer(compact=False)
+WITHDRAWN = "x-edgemill-withdrawn"
+"""Field of releases: SHA-256 of each manifest that is not listed any more, so that no other takes its name."""
+_UNFINISHED = "metadata.new"
 
 
 @dataclass(frozen=True)
@@ -51,6 +44,9 @@ class Holds:
     root: timedelta = timedelta(days=730)
     targets: timedelta = timedelta(days=365)
     online: timedelta = timedelta(days=30)
+
+
+HOLDS = Holds()
 
 
 @dataclass(frozen=True)
@@ -72,16 +68,18 @@ class RoleKeys:
 
 
 class Repository:
-    """A folder of releases.
+    """A folder of releases. Who changes it holds it (``holding.held``).
 
     Args:
         folder: where it lies.
         now: the moment that everything signed from here on is of.
+        trust: a root that it must go back to, else what lies there is an error.
     """
 
-    def __init__(self, folder: Path, now: datetime | None = None) -> None:
+    def __init__(self, folder: Path, now: datetime | None = None, trust: bytes | None = None) -> None:
         self.folder = folder
-        self._now = (now or datetime.now(timezone.utc)).replace(microsecond=0)
+        self.now = (now or datetime.now(timezone.utc)).replace(microsecond=0)
+        self._trust = trust
 
     @classmethod
     def create(
@@ -89,7 +87,7 @@ class Repository:
         folder: Path,
         keys: RoleKeys,
         signers: Sequence[Signer],
-        holds: Holds = Holds(),
+        holds: Holds = HOLDS,
         now: datetime | None = None,
     ) -> Repository:
         """Make an empty one: root, targets that hand on to ``releases``, and what says that there is nothing yet.
@@ -97,163 +95,217 @@ class Repository:
         Raises:
             InputError: something lies there, or a signature that it takes is missing.
         """
-        if folder.exists() and any(folder.iterdir()):
+        found = [one.name for one in folder.iterdir() if one.name != _UNFINISHED] if folder.exists() else []
+        if found:
             raise InputError(
                 f"{folder} is not empty",
                 expected="a new folder",
-                got=f"{len(list(folder.iterdir()))} things in it",
+                got=f"{len(found)} things in it",
                 fix="name another folder",
             )
         made = cls(folder, now)
         root, targets = made._first_root(keys, holds), made._first_targets(keys, holds)
-        _check_threshold(root, keys, signers)
-        releases = Targets(expires=made._now + holds.targets)
-        snapshot = Snapshot(expires=made._now + holds.online)
-        timestamp = Timestamp(expires=made._now + holds.online)
-        for name, signed in (
-            ("root", root),
-            ("targets", targets),
-            (RELEASES, releases),
-            ("snapshot", snapshot),
-            ("timestamp", timestamp),
-        ):
-            made._write(name, signed, made._delegators(root, targets, name), signers)
+        files = {"1.root.json": signed_bytes("root", root, [root], signers, made.now)}
+        content = {
+            "targets": signed_bytes("targets", targets, [root], signers, made.now),
+            RELEASES: signed_bytes(RELEASES, Targets(expires=made.now + holds.targets), [targets], signers, made.now),
+        }
+        files |= {f"1.{name}.json": data for name, data in content.items()}
+        meta = {f"{name}.json": MetaFile.from_data(1, data, ["sha256"]) for name, data in content.items()}
+        files |= made._online_files(Snapshot(meta=meta), Timestamp(), [root], signers, holds)
+        made._begin(files)
         return made
+
+    def standing(self) -> Standing:
+        """What lies there, verified.
+
+        Raises:
+            InputError: it is no folder of releases.
+            TrustError: it is not what its keys signed.
+        """
+        return read_standing(self.folder, self._trust)
 
     def releases(self) -> Mapping[str, TargetFile]:
         """What may be installed, by ``NAME/VERSION/manifest.json``."""
-        found: Mapping[str, TargetFile] = self._load(RELEASES).targets
+        found: Mapping[str, TargetFile] = self.standing().releases.targets
         return found
 
     def root_bytes(self) -> bytes:
         """The root that a box is given to begin with."""
-        return self._newest("root").read_bytes()
+        return (self.folder / "metadata" / f"{self.standing().root.version}.root.json").read_bytes()
 
     def change_releases(
         self,
         add: Mapping[str, TargetFile],
         withdraw: Iterable[str],
         signers: Sequence[Signer],
-        holds: Holds = Holds(),
+        holds: Holds = HOLDS,
     ) -> None:
         """Sign for other releases than before.
 
         Raises:
             InputError: a key that it takes is missing.
+            TrustError: what lies there is not what its keys signed.
         """
-        releases = copy.deepcopy(self._load(RELEASES))
-        releases.targets.update(add)
-        for name in withdraw:
-            releases.targets.pop(name, None)
-        releases.version += 1
-        releases.expires = self._now + holds.targets
-        root, targets = self._load("root"), self._load("targets")
-        self._write(RELEASES, releases, targets, signers)
-        self._sign_online({RELEASES: releases.version}, root, signers, holds)
+        standing = self.to_sign(signers)
+        content = self.signed_releases(standing, standing.delegator, add, withdraw, signers, holds)
+        self.put(self.listed(standing, {RELEASES: content}, [standing.root], signers, holds))
 
     def sign_again(
         self,
         signers: Sequence[Signer],
-        holds: Holds = Holds(),
+        holds: Holds = HOLDS,
     ) -> None:
-        """Let timestamp and snapshot hold for longer.
+        """Let timestamp and snapshot hold for longer, and releases where a key of theirs is there.
+
+        Raises:
+            InputError: the online key is missing.
+            TrustError: what lies there is not what its keys signed.
+        """
+        standing = self.to_sign(signers)
+        changed = {}
+        if can_sign(RELEASES, standing.delegator, signers):
+            changed[RELEASES] = self.signed_releases(standing, standing.delegator, {}, (), signers, holds)
+        self.put(self.listed(standing, changed, [standing.root], signers, holds))
+
+    def to_sign(self, signers: Sequence[Signer], more: Sequence[Key] = ()) -> Standing:
+        """What lies there, to sign on top of it; ``more`` are keys that are new.
+
+        Raises:
+            InputError: a signer has nothing to say here, or this machine's clock stands before what was signed.
+            TrustError: it is not what its keys signed.
+        """
+        standing = self.standing()
+        check_known(standing, signers, more)
+        told = [str(one.unrecognized_fields.get(TIME, "")) for one in (standing.root, standing.timestamp)]
+        if self.now.isoformat() < min(told):
+            raise InputError(
+                "the clock of this machine is not right",
+                expected=f"a time after {min(told)}, when root and timestamp were signed",
+                got=self.now.isoformat(),
+                fix="set the clock: what is signed now would have expired before its time",
+            )
+        return standing
+
+    def signed_releases(
+        self,
+        standing: Standing,
+        targets: Targets,
+        add: Mapping[str, TargetFile],
+        withdraw: Iterable[str],
+        signers: Sequence[Signer],
+        holds: Holds,
+    ) -> tuple[int, bytes]:
+        """The next version of ``releases``, by the keys that ``targets`` names, and its bytes.
+
+        Raises:
+            InputError: none of them is there.
+        """
+        releases = copy.deepcopy(standing.releases)
+        gone = releases.unrecognized_fields.setdefault(WITHDRAWN, {})
+        for name in withdraw:
+            if (found := releases.targets.pop(name, None)) is not None:
+                gone[name] = found.hashes["sha256"]
+        for name, target in add.items():
+            releases.targets[name] = target
+            gone.pop(name, None)
+        releases.version += 1
+        releases.expires = self.now + holds.targets
+        return releases.version, signed_bytes(RELEASES, releases, [targets], signers, self.now)
+
+    def listed(
+        self,
+        standing: Standing,
+        changed: Mapping[str, tuple[int, bytes]],
+        roots: Sequence[Root],
+        signers: Sequence[Signer],
+        holds: Holds,
+    ) -> dict[str, bytes]:
+        """Files to write, in their order: what changed, then the snapshot that lists it, then the timestamp.
+
+        Args:
+            changed: version and bytes of ``targets`` and ``releases``.
+            roots: each must find the signatures that it asks for.
 
         Raises:
             InputError: the online key is missing.
         """
-        self._sign_online({}, self._load("root"), signers, holds)
-
-    def _sign_online(self, versions: Mapping[str, int], root: Root, signers: Sequence[Signer], holds: Holds) -> None:
-        snapshot, timestamp = self._load("snapshot"), self._load("timestamp")
-        for name, version in versions.items():
-            snapshot.meta[f"{name}.json"] = self._meta(name, version)
+        files = {f"{version}.{name}.json": data for name, (version, data) in changed.items()}
+        snapshot = copy.deepcopy(standing.snapshot)
+        if standing.pending is not None and "targets" not in changed:
+            version = standing.pending.version
+            data = (self.folder / "metadata" / f"{version}.targets.json").read_bytes()
+            changed = {**changed, "targets": (version, data)}
+        for name, (version, data) in changed.items():
+            snapshot.meta[f"{name}.json"] = MetaFile.from_data(version, data, ["sha256"])
+        timestamp = copy.deepcopy(standing.timestamp)
         snapshot.version += 1
-        snapshot.expires = self._now + holds.online
-        self._write("snapshot", snapshot, root, signers)
-        timestamp.snapshot_meta = self._meta("snapshot", snapshot.version)
         timestamp.version += 1
-        timestamp.expires = self._now + holds.online
-        self._write("timestamp", timestamp, root, signers)
+        return files | self._online_files(snapshot, timestamp, roots, signers, holds)
 
-    def _meta(self, name: str, version: int) -> MetaFile:
-        return MetaFile.from_data(version, self._file(name, version).read_bytes(), ["sha256"])
+    def put(self, files: Mapping[str, bytes]) -> None:
+        """Write metadata, one file behind the other, each of them durable before the next."""
+        for name, data in files.items():
+            write_bytes(self.folder / "metadata" / name, data)
+
+    def _online_files(
+        self, snapshot: Snapshot, timestamp: Timestamp, roots: Sequence[Root], signers: Sequence[Signer], holds: Holds
+    ) -> dict[str, bytes]:
+        snapshot.expires = timestamp.expires = self.now + holds.online
+        data = signed_bytes("snapshot", snapshot, roots, signers, self.now)
+        timestamp.snapshot_meta = MetaFile.from_data(snapshot.version, data, ["sha256"])
+        name = f"{snapshot.version}.snapshot.json"
+        return {name: data, "timestamp.json": signed_bytes("timestamp", timestamp, roots, signers, self.now)}
+
+    def _begin(self, files: Mapping[str, bytes]) -> None:
+        place = self.folder / _UNFINISHED
+        shutil.rmtree(place, ignore_errors=True)
+        make_folder(place)
+        for name, data in files.items():
+            write_bytes(place / name, data)
+        os.replace(place, self.folder / "metadata")
+        sync_folder(self.folder)
 
     def _first_root(self, keys: RoleKeys, holds: Holds) -> Root:
-        root = Root(expires=self._now + holds.root, consistent_snapshot=True)
-        for role, own in (("root", keys.root), ("targets", keys.root), ("snapshot", keys.online)):
-            for key in own:
-                root.add_key(key, role)
-        for key in keys.online:
-            root.add_key(key, "timestamp")
-        for role in ("root", "targets"):
-            root.roles[role].threshold = keys.threshold
-        root.keys.update({key.keyid: key for key in keys.plans})
-        root.unrecognized_fields[PLANS] = {"keyids": [key.keyid for key in keys.plans], "threshold": 1}
+        root = Root(expires=self.now + holds.root, consistent_snapshot=True)
+        set_keys(root, keys)
         return root
 
     def _first_targets(self, keys: RoleKeys, holds: Holds) -> Targets:
-        role = DelegatedRole(RELEASES, [key.keyid for key in keys.releases], 1, True, paths=[PATTERN])
-        delegations = Delegations({key.keyid: key for key in keys.releases}, {RELEASES: role})
-        return Targets(expires=self._now + holds.targets, delegations=delegations)
-
-    def _delegators(self, root: Root, targets: Targets, name: str) -> Root | Targets:
-        return targets if name == RELEASES else root
-
-    def _write(self, name: str, signed: Signed, delegator: Root | Targets, signers: Sequence[Signer]) -> None:
-        if isinstance(signed, (Root, Timestamp)):
-            signed.unrecognized_fields[TIME] = self._now.isoformat()
-        if isinstance(signed, Snapshot) and signed.version == 1:
-            signed.meta = {f"{role}.json": self._meta(role, 1) for role in ("targets", RELEASES)}
-        if isinstance(signed, Timestamp) and signed.version == 1:
-            signed.snapshot_meta = self._meta("snapshot", 1)
-        metadata: Metadata[Any] = Metadata(signed)
-        role = delegator.get_delegated_role(name)
-        able = [signer for signer in signers if signer.public_key.keyid in role.keyids]
-        if len(able) < role.threshold:
-            raise missing_keys(name, role, able)
-        for signer in able:
-            metadata.sign(signer, append=True)
-        self.folder.joinpath("metadata").mkdir(parents=True, exist_ok=True)
-        write_bytes(self._file(name, signed.version), metadata.to_bytes(_SERIALIZER))
-
-    def _file(self, name: str, version: int) -> Path:
-        return self.folder / "metadata" / ("timestamp.json" if name == "timestamp" else f"{version}.{name}.json")
-
-    def _newest(self, name: str) -> Path:
-        if name == "timestamp":
-            return self._file(name, 0)
-        found = list((self.folder / "metadata").glob(f"*.{name}.json"))
-        if not found:
-            raise InputError(
-                f"{self.folder} is no folder of releases",
-                expected=f"metadata/N.{name}.json in it",
-                got="none",
-                fix="make one: edgemill release init",
-            )
-        return max(found, key=lambda file: int(file.name.split(".")[0]))
-
-    def _load(self, name: str) -> Any:
-        return Metadata.from_file(str(self._newest(name))).signed
+        return Targets(expires=self.now + holds.targets, delegations=delegations(keys.releases))
 
 
-def missing_keys(name: str, role: Role, able: Sequence[Signer]) -> InputError:
-    """For a role that too few of its keys are there for."""
-    return InputError(
-        f"{name} cannot be signed",
-        expected=f"{role.threshold} of the keys {', '.join(keyid[:8] for keyid in role.keyids)}",
-        got=", ".join(signer.public_key.keyid[:8] for signer in able) or "none of them",
-        fix="name them with --key; keys that are kept apart must be brought together for this",
-    )
+def set_keys(root: Root, keys: RoleKeys) -> None:
+    """Let ``root`` name these keys and no others.
 
-
-def _check_threshold(root: Root, keys: RoleKeys, signers: Sequence[Signer]) -> None:
-    if not 1 <= keys.threshold <= len(keys.root):
+    Raises:
+        InputError: the threshold cannot be met.
+    """
+    own = {key.keyid: key for key in keys.root}
+    if not 1 <= keys.threshold <= len(own):
         raise InputError(
             "the threshold of root cannot be met",
-            expected=f"1 to {len(keys.root)}, the number of root keys",
+            expected=f"1 to {len(own)}, the number of root keys",
             got=str(keys.threshold),
             fix="name more root keys, or a smaller threshold",
         )
-    able = [signer for signer in signers if signer.public_key.keyid in root.roles["root"].keyids]
-    if len(able) < keys.threshold:
-        raise missing_keys("root", root.roles["root"], able)
+    for role, named, threshold in (
+        ("root", keys.root, keys.threshold),
+        ("targets", keys.root, keys.threshold),
+        ("snapshot", keys.online, 1),
+        ("timestamp", keys.online, 1),
+    ):
+        root.roles[role].keyids = _ids(named)
+        root.roles[role].threshold = threshold
+    root.keys = {key.keyid: key for many in (keys.root, keys.online, keys.plans) for key in many}
+    root.unrecognized_fields[PLANS] = {"keyids": _ids(keys.plans), "threshold": 1}
+
+
+def delegations(releases: Sequence[Key]) -> Delegations:
+    """Who signs for releases."""
+    role = DelegatedRole(RELEASES, _ids(releases), 1, True, paths=[PATTERN])
+    return Delegations({key.keyid: key for key in releases}, {RELEASES: role})
+
+
+def _ids(keys: Sequence[Key]) -> list[str]:
+    return list(dict.fromkeys(key.keyid for key in keys))

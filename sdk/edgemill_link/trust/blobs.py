@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from edgemill_core.durable import sha256_file, sync_folder
+from edgemill_core.durable import make_folder, sha256_file, sync_folder
 from edgemill_core.errors import LinkError
 from edgemill_link.trust.refusal import Attack, Refused
 from edgemill_link.trust.source import PIECE, Source
@@ -61,7 +61,7 @@ class BlobStore:
         target = self.path(digest)
         if self.has(digest, length):
             return target
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         part = self._part(digest)
         known = _known(part, length)
         self._check_room(length - known)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError, model_validator
 from securesystemslib.formats import encode_canonical
 from securesystemslib.signer import Signature, Signer
-from tuf.api.metadata import Role, TargetFile
+from tuf.api.metadata import Role, Root, TargetFile
 
 from edgemill_core.durable import canonical_json, sha256_bytes
 from edgemill_core.validation import Strict, first_complaint
@@ -20,6 +20,8 @@ PLANS = "x-edgemill-plans"
 """Field of root: ``{"keyids": […], "threshold": N}``, of keys among root's own."""
 MOST_PLAN_BYTES = 256_000
 _ASK = "ask the people who sign plans; what runs here goes on"
+PlainName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$")]
+"""A box makes folders of these names, whoever signed for them."""
 
 
 class PlannedRelease(Strict):
@@ -29,8 +31,8 @@ class PlannedRelease(Strict):
         manifest: SHA-256 of its manifest, as it is listed among the releases.
     """
 
-    name: str
-    version: str
+    name: PlainName
+    version: PlainName
     manifest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
     @property
@@ -55,6 +57,13 @@ class Plan(Strict):
     expires: AwareDatetime
     releases: tuple[PlannedRelease, ...]
 
+    @model_validator(mode="after")
+    def _one_of_a_name(self) -> Plan:
+        names = [one.name for one in self.releases]
+        if len(set(names)) < len(names):
+            raise ValueError("one release of a name")
+        return self
+
 
 class Signed(Strict):
     """A plan with its signatures, as it travels."""
@@ -62,11 +71,15 @@ class Signed(Strict):
     signed: Plan
     signatures: tuple[dict[str, str], ...]
 
+    def as_bytes(self) -> bytes:
+        """As a device believes it."""
+        return canonical_json(self.model_dump(mode="json"))
+
 
 def sign_plan(plan: Plan, signers: list[Signer]) -> bytes:
     """The plan as a device believes it."""
     made = [signer.sign(_payload(plan)).to_dict() for signer in signers]
-    return canonical_json(Signed(signed=plan, signatures=tuple(made)).model_dump(mode="json"))
+    return Signed(signed=plan, signatures=tuple(made)).as_bytes()
 
 
 def read_plan(trusted: Trusted, data: bytes, device: str, before: tuple[int, str] | None, now: datetime) -> Plan:
@@ -102,6 +115,24 @@ def read_plan(trusted: Trusted, data: bytes, device: str, before: tuple[int, str
     return plan
 
 
+def believed_before(trusted: Trusted, data: bytes | None) -> tuple[int, str] | None:
+    """Version and digest of the plan that was believed last, for ``read_plan``, from its bytes.
+
+    ``None`` where there is none, or the keys that signed it were replaced since: whoever stole such a key may have
+    counted so far ahead that no version is left, and that must not hold for longer than his key.
+    """
+    if data is None:
+        return None
+    try:
+        told = Signed.model_validate_json(data)
+    except (ValidationError, RecursionError):
+        return None
+    role = plan_role(trusted.root)
+    if count_signatures(trusted.root, role, told) < role.threshold:
+        return None
+    return told.signed.version, plan_digest(told.signed)
+
+
 def plan_digest(plan: Plan) -> str:
     """SHA-256 of what is signed."""
     return sha256_bytes(_payload(plan))
@@ -111,12 +142,12 @@ def _payload(plan: Plan) -> bytes:
     return str(encode_canonical(plan.model_dump(mode="json"))).encode()
 
 
-def _check_signatures(trusted: Trusted, told: Signed) -> None:
-    role = _role(trusted)
+def count_signatures(root: Root, role: Role, told: Signed) -> int:
+    """How many of the keys that ``role`` names signed a plan."""
     good = set()
     for one in told.signatures:
         keyid = one.get("keyid", "")
-        key = trusted.root.keys.get(keyid)
+        key = root.keys.get(keyid)
         if keyid not in role.keyids or key is None:
             continue
         try:
@@ -124,16 +155,27 @@ def _check_signatures(trusted: Trusted, told: Signed) -> None:
         except Exception:  # noqa: S112 (whatever is wrong with it, it does not count)
             continue
         good.add(keyid)
-    if len(good) < role.threshold:
-        raise _refused(Attack.WRONG_KEY, f"{role.threshold} of the keys that root names for plans", f"{len(good)}")
+    return len(good)
 
 
-def _role(trusted: Trusted) -> Role:
-    told: Any = trusted.root.unrecognized_fields.get(PLANS)
+def plan_role(root: Root) -> Role:
+    """Who signs plans.
+
+    Raises:
+        Refused: root names nobody.
+    """
+    told: Any = root.unrecognized_fields.get(PLANS)
     try:
         return Role(list(told["keyids"]), int(told["threshold"]))
     except (TypeError, KeyError, ValueError) as error:
         raise _refused(Attack.WRONG_KEY, f"a root that names keys for plans ({PLANS})", str(error)) from error
+
+
+def _check_signatures(trusted: Trusted, told: Signed) -> None:
+    role = plan_role(trusted.root)
+    good = count_signatures(trusted.root, role, told)
+    if good < role.threshold:
+        raise _refused(Attack.WRONG_KEY, f"{role.threshold} of the keys that root names for plans", f"{good}")
 
 
 def _check_listed(one: PlannedRelease, listed: Mapping[str, TargetFile]) -> None:

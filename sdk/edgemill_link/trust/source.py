@@ -5,6 +5,7 @@ Neither is trusted: both are bounded in bytes and in time, and nothing that they
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -63,17 +64,12 @@ class FolderSource:
                 yield piece
 
     def _open(self, path: str) -> int:
+        place = self._open_folder()
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # opening a pipe would wait for a writer
-        place = os.open(self._folder, flags | os.O_DIRECTORY) if self._folder.is_dir() else -1
-        if place < 0:
-            raise LinkError(
-                f"there is nothing at {self._folder}",
-                expected="the folder that `edgemill release export` wrote",
-                got="no folder",
-                fix="put the stick in, or name its folder",
-            )
         try:
             *folders, name = path.split("/")
+            if ".." in (*folders, name):
+                raise NotADirectoryError("it leads out of the folder")
             for one in folders:
                 inner = os.open(one, flags | os.O_DIRECTORY, dir_fd=place)
                 os.close(place)
@@ -82,6 +78,13 @@ class FolderSource:
         except FileNotFoundError as error:
             raise missing(path, str(self._folder)) from error
         except OSError as error:
+            if error.errno not in (
+                None,
+                errno.ELOOP,
+                errno.ENOTDIR,
+                errno.ENXIO,
+            ):  # a stick that was drawn is no attack
+                raise _unreadable(path, self._folder, error) from error
             raise Refused(
                 Attack.ALTERED,
                 f"{path} in {self._folder} is not read",
@@ -102,6 +105,18 @@ class FolderSource:
                 fix="do not use this copy",
             )
         return found
+
+    def _open_folder(self) -> int:
+        """Whoever named it may have named a link to it; below it none is followed."""
+        try:
+            return os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise LinkError(
+                f"there is nothing at {self._folder}",
+                expected="the folder that `edgemill release export` wrote",
+                got=str(error),
+                fix="put the stick in, or name its folder",
+            ) from error
 
 
 class HttpSource:
@@ -210,9 +225,13 @@ def _reading(read: Callable[[], Any], path: str, where: str | Path) -> Any:
     try:
         return read()
     except Exception as error:  # urllib3 and the kernel have no common root
-        raise LinkError(
-            f"{path} cannot be read from {where}",
-            expected="a file",
-            got=f"{type(error).__name__}: {error}"[:300],
-            fix="check the network or the stick; what runs here goes on, and it is asked again",
-        ) from error
+        raise _unreadable(path, where, error) from error
+
+
+def _unreadable(path: str, where: str | Path, error: Exception) -> LinkError:
+    return LinkError(
+        f"{path} cannot be read from {where}",
+        expected="a file",
+        got=f"{type(error).__name__}: {error}"[:300],
+        fix="check the network or the stick; what runs here goes on, and it is asked again",
+    )

@@ -31,7 +31,6 @@ class TrustStore:
         """
         if not self._file(Root.type).is_file():
             first_root(root)
-            self.folder.mkdir(parents=True, exist_ok=True)
             self.keep(Root.type, root)
         return self.load()
 

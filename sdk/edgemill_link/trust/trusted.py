@@ -1,8 +1,8 @@
 """TUF's client workflow as pure functions: bytes and a time in, what is trusted from now on or a refusal out.
 
 After "The Update Framework Specification" 1.0.34, section 5, with python-tuf's metadata and signatures. Unlike its
-client this one takes the time as a parameter, and believes a role that was stored only after the role that hands on to
-it, as it is *now*, has verified it again.
+client this one takes the time as a parameter; a role that was stored is verified again by the role that hands on to it,
+as that is *now*.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from tuf.api.exceptions import LengthOrHashMismatchError, UnsignedMetadataError
-from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.metadata import DelegatedRole, Metadata, MetaFile, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
 from tuf.api.serialization import DeserializationError
 
 from edgemill_link.trust.refusal import Attack, Refused
@@ -46,8 +46,16 @@ class Trusted:
     roles: Mapping[str, Targets] = field(default_factory=lambda: MappingProxyType({}))
 
     def releases(self) -> Mapping[str, TargetFile]:
-        """Every release that may be installed: its manifest's length and digests, by ``NAME/VERSION``."""
-        return self.roles[RELEASES].targets if RELEASES in self.roles else {}
+        """Every release that may be installed: its manifest's length and digests, by ``NAME/VERSION/manifest.json``.
+
+        What the role signs for outside the paths that it was handed is not among them.
+        """
+        if RELEASES not in self.roles:
+            return {}
+        handed = self.roles[Targets.type].get_delegated_role(RELEASES)
+        assert isinstance(handed, DelegatedRole)
+        listed = self.roles[RELEASES].targets
+        return {path: target for path, target in listed.items() if handed.is_delegated_path(path)}
 
 
 def first_root(data: bytes) -> Trusted:
@@ -125,6 +133,8 @@ def with_snapshot(trusted: Trusted, data: bytes, stored: bool = False) -> Truste
         _check_listed(trusted.timestamp.snapshot_meta, data, "snapshot", "timestamp")
     new, metadata = _read(Snapshot, data, "snapshot")
     _check_signed(trusted.root, Snapshot.type, metadata, "snapshot")
+    if not stored:
+        _check_version(trusted.timestamp.snapshot_meta, new, "snapshot", "timestamp")
     for name, before in trusted.snapshot.meta.items() if trusted.snapshot is not None else ():
         if name not in new.meta:
             raise _refused(Attack.ROLLBACK, "snapshot", f"{name} in it, as before", "no word of it")
@@ -140,9 +150,7 @@ def check_snapshot(trusted: Trusted, now: datetime) -> None:
     """
     assert trusted.timestamp is not None
     assert trusted.snapshot is not None
-    wanted, got = trusted.timestamp.snapshot_meta.version, trusted.snapshot.version
-    if got != wanted:
-        raise _refused(Attack.MIX_AND_MATCH, "snapshot", f"version {wanted}, as timestamp says", f"version {got}")
+    _check_version(trusted.timestamp.snapshot_meta, trusted.snapshot, "snapshot", "timestamp")
     _check_fresh(trusted.snapshot, "snapshot", now)
 
 
@@ -161,10 +169,7 @@ def with_role(trusted: Trusted, name: str, data: bytes, now: datetime) -> Truste
     _check_listed(listed, data, name, "snapshot")
     new, metadata = _read(Targets, data, name)
     _check_signed(delegator, name, metadata, name)
-    if new.version != listed.version:
-        raise _refused(
-            Attack.MIX_AND_MATCH, name, f"version {listed.version}, as snapshot says", f"version {new.version}"
-        )
+    _check_version(listed, new, name, "snapshot")
     _check_fresh(new, name, now)
     return replace(trusted, roles=MappingProxyType({**trusted.roles, name: new}))
 
@@ -189,13 +194,16 @@ def _said_time(signed: Signed) -> datetime:
 
 
 def most_bytes(trusted: Trusted, name: str, otherwise: int) -> int:
-    """How long the metadata of a role may be: what was signed for, or a limit of our own."""
+    """How long the metadata of a role may be: what was signed for, and no longer than a limit of our own.
+
+    The online key lists the lengths; whoever stole it must not fill a box's memory.
+    """
     listed: MetaFile | None = None
     if name == Snapshot.type and trusted.timestamp is not None:
         listed = trusted.timestamp.snapshot_meta
     elif trusted.snapshot is not None:
         listed = trusted.snapshot.meta.get(f"{name}.json")
-    return listed.length if listed is not None and listed.length is not None else otherwise
+    return min(listed.length, otherwise) if listed is not None and listed.length is not None else otherwise
 
 
 def _read(kind: type[Kind], data: bytes, name: str) -> tuple[Kind, Metadata[Any]]:
@@ -226,6 +234,12 @@ def _check_listed(listed: MetaFile, data: bytes, name: str, lister: str) -> None
         listed.verify_length_and_hashes(data)
     except LengthOrHashMismatchError as error:
         raise _refused(Attack.MIX_AND_MATCH, name, f"the bytes that {lister} lists", str(error)) from error
+
+
+def _check_version(listed: MetaFile, signed: Signed, name: str, lister: str) -> None:
+    if signed.version != listed.version:
+        expected = f"version {listed.version}, as {lister} says"
+        raise _refused(Attack.MIX_AND_MATCH, name, expected, f"version {signed.version}")
 
 
 def _check_not_older(name: str, before: int, now: int) -> None:

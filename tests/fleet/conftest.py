@@ -1,0 +1,16 @@
+"""Fixtures of this room."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="package")
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """Files survive the end of a process without ``fsync``; that it is called where it must be, one test sees."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
