@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from edgemill_core.durable import sha256_file, sync_folder, sync_tree
-from edgemill_core.errors import BundleError, MissingPartError, ModelError
+from edgemill_core.errors import BundleError, ModelError, NoPlanError
 from edgemill_runtimes.nvidia.gpu import Gpu
 from edgemill_runtimes.nvidia.onnx_file import external_weights
 from edgemill_runtimes.nvidia.plan_facts import PLAN, NvidiaRuntime, PlanFacts, facts_beside, read_facts
@@ -70,7 +70,7 @@ def fitting_plan(
 
     Raises:
         ModelError: the graph or its weights cannot be read.
-        MissingPartError: there is no plan for this box; says what is nearest, and what it is for.
+        NoPlanError: there is no plan for this box; says what is nearest, and what it is for.
         BundleError: the only plan that fits is damaged.
     """
     digest = graph_digest(graph)
@@ -175,14 +175,14 @@ def _core(dla: int | None) -> str:
 
 def _nothing_fits(
     graph: Path, others: Sequence[PlanFacts], runtime: NvidiaRuntime, gpu: Gpu, version: str, dla: int | None
-) -> MissingPartError:
+) -> NoPlanError:
     nearest = max(others, key=lambda facts: _likeness(facts, gpu, version, dla), default=None)
     misfit = None if nearest is None else _misfit(nearest, gpu, version, dla)
     expected, got = misfit or (
         f"one for {runtime} {version} on {gpu.name}, compute capability {gpu.compute_capability}",
         "none",
     )
-    return MissingPartError(
+    return NoPlanError(
         f"there is no plan of {graph.name} for this box"
         + ("" if misfit is None else f"; the nearest of {len(others)} is for another"),
         expected=expected,
