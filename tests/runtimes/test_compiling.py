@@ -101,6 +101,26 @@ def test_a_full_disk_is_said_and_leaves_nothing(graph: Path) -> None:
     assert not list(folder.iterdir())
 
 
+def test_a_terminal_that_is_closed_is_no_full_disk(graph: Path, tmp_path: Path) -> None:
+    def tell(_: Progress) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        compile_plan(graph, tmp_path / "plans" / "a.plan", ASKED, tell=tell)
+    assert not list((tmp_path / "plans").iterdir())
+
+
+def test_a_machine_without_room_for_a_process_is_no_full_disk(
+    graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("edgemill_runtimes.nvidia.compiling.spawn", no_room)
+    with pytest.raises(MissingPartError, match="cannot be started"):
+        compile_plan(graph, tmp_path / "a.plan", ASKED)
+
+
 def test_an_engine_keeps_answering_while_a_compiler_is_killed(
     graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
