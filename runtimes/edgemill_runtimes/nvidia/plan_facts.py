@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from edgemill_core.errors import BundleError
 from edgemill_core.validation import Strict, first_complaint
@@ -19,13 +20,18 @@ Capability = Annotated[str, Field(pattern=r"^\d{1,2}\.\d$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+def in_order(compute_capabilities: Iterable[str]) -> tuple[str, ...]:
+    """Each once, from the oldest: so that a plan for the same GPUs is the same, however they were named."""
+    return tuple(sorted(set(compute_capabilities), key=lambda one: (len(one), one)))
+
+
 class PlanFacts(Strict):
     """For which boxes a plan is, and what it was made from; lies beside it as ``NAME.plan.json``.
 
     Attributes:
         runtime: that built it, and alone can read it.
         version: of the runtime, e.g. ``10.3.0`` or ``1.7.1.116``.
-        compute_capabilities: of the GPUs that it is for.
+        compute_capabilities: of the GPUs that it is for, each once, from the oldest.
         gpu: name of the GPU that it was built on; ``None`` where it was built ahead.
         driver: newest CUDA of the driver that it was built under; ``None`` where it was built ahead.
         graph: SHA-256 of the graph and of its weights, one after the other.
@@ -36,7 +42,7 @@ class PlanFacts(Strict):
 
     runtime: NvidiaRuntime
     version: str
-    compute_capabilities: Annotated[tuple[Capability, ...], Field(min_length=1)]
+    compute_capabilities: Annotated[tuple[Capability, ...], Field(min_length=1), AfterValidator(in_order)]
     gpu: str | None = None
     driver: str | None = None
     graph: Digest

@@ -156,6 +156,17 @@ def adopt(plan: Path, store: Path) -> Path:
     return place
 
 
+def dismiss(plan: Path, store: Path) -> None:
+    """Remove a plan, with all that lies in its folder of ``store``; no half of one is ever found.
+
+    Raises:
+        OSError: the store cannot be written.
+    """
+    with tempfile.TemporaryDirectory(dir=store, prefix=ASIDE) as aside:
+        os.replace(plan.parent, Path(aside, "old"))
+        sync_folder(plan.parent.parent)
+
+
 def sweep(store: Path) -> None:
     """Remove what compiling left behind in ``store`` when the power failed. Nobody else may be compiling into it."""
     for left in store.glob(f"{ASIDE}*"):

@@ -25,6 +25,7 @@ _WORDS = {
     "ahead": "compiled ahead; not proved, which takes such a GPU",
     "refused": "REFUSED: it does not decide as at build",
     "left out": "left out",
+    "failed": "FAILED",
 }
 
 
@@ -50,7 +51,10 @@ class CompileOptions:
 
 
 def run(folder: Path, options: CompileOptions, json: bool) -> None:
-    """Compile and prove what has no plan yet; exit 1 if a proof fails, 3 if nothing that is needed is installed."""
+    """Compile and prove what has no plan yet, and see to every variant, whatever becomes of the others.
+
+    Exit 1 if a proof fails, 3 if nothing that is needed is installed; where variants failed, as the worst of them.
+    """
     limits, store = limits_from(options.limits), _store(options)
     bundle = open_given(folder)
     stand_back(LINK)  # this process too: it proves, and hashes
@@ -133,6 +137,12 @@ def _line(one: Planned) -> str:
 
 
 def _judge(made: Sequence[Planned], json: bool) -> None:
+    failed = [one.error for one in made if one.error is not None]
+    if failed:
+        worst = max(failed, key=lambda error: error.exit_code)
+        if json:
+            sys.exit(worst.exit_code)
+        raise worst
     refused = [one for one in made if one.outcome == "refused"]
     if refused and json:
         sys.exit(ProofError.exit_code)
