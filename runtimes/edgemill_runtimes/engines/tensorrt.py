@@ -151,7 +151,8 @@ class TensorRtEngine(Engine):
         options = {
             "gpu": self._gpu.name,
             "compute_capability": self._gpu.compute_capability,
-            "cuda": self._gpu.driver,
+            "cuda": self._gpu.cuda,
+            "driver": self._gpu.driver or "not known",
             "cuda_graph": str(self.settings.cuda_graph),
             "device_memory_mb": f"{self._device_memory() / 1e6:.1f}",
         }

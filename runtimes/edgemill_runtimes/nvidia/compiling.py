@@ -93,7 +93,7 @@ def _read_back(plan: Path, facts: PlanFacts) -> None:
     with plan.open("rb") as file:
         header = read_header(file.read(HEADER_BYTES))
     for one in facts.compute_capabilities:
-        gpu = Gpu(facts.gpu or "", one, 0, False, facts.driver or "")
+        gpu = Gpu(facts.gpu or "", one, 0, False, facts.cuda or "")
         wrong = header.misfit(facts.runtime, facts.version, gpu, facts.bytes)
         if wrong is not None:
             raise EngineError(

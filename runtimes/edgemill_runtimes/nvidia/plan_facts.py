@@ -33,7 +33,9 @@ class PlanFacts(Strict):
         version: of the runtime, e.g. ``10.3.0`` or ``1.7.1.116``.
         compute_capabilities: of the GPUs that it is for, each once, from the oldest.
         gpu: name of the GPU that it was built on; ``None`` where it was built ahead.
-        driver: newest CUDA of the driver that it was built under; ``None`` where it was built ahead.
+        cuda: newest that the driver spoke which it was built under; ``None`` where it was built ahead.
+        driver: that driver's own version, where it was known. Another one of the same CUDA refuses nothing: the plan is
+            to be proved again, as the agent does at each start.
         graph: SHA-256 of the graph and of its weights, one after the other.
         dla: core of the deep learning accelerator that it is for, where it is for one.
         plan: SHA-256 of the plan itself.
@@ -44,6 +46,7 @@ class PlanFacts(Strict):
     version: str
     compute_capabilities: Annotated[tuple[Capability, ...], Field(min_length=1), AfterValidator(in_order)]
     gpu: str | None = None
+    cuda: str | None = None
     driver: str | None = None
     graph: Digest
     dla: int | None = None
@@ -58,8 +61,8 @@ class PlanFacts(Strict):
             return f"compute capability {' or '.join(self.compute_capabilities)}", gpu.compute_capability
         if self.gpu is not None and self.gpu != gpu.name:
             return f"a GPU called {self.gpu}", gpu.name
-        if self.driver is not None and self.driver != gpu.driver:
-            return f"a driver of CUDA {self.driver}", gpu.driver
+        if self.cuda is not None and self.cuda != gpu.cuda:
+            return f"a driver that speaks CUDA {self.cuda}", f"one that speaks CUDA {gpu.cuda}"
         return None
 
     @property
@@ -67,7 +70,7 @@ class PlanFacts(Strict):
         """The kind of box that it is for, as a folder's name: boxes of the same key can share it."""
         parts = [self.runtime, self.version, *(f"sm{one.replace('.', '')}" for one in self.compute_capabilities)]
         dla = None if self.dla is None else f"dla{self.dla}"
-        parts += [part for part in (self.gpu, self.driver, dla) if part is not None]
+        parts += [part for part in (self.gpu, self.cuda and f"cuda{self.cuda}", dla) if part is not None]
         return "-".join(re.sub(r"[^A-Za-z0-9.]+", "_", part) for part in parts)
 
 

@@ -209,7 +209,7 @@ def _likeness(facts: PlanFacts, gpu: Gpu, version: str, dla: int | None) -> int:
             facts.version == version,
             gpu.compute_capability in facts.compute_capabilities,
             facts.gpu in (None, gpu.name),
-            facts.driver in (None, gpu.driver),
+            facts.cuda in (None, gpu.cuda),
             facts.dla == dla,
         )
     )
