@@ -189,7 +189,7 @@ class TestStore:
 
     def test_a_key_says_for_which_kind_of_box_it_is(self, graph: Path) -> None:
         assert facts_of(graph, b"plan").key == "tensorrt-10.3.0-sm87-Orin-cuda12.6"
-        assert facts_of(graph, b"plan", dla=0).key == "tensorrt-10.3.0-sm87-Orin-12.6-dla0"
+        assert facts_of(graph, b"plan", dla=0).key == "tensorrt-10.3.0-sm87-Orin-cuda12.6-dla0"
 
     def test_adopting_replaces_what_was_there(self, graph: Path, store: Path) -> None:
         for content in (b"plan", b"newer"):
