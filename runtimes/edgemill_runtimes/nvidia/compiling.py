@@ -8,18 +8,17 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from edgemill_core.durable import canonical_json, sha256_file, sync_tree, write_bytes
 from edgemill_core.errors import EngineCrashed, EngineError, EngineTimeout, MissingPartError
 from edgemill_core.processes.channel import MESSAGE_BYTES, encode
-from edgemill_core.processes.spawning import end_in_words, spawn
+from edgemill_core.processes.spawning import end, end_in_words, spawn
 from edgemill_runtimes.isolation.process import answered
 from edgemill_runtimes.nvidia.asked import Asked, CompileLimits, Progress
 from edgemill_runtimes.nvidia.build_progress import left_s
@@ -31,7 +30,6 @@ from edgemill_runtimes.nvidia.plans import ASIDE, graph_digest
 __all__ = ["Asked", "CompileLimits", "Progress", "compile_plan"]
 
 _TOLD_EVERY_S = 1.0
-_ENDS_WITHIN_S = 10.0
 _SHARED = "or copy a plan from a box of the same kind"
 
 
@@ -141,9 +139,7 @@ class _Compiler:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        with suppress(subprocess.TimeoutExpired):  # where it hangs in the driver, nothing ends it
-            self._process.wait(_ENDS_WITHIN_S)
+        end(self._process)
         self._socket.close()
         self._log.close()
 
@@ -179,11 +175,7 @@ class _Compiler:
         )
 
     def _died(self) -> EngineCrashed:
-        try:
-            code = self._process.wait(1.0)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            code = self._process.wait()
+        code = end(self._process, 1.0)
         self._log.seek(0)
         words = self._log.read()[-400:].decode(errors="replace").strip()
         return EngineCrashed(
@@ -194,7 +186,7 @@ class _Compiler:
         )
 
 
-def _way_out(code: int, memory_mb: int | None) -> str:
+def _way_out(code: int | None, memory_mb: int | None) -> str:
     if memory_mb is not None:
         return f"allow it more than {memory_mb} MB, if that was too little; {_SHARED}"
     if code == -9:
