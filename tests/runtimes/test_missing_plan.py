@@ -12,7 +12,7 @@ from stand_in_engines import LIMITS
 from stand_in_tensorrt import write_plan
 from tiny_text import tiny_model
 
-from edgemill.cli.bench import _to_be_had
+from edgemill.cli.bench import BenchSettings, _of_graph, _to_be_had
 from edgemill.cli.check import _prove_all
 from edgemill_core.bundle import Bundle
 from edgemill_core.errors import MissingPartError, NoPlanError
@@ -56,6 +56,15 @@ def test_with_its_plan_it_is_taken_and_without_a_driver_it_is_passed_over(
     with open_pipeline(bundle) as pipeline:
         assert pipeline.runtime == "onnxruntime"
     assert cuda.open() == {}
+
+
+@pytest.mark.parametrize(("runtime", "device"), [("tensorrt", "GPU"), ("tensorrt_rtx", "GPU"), ("onnxruntime", "CPU")])
+def test_bench_takes_the_device_that_a_runtime_has(tmp_path: Path, runtime: str, device: str) -> None:
+    told = BenchSettings(tmp_path / "graph.onnx", runtime, "latency", None, None, (), None, 1.0, False)
+    (one,) = _of_graph(told).values()
+    assert one.settings.device == device
+    (one,) = _of_graph(replace(told, device="GPU.1")).values()
+    assert one.settings.device == "GPU.1"
 
 
 def test_who_looks_at_all_variants_names_it_and_goes_on(bundle: Bundle) -> None:
