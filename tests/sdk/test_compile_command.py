@@ -36,6 +36,7 @@ from edgemill_runtimes.nvidia import proved_plans
 from edgemill_runtimes.nvidia.asked import Asked, CompileLimits, Progress
 from edgemill_runtimes.nvidia.gpu import Gpu
 from edgemill_runtimes.nvidia.plan_facts import PlanFacts, facts_beside, in_order
+from edgemill_runtimes.nvidia.planned import Planned
 from edgemill_runtimes.nvidia.plans import fitting_plan, graph_digest, stored_plan
 from edgemill_runtimes.nvidia.proved_plans import PlanMaker
 from edgemill_runtimes.proof import Proof
@@ -221,7 +222,7 @@ def test_one_that_fails_stops_none_of_the_others(
 
     made = PlanMaker(tmp_path / "plans", here=lambda: (RTX,), proves=prove).fill(two_variants(bundle))
     assert [(one.variant, one.outcome) for one in made] == [("v", "failed"), ("w", "there")]
-    worse = proved_plans.Planned("x", "failed", why="no", error=MissingPartError("no room"))
+    worse = Planned("x", "failed", why="no", error=MissingPartError("no room"))
     monkeypatch.setattr(PlanMaker, "fill", lambda *_: [*made, worse])
     with pytest.raises(SystemExit) as caught:
         run(bundle.folder, CompileOptions(tmp_path), json=True)
@@ -304,7 +305,7 @@ def test_the_exit_code_is_that_of_the_proof(
     holds: bool,
     json: bool,
 ) -> None:
-    made = proved_plans.Planned("v", "compiled" if holds else "refused", proof=proof(holds), seconds=61)
+    made = Planned("v", "compiled" if holds else "refused", proof=proof(holds), seconds=61)
     monkeypatch.setattr(PlanMaker, "fill", lambda *_: [made])
     if holds:
         run(bundle.folder, CompileOptions(tmp_path), json)
@@ -365,9 +366,7 @@ def test_the_store_is_the_agents_own(
     settings.write_text(json.dumps({"device": {"id": "box"}, "stations": stations}))
     assert read_settings(settings).plan_store == tmp_path / "state" / "plans"
     seen: list[Path] = []
-    monkeypatch.setattr(
-        PlanMaker, "fill", lambda self, _: seen.append(self.store) or [proved_plans.Planned("v", "there")]
-    )
+    monkeypatch.setattr(PlanMaker, "fill", lambda self, _: seen.append(self.store) or [Planned("v", "there")])
     run(bundle.folder, CompileOptions(), json=True)
     settings.write_text(json.dumps({"device": {"id": "box"}, "stations": stations, "plans": "elsewhere"}))
     run(bundle.folder, CompileOptions(settings=settings), json=True)

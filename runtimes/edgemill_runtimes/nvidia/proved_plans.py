@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import cast
 
 from edgemill_core.bundle import Bundle, VariantEntry
 from edgemill_core.errors import BundleError, EdgemillError, EngineCrashed, EngineError, MissingPartError, ModelError
@@ -27,7 +27,8 @@ from edgemill_runtimes.nvidia.building import builds_for
 from edgemill_runtimes.nvidia.compiling import compile_plan
 from edgemill_runtimes.nvidia.device import Device, choose, read_device
 from edgemill_runtimes.nvidia.gpu import Gpu
-from edgemill_runtimes.nvidia.plan_facts import NVIDIA_RUNTIMES, NvidiaRuntime, PlanFacts, in_order, read_facts
+from edgemill_runtimes.nvidia.plan_facts import NVIDIA_RUNTIMES, NvidiaRuntime, in_order, read_facts
+from edgemill_runtimes.nvidia.planned import Outcome, Planned
 from edgemill_runtimes.nvidia.plans import (
     ASIDE,
     NAME,
@@ -41,47 +42,6 @@ from edgemill_runtimes.nvidia.plans import (
 )
 from edgemill_runtimes.nvidia.probing import probe
 from edgemill_runtimes.proof import Proof, prove
-
-Outcome = Literal["there", "compiled", "ahead", "refused", "left out", "failed"]
-"""A plan that fits was there; it was compiled; it was compiled for other boxes, and not proved; it did not decide as at
-build, and is not kept; nothing was done; it could not be compiled, or not be proved."""
-
-
-@dataclass(frozen=True)
-class Planned:
-    """What became of one variant.
-
-    Attributes:
-        variant: its name; of a chain ``STAGE/VARIANT``.
-        plan: where it lies; ``None`` where there is none.
-        facts: of the plan.
-        proof: what this box found; ``None`` where it was not asked.
-        seconds: that it took.
-        why: it was left out, or failed.
-        error: that it failed with.
-    """
-
-    variant: str
-    outcome: Outcome
-    plan: Path | None = None
-    facts: PlanFacts | None = None
-    proof: Proof | None = None
-    seconds: float = 0.0
-    why: str = ""
-    error: EdgemillError | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-ready form."""
-        return {
-            "variant": self.variant,
-            "outcome": self.outcome,
-            "plan": str(self.plan) if self.plan else None,
-            "facts": self.facts.model_dump(mode="json") if self.facts else None,
-            "proof": self.proof.as_dict() if self.proof else None,
-            "seconds": round(self.seconds, 3),
-            "why": self.why,
-            "error": self.error.as_dict() if self.error else None,
-        }
 
 
 @dataclass(frozen=True)

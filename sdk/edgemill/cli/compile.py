@@ -16,7 +16,8 @@ from edgemill_agent.processes.priority import LINK, stand_back
 from edgemill_agent.settings import read_settings
 from edgemill_core.errors import InputError, MissingPartError, ProofError
 from edgemill_runtimes.nvidia.asked import CompileLimits, Progress
-from edgemill_runtimes.nvidia.proved_plans import PlanMaker, Planned
+from edgemill_runtimes.nvidia.planned import Planned
+from edgemill_runtimes.nvidia.proved_plans import PlanMaker
 
 SETTINGS = Path("agent.yaml")
 _WORDS = {
