@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from edgemill_core.bundle import Bundle, VariantEntry
 from edgemill_core.chain import Stage
-from edgemill_core.errors import EdgemillError, EngineError, MissingPartError
+from edgemill_core.errors import EdgemillError, EngineError, MissingPartError, NoPlanError
 from edgemill_runtimes.engines import EngineSettings, load
 from edgemill_runtimes.engines.precision_hints import check_machine
 from edgemill_runtimes.engines.settings import Mode
@@ -50,12 +50,14 @@ def open_pipeline(
 
     Without ``runtime`` those of the manifest are tried in its order, best first; only a variant whose runtime is *not
     installed* or *too old*, or which the processor *cannot compute*, is passed over, and if none is left the error
-    names them all. All stages of a chain run on one runtime.
+    names them all. Where GPU and runtime are here and only the plan is missing, that is an error, as after an update of
+    the driver: one compiles it, or names another runtime. All stages of a chain run on one runtime.
 
     Raises:
         EngineError: the bundle has no variant for ``runtime``.
         MissingPartError: no runtime of the bundle's variants is installed here, or it is too old for its graph, or the
             processor lacks what its variants compute in.
+        NoPlanError: all is here for a variant of TensorRT's but its plan.
     """
     variants = bundle.model.variants if runtime is None else (variant_for(bundle, runtime),)
     missing: list[EdgemillError] = []
@@ -65,6 +67,10 @@ def open_pipeline(
             return _pipeline(
                 bundle, variant, settings or EngineSettings.for_variant(variant, None, mode, plans), isolated
             )
+        except NoPlanError as error:
+            if runtime is None:
+                error.fix = f"{error.fix}; or name another runtime of the bundle"
+            raise
         except MissingPartError as error:
             if runtime is not None:
                 raise

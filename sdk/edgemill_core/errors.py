@@ -136,6 +136,10 @@ class MissingPartError(EdgemillError):
     exit_code = 3
 
 
+class NoPlanError(MissingPartError):
+    """GPU and runtime are here, and no plan fits them: it is to be compiled, and nothing slower takes its place."""
+
+
 class CacheError(EdgemillError):
     """The build's cache cannot be written, or is in use by another build. What is in it stays as it was."""
 

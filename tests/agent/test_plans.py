@@ -13,11 +13,12 @@ from small_bundle import make_bundle
 
 from edgemill_agent.clock import Clock
 from edgemill_agent.ledger import open_ledger
+from edgemill_agent.line.engine_seat import refusal
 from edgemill_agent.line.journal import Journal
 from edgemill_agent.line.station import Station
 from edgemill_agent.settings import read_settings
 from edgemill_agent.workers import engine_worker
-from edgemill_core.errors import MissingPartError
+from edgemill_core.errors import MissingPartError, NoPlanError
 from edgemill_runtimes.engines import EngineSettings
 from edgemill_runtimes.pipeline import open_pipeline
 
@@ -80,6 +81,12 @@ def test_only_engines_of_tensorrt_look_into_it(
         with pytest.raises(MissingPartError):
             open_pipeline(bundle, plans=plans)
     assert [one.cache for one in seen] == [tmp_path / "plans" if looks else None, None]
+
+
+def test_a_station_without_a_plan_is_told_so_as_such() -> None:
+    for kind in (NoPlanError, MissingPartError):
+        error = refusal("s", kind("no", fix="make one").as_dict())
+        assert (type(error), error.exit_code, error.fix) == (kind, 3, "make one")
 
 
 @dataclass

@@ -238,7 +238,7 @@ def test_a_frozen_or_killed_engine_costs_no_deadline(
     assert any(point == "alarm" and value for _, point, value in writes)
     late = [body for body in bodies(box) if body.get("late")]
     assert len(late) == account["late"] > 0
-    assert [body["count"] for body in bodies(box)] == list(range(1, 16))
+    assert sorted(body["count"] for body in bodies(box)) == list(range(1, 16))  # recorded as they were ready
     assert all(body["output_ms"] < 350 for body in late)
 
 

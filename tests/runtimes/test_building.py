@@ -107,7 +107,7 @@ def test_what_a_kernel_may_want_and_what_facts_are_read_from(trt: Any, graph: Pa
 
 def test_each_gpu_is_named(trt: Any, graph: Path, config: Config) -> None:
     build(trt, graph, Asked("tensorrt_rtx", ("8.9", "8.6")))
-    assert (config.num_compute_capabilities, config.capabilities) == (2, {0: "SM89", 1: "SM86"})
+    assert (config.num_compute_capabilities, config.capabilities) == (2, {0: "SM86", 1: "SM89"})
     with pytest.raises(InputError, match="only tensorrt_rtx"):
         build(trt, graph, Asked("tensorrt", ("8.6",)))
 
@@ -119,6 +119,29 @@ def test_an_accelerator_is_taken_with_the_gpu_only_if_that_is_said(
     build(trt, graph, Asked("tensorrt", dla=1, gpu_fallback=fallback))
     assert (config.default_device_type.name, config.DLA_core) == ("DLA", 1)
     assert getattr(config, "flags", []) == (["GPU_FALLBACK"] if fallback else [])
+
+
+def test_an_accelerator_takes_inputs_of_one_size(
+    trt: Any, graph: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NVIDIA: "DLA does not support dynamic dimensions, so the profile's min, max, and opt values must be equal"."""
+    x = SimpleNamespace(name="x", shape=(-1, 3), dtype=SimpleNamespace(name="FLOAT"), is_shape_tensor=False)
+    network = SimpleNamespace(num_inputs=1, get_input=lambda _: x, content=b"")
+    monkeypatch.setattr(trt.Builder, "create_network", lambda *_: network)
+    profiles: list[Any] = []
+    profile = SimpleNamespace(set_shape=lambda *told: profiles.append(told))
+    monkeypatch.setattr(trt.Builder, "create_optimization_profile", lambda _: profile, raising=False)
+    config.add_optimization_profile = lambda _: None
+    monkeypatch.setattr(trt.OnnxParser, "parse_from_file", lambda *_: True)
+    with pytest.raises(InputError, match="inputs of one size") as caught:
+        build(trt, graph, Asked("tensorrt", limits={"x": ((1, 8), None)}, dla=0))
+    assert caught.value.got == "x: [1, 3] to [8, 3]"
+    for asked in (
+        Asked("tensorrt", limits={"x": ((4, 4), None)}, dla=0),
+        Asked("tensorrt", limits={"x": ((1, 8), None)}),
+    ):
+        build(trt, graph, asked)
+    assert profiles == [("x", (4, 3), (4, 3), (4, 3)), ("x", (1, 3), (8, 3), (8, 3))]
 
 
 def test_an_accelerator_that_is_not_there_is_said(trt: Any, graph: Path) -> None:

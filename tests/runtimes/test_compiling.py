@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import threading
@@ -99,6 +100,41 @@ def test_a_full_disk_is_said_and_leaves_nothing(graph: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, held)
     assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("full", ["before", "after"])
+def test_a_disk_that_is_full_before_or_after_compiling_is_said(
+    graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(
+        {"before": "tempfile.TemporaryDirectory", "after": "edgemill_runtimes.nvidia.compiling.sync_tree"}[full], refuse
+    )
+    with pytest.raises(MissingPartError, match=r"the plan a\.plan cannot be written"):
+        compile_plan(graph, tmp_path / "a.plan", ASKED)
+    assert sorted(os.listdir(tmp_path)) == ["graph.onnx"]
+
+
+def test_a_terminal_that_is_closed_is_no_full_disk(graph: Path, tmp_path: Path) -> None:
+    def tell(_: Progress) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        compile_plan(graph, tmp_path / "plans" / "a.plan", ASKED, tell=tell)
+    assert not list((tmp_path / "plans").iterdir())
+
+
+def test_a_machine_without_room_for_a_process_is_no_full_disk(
+    graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("edgemill_runtimes.nvidia.compiling.spawn", no_room)
+    with pytest.raises(MissingPartError, match="cannot be started"):
+        compile_plan(graph, tmp_path / "a.plan", ASKED)
 
 
 def test_an_engine_keeps_answering_while_a_compiler_is_killed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -61,6 +62,37 @@ def test_a_runtime_that_hangs_is_ended_within_its_deadline(graph: Path) -> None:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
         works_after_restart(engine, graph)
+
+
+class Stuck:
+    """Stands for a process in the kernel's uninterruptible sleep, as a driver in a bad way leaves one."""
+
+    def __init__(self, real: subprocess.Popen[bytes]) -> None:
+        self.real, self.killed = real, 0
+
+    def kill(self) -> None:
+        self.killed += 1
+
+    def wait(self, timeout: float | None = None) -> int:
+        assert timeout is not None, "it would hang its caller"
+        raise subprocess.TimeoutExpired("stuck", timeout)
+
+
+def test_a_process_that_nothing_ends_holds_nobody(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgemill_core.processes.spawning._ENDS_WITHIN_S", 0.1)
+    graph.write_text("hang")
+    process = EngineProcess("toy", graph)
+    real, stuck = process._process, Stuck(process._process)
+    process._process = stuck  # type: ignore[assignment]
+    with pytest.raises(EngineTimeout, match="stuck in the kernel"):
+        process.receive(0.05)
+    process.hang_up()
+    with pytest.raises(EngineCrashed, match="stuck in the kernel"):
+        process.receive(1.0)
+    process.close()
+    assert stuck.killed == 3
+    real.kill()
+    real.wait(10)
 
 
 def test_a_runtime_that_eats_memory_is_held_to_its_limit(graph: Path) -> None:

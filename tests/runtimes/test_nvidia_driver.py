@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from stand_in_cuda import StandIn
 
+from edgemill.cli.doctor import gpu_sentence
 from edgemill_core.errors import EngineError, MissingPartError
 from edgemill_runtimes.engines import EngineSettings, load
 from edgemill_runtimes.engines.tensorrt import TensorRtEngine, TensorRtRtxEngine
 from edgemill_runtimes.nvidia.driver import Driver, DriverError, gpus
+from edgemill_runtimes.nvidia.driver_version import driver_version
 from edgemill_runtimes.nvidia.gpu import Gpu
 from edgemill_runtimes.nvidia.memory import Context, DeviceBuffer, HostBuffer, Stream
 from edgemill_runtimes.nvidia.probing import probe
@@ -36,6 +38,7 @@ def refused(library: str) -> MissingPartError:
 
 class TestProbe:
     def test_a_gpu_is_told_as_the_driver_tells_it(self, driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("edgemill_runtimes.nvidia.driver.driver_version", lambda: None)
         assert driver.gpus() == (Gpu("Stand-in", "8.7", 1073, True, "12.6"),)
         monkeypatch.setenv("STAND_IN_DEVICES", "2")
         monkeypatch.setenv("STAND_IN_CAPABILITY", "120")
@@ -45,6 +48,40 @@ class TestProbe:
             ("Stand-in", "12.0"),
             ("Stand-in 2", "12.0"),
         ]
+
+    @pytest.mark.parametrize(
+        ("module", "tegra", "version"),
+        [
+            (
+                "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.129.03  Thu Oct 19 18:56:32 UTC 2023\n"
+                "GCC version:  gcc version 11.4.0\n",
+                None,
+                "535.129.03",
+            ),
+            (
+                "NVRM version: NVIDIA UNIX Open Kernel Module for aarch64  540.4.0  Release Build  (buildbrain@mobile)",
+                "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64, DATE: Wed Jan  8\n#",
+                "540.4.0, R36.4.3",
+            ),
+            (None, "# R36 (release), REVISION: 4.3, GCID: 1", "R36.4.3"),
+            ("something else 1.2", "\xff\n# R36 (release), REVISION: 4.3", None),
+            (None, None, None),
+        ],
+    )
+    def test_the_driver_s_own_version(
+        self, tmp_path: Path, module: str | None, tegra: str | None, version: str | None
+    ) -> None:
+        files = tmp_path / "module", tmp_path / "tegra"
+        for file, text in zip(files, (module, tegra), strict=True):
+            if text is not None:
+                file.write_bytes(text.encode("latin-1"))
+        assert driver_version(*files) == version
+
+    def test_it_is_told_with_the_gpu(self, driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("edgemill_runtimes.nvidia.driver.driver_version", lambda: "540.4.0")
+        (gpu,) = driver.gpus()
+        assert (gpu.cuda, gpu.driver) == ("12.6", "540.4.0")
+        assert gpu_sentence(gpu).endswith("CUDA 12.6, driver 540.4.0")
 
     def test_no_driver(self) -> None:
         said = refused("libcuda-that-is-not-there.so.1")

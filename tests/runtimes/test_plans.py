@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -49,7 +50,7 @@ def facts_of(graph: Path, content: bytes, /, **changes: object) -> PlanFacts:
         "version": VERSION,
         "compute_capabilities": (ORIN.compute_capability,),
         "gpu": ORIN.name,
-        "driver": ORIN.driver,
+        "cuda": ORIN.cuda,
         "graph": graph_digest(graph),
         "plan": sha256_bytes(content),
         "bytes": len(content),
@@ -110,7 +111,7 @@ class TestFitting:
             ({"version": "10.13.2"}, "tensorrt 10.13.2", VERSION),
             ({"compute_capabilities": ("8.6", "8.9")}, "compute capability 8.6 or 8.9", "8.7"),
             ({"gpu": "Thor"}, "a GPU called Thor", "Orin"),
-            ({"driver": "12.2"}, "a driver of CUDA 12.2", "12.6"),
+            ({"cuda": "12.2"}, "a driver that speaks CUDA 12.2", "one that speaks CUDA 12.6"),
             ({"dla": 0}, "core 0 of the deep learning accelerator", "the GPU"),
         ],
     )
@@ -118,7 +119,7 @@ class TestFitting:
         self, graph: Path, store: Path, changes: dict[str, object], expected: str, got: str
     ) -> None:
         stored(store, graph, **changes)
-        stored(store, graph, version="9.9.9", compute_capabilities=("7.5",), gpu="T4", driver="11.4")  # further away
+        stored(store, graph, version="9.9.9", compute_capabilities=("7.5",), gpu="T4", cuda="11.4")  # further away
         with pytest.raises(MissingPartError, match="the nearest of 2 is for another") as caught:
             fitting_plan(graph, store, "tensorrt", ORIN, VERSION)
         assert (caught.value.expected, caught.value.got) == (expected, got)
@@ -136,8 +137,14 @@ class TestFitting:
         with pytest.raises(MissingPartError):
             fitting_plan(graph, store, "tensorrt", ORIN, VERSION, dla=0)
 
+    def test_another_driver_that_speaks_the_same_cuda_refuses_nothing(self, graph: Path, store: Path) -> None:
+        plan = stored(store, graph, driver="540.3.0, R36.3.0")
+        newer = replace(ORIN, driver="540.4.0, R36.4.3")
+        assert fitting_plan(graph, store, "tensorrt", newer, VERSION) == plan
+        assert plan.parent.name == "tensorrt-10.3.0-sm87-Orin-cuda12.6"
+
     def test_built_ahead_fits_every_such_gpu(self, graph: Path) -> None:
-        ahead = {"runtime": "tensorrt_rtx", "compute_capabilities": ("8.6", "8.9"), "gpu": None, "driver": None}
+        ahead = {"runtime": "tensorrt_rtx", "compute_capabilities": ("8.6", "8.9"), "gpu": None, "cuda": None}
         plan = put(graph.with_name("rtx.plan"), facts_of(graph, b"plan", **ahead))
         assert fitting_plan(graph, None, "tensorrt_rtx", RTX, VERSION) == plan
 
@@ -181,8 +188,8 @@ class TestStore:
             assert fitting_plan(graph, copy, "tensorrt", ORIN, VERSION).is_relative_to(copy)
 
     def test_a_key_says_for_which_kind_of_box_it_is(self, graph: Path) -> None:
-        assert facts_of(graph, b"plan").key == "tensorrt-10.3.0-sm87-Orin-12.6"
-        assert facts_of(graph, b"plan", dla=0).key == "tensorrt-10.3.0-sm87-Orin-12.6-dla0"
+        assert facts_of(graph, b"plan").key == "tensorrt-10.3.0-sm87-Orin-cuda12.6"
+        assert facts_of(graph, b"plan", dla=0).key == "tensorrt-10.3.0-sm87-Orin-cuda12.6-dla0"
 
     def test_adopting_replaces_what_was_there(self, graph: Path, store: Path) -> None:
         for content in (b"plan", b"newer"):
@@ -219,16 +226,16 @@ class TestStore:
     )
 )
 def test_it_fits_if_and_only_if_nothing_differs(told: tuple[str, tuple[str, ...], str | None, str | None]) -> None:
-    version, capabilities, gpu, driver = told
+    version, capabilities, gpu, cuda = told
     facts = PlanFacts(
         runtime="tensorrt",
         version=version,
         compute_capabilities=capabilities,
         gpu=gpu,
-        driver=driver,
+        cuda=cuda,
         graph="0" * 64,
         plan="0" * 64,
         bytes=1,
     )
-    fits = version == VERSION and "8.7" in capabilities and gpu in (None, "Orin") and driver in (None, "12.6")
+    fits = version == VERSION and "8.7" in capabilities and gpu in (None, "Orin") and cuda in (None, "12.6")
     assert (facts.misfit(ORIN, VERSION) is None) == fits

@@ -83,7 +83,7 @@ def test_a_plan_says_what_it_is_for_and_is_the_same_each_time(
     assert header.version == facts.version == trt.__version__
     assert header.compute_capabilities == facts.compute_capabilities == AHEAD
     assert header.bytes == facts.bytes == (tmp_path / "a.plan").stat().st_size
-    assert (facts.gpu, facts.driver) == (None, None)
+    assert (facts.gpu, facts.cuda, facts.driver) == (None, None, None)
 
 
 def test_int8_is_in_the_plan_and_not_taken_back_to_float(tmp_path: Path) -> None:

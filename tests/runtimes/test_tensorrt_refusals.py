@@ -27,7 +27,8 @@ from edgemill_core.errors import (
 from edgemill_runtimes.engines import EngineSettings, engine_class, load
 from edgemill_runtimes.engines.tensorrt import TensorRtEngine
 from edgemill_runtimes.isolation import Isolation
-from edgemill_runtimes.nvidia.plan_facts import facts_beside, read_facts
+from edgemill_runtimes.nvidia import plans
+from edgemill_runtimes.nvidia.plan_facts import PlanFacts, facts_beside, read_facts
 from edgemill_runtimes.nvidia.plans import graph_digest
 
 pytestmark = pytest.mark.usefixtures("stand_ins")
@@ -129,6 +130,20 @@ def test_a_plan_from_the_box_s_own_store(graph: Path, tmp_path: Path) -> None:
         assert engine.run({"x": X})["p"].shape == (1, 4, 3)
 
 
+def test_what_was_found_whole_is_what_tensorrt_gets(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the file is exchanged right after it was looked at."""
+    plan, checked = write_plan(graph, "tensorrt", LIMITS), plans.check_whole
+
+    def exchange(where: Path, facts: PlanFacts) -> bytes:
+        found = checked(where, facts)
+        plan.write_bytes(plan.read_bytes()[:64] + b"something else")
+        return found
+
+    monkeypatch.setattr(plans, "check_whole", exchange)
+    with opened(graph) as engine:
+        assert engine.run({"x": X})["p"].shape == (1, 4, 3)
+
+
 def test_a_driver_that_hangs_is_a_timeout_of_an_isolated_engine(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_plan(graph, "tensorrt")
     monkeypatch.setenv("STAND_IN_SLEEP", "30")
@@ -209,6 +224,7 @@ class TestFailure:
         with opened(graph, cuda_graph=True) as engine:
             engine.run({"x": X})
             cuda.fail("cuStreamEndCapture", 900)
-            with pytest.raises(EngineError, match="cuStreamEndCapture"):
+            with pytest.raises(EngineError, match="cuStreamEndCapture") as caught:
                 engine.run({"x": X})
+            assert "cuda_graph=False" in str(caught.value.fix)
         assert cuda.open() == {}

@@ -31,7 +31,15 @@ WHEELS = os.environ.get("EDGEMILL_TENSORRT_WHEELS", "")
 
 Verdicts = dict[str, list[Complaint]]
 
-with_compiler = pytest.mark.skipif(stub_library.compiler() is None, reason="no C compiler: cc, gcc or clang")
+
+def skips_without(compiler: str | None, wheels: str) -> bool:
+    """Whether there is no compiler, and nobody asked for what takes one: who names the wheels does, and is to fail."""
+    return compiler is None and not wheels
+
+
+with_compiler = pytest.mark.skipif(
+    skips_without(stub_library.compiler(), WHEELS), reason="no C compiler: cc, gcc or clang"
+)
 with_wheels = pytest.mark.skipif(
     not WHEELS,
     reason="the real bindings are not here: EDGEMILL_TENSORRT_WHEELS says where their wheels are, see .ci/run",
@@ -170,6 +178,16 @@ def test_the_stub_library_has_what_the_bindings_ask_for(tmp_path: Path) -> None:
     library = ctypes.CDLL(str(tmp_path / "libnvinfer.so.10"))
     for symbol in stub_library.SYMBOLS:
         assert getattr(library, symbol)() == 0
+
+
+def test_who_asks_for_the_real_bindings_is_not_passed_over_for_want_of_a_compiler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {(compiler, wheels): skips_without(compiler, wheels) for compiler in (None, "cc") for wheels in ("", "w")}
+    assert [each for each, skips in asked.items() if skips] == [(None, "")]
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(AssertionError, match="no C compiler"):
+        stub_library.make_libraries(("libnvinfer.so.10",), tmp_path)
 
 
 def test_it_finds_the_files_that_are_handed_the_bindings() -> None:

@@ -13,14 +13,15 @@ from edgemill_agent.line.turns import Turns
 from edgemill_agent.processes.child import Child
 from edgemill_agent.settings import EngineChoice, StationSettings
 from edgemill_core.durable import canonical_json, sha256_bytes
-from edgemill_core.errors import EdgemillError, EngineError, MissingPartError
+from edgemill_core.errors import EdgemillError, EngineError, MissingPartError, NoPlanError
 
 _IDENTITY = ("digest", "runtime", "device", "tune")
 
 
 def refusal(station: str, error: Mapping[str, str | None]) -> EdgemillError:
     """What a worker said before it ended, as an error of the station; a missing part stays one."""
-    kind = MissingPartError if error["error"] == MissingPartError.__name__ else EngineError
+    kept = {one.__name__: one for one in (MissingPartError, NoPlanError)}
+    kind = kept.get(str(error["error"]), EngineError)
     return kind(f"station {station}: {error['what']}", expected=error["expected"], got=error["got"], fix=error["to_do"])
 
 

@@ -26,7 +26,7 @@ from edgemill_runtimes.nvidia.memory import Context
 from edgemill_runtimes.nvidia.onnx_file import quantized_nodes
 from edgemill_runtimes.nvidia.plan_facts import NvidiaRuntime
 from edgemill_runtimes.nvidia.plan_tensors import check_limits, plan_tensors
-from edgemill_runtimes.nvidia.plans import fitting_plan
+from edgemill_runtimes.nvidia.plans import read_fitting_plan
 from edgemill_runtimes.nvidia.slots import Plan, Slot, Slots
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ class TensorRtEngine(Engine):
 
     def _plan_bytes(self, device: Device) -> bytes:
         version = self._trt.__version__
-        plan = fitting_plan(self.graph, self.settings.cache, self.runtime, self._gpu, version, device.dla)
-        content = plan.read_bytes()
+        store = self.settings.cache
+        plan, content = read_fitting_plan(self.graph, store, self.runtime, self._gpu, version, device.dla)
         check_header(content[:HEADER_BYTES], plan.name, self.runtime, version, self._gpu, len(content))
         return content
 
@@ -151,7 +151,8 @@ class TensorRtEngine(Engine):
         options = {
             "gpu": self._gpu.name,
             "compute_capability": self._gpu.compute_capability,
-            "cuda": self._gpu.driver,
+            "cuda": self._gpu.cuda,
+            "driver": self._gpu.driver or "not known",
             "cuda_graph": str(self.settings.cuda_graph),
             "device_memory_mb": f"{self._device_memory() / 1e6:.1f}",
         }

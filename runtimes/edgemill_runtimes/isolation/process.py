@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,7 +16,7 @@ from typing import Any
 from edgemill_core import errors
 from edgemill_core.errors import EdgemillError, EngineCrashed, EngineError, EngineTimeout
 from edgemill_core.processes.channel import MESSAGE_BYTES, encode
-from edgemill_core.processes.spawning import end_in_words, spawn
+from edgemill_core.processes.spawning import end, end_in_words, spawn
 from edgemill_core.tensors import Limits, TensorSpec
 from edgemill_runtimes.engines.facts import Layer
 from edgemill_runtimes.engines.settings import EngineSettings
@@ -146,12 +145,11 @@ class EngineProcess:
         try:
             received = self._socket.recv(MESSAGE_BYTES)
         except TimeoutError:
-            self._process.kill()
-            self._process.wait()
+            ended = end(self._process) is not None
             raise EngineTimeout(
                 f"the engine hung: {self._label}",
                 expected=f"an answer within {seconds:g} s",
-                got="none; its process was ended",
+                got=f"none; {'its process was ended' if ended else f'its process: {end_in_words(None)}'}",
                 fix="restart it; if that happens again, leave this variant out, or report it to the runtime's authors",
             ) from None
         except OSError:
@@ -176,9 +174,9 @@ class EngineProcess:
         self._process.kill()
 
     def close(self) -> None:
-        """End the process: in order if it listens, by force after five seconds."""
+        """End the process: in order if it listens, by force after five seconds; one that nothing ends is left."""
         self._socket.close()
-        self._end(5.0)
+        end(self._process, 5.0)
         self._log.close()
 
     def __enter__(self) -> EngineProcess:
@@ -190,8 +188,7 @@ class EngineProcess:
         self.close()
 
     def _died(self) -> EngineCrashed:
-        code = self._end(1.0)
-        said = end_in_words(code)
+        said = end_in_words(end(self._process, 1.0))
         with suppress(ValueError):  # closed meanwhile
             self._log.seek(0)
             said += f"; {self._log.read()[-400:].decode(errors='replace').strip() or 'no last words'}"
@@ -201,13 +198,6 @@ class EngineProcess:
             got=said,
             fix="restart it; if that happens again, leave this variant out, or report it to the runtime's authors",
         )
-
-    def _end(self, patience_s: float) -> int:
-        try:
-            return self._process.wait(patience_s)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            return self._process.wait()
 
 
 def read_layers(file: Path) -> tuple[Layer, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgemill_core.tensors import Limits
-from edgemill_runtimes.nvidia.plan_facts import NvidiaRuntime
+from edgemill_runtimes.nvidia.plan_facts import NvidiaRuntime, in_order
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Asked:
     Attributes:
         runtime: that is to read it.
         compute_capabilities: of the GPUs that it is to be for, e.g. ``("8.6", "8.9")``, with ``tensorrt_rtx``, which
-            needs no GPU for that; this box's GPU if none is named.
+            needs no GPU for that; this box's GPU if none is named. In which order does not matter.
         limits: least and most sizes of open dimensions, by input. It is tuned for the most.
         timing_cache: file of what earlier builds measured of kernels, read and written; ``None`` for none. TensorRT-RTX
             has no use for one.
@@ -37,6 +37,9 @@ class Asked:
     gpu: int = 0
     dla: int | None = None
     gpu_fallback: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "compute_capabilities", in_order(self.compute_capabilities))
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready form."""

@@ -22,7 +22,7 @@ from edgemill_runtimes.nvidia.build_progress import Phases
 from edgemill_runtimes.nvidia.logger import keeping_logger
 from edgemill_runtimes.nvidia.onnx_file import operations
 from edgemill_runtimes.nvidia.plan_facts import NvidiaRuntime
-from edgemill_runtimes.nvidia.profiles import spans
+from edgemill_runtimes.nvidia.profiles import check_one_size, spans
 
 Tell = Callable[[str, float], None]
 """Told the present step in TensorRT's words, and the share of all that is done."""
@@ -142,6 +142,8 @@ def _set_profile(parsed: _Parsed, config: Any, asked: Asked) -> None:
             got=", ".join(values),
             fix="export it with these sizes as constants",
         )
+    if asked.dla is not None:
+        check_one_size(found)
     if not found:
         return
     profile = parsed.builder.create_optimization_profile()

@@ -46,7 +46,7 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
     except MemoryError as error:
         said = str(error) or "no more memory for this process"
         raise out_of_memory(Path(first["graph"]).name, asked.runtime, trt.__version__, said) from error
-    here = {} if gpu is None else {"gpu": gpu.name, "driver": gpu.driver}
+    here = {} if gpu is None else {"gpu": gpu.name, "cuda": gpu.cuda, "driver": gpu.driver}
     capabilities = asked.compute_capabilities or (gpu.compute_capability if gpu else "",)
     channel.send({"made": {"version": trt.__version__, "compute_capabilities": capabilities, **here}})
 

@@ -8,18 +8,17 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from edgemill_core.durable import canonical_json, sha256_file, sync_tree, write_bytes
-from edgemill_core.errors import EdgemillError, EngineCrashed, EngineError, EngineTimeout, MissingPartError
+from edgemill_core.errors import EngineCrashed, EngineError, EngineTimeout, MissingPartError
 from edgemill_core.processes.channel import MESSAGE_BYTES, encode
-from edgemill_core.processes.spawning import end_in_words, spawn
+from edgemill_core.processes.spawning import end, end_in_words, spawn
 from edgemill_runtimes.isolation.process import answered
 from edgemill_runtimes.nvidia.asked import Asked, CompileLimits, Progress
 from edgemill_runtimes.nvidia.build_progress import left_s
@@ -31,7 +30,6 @@ from edgemill_runtimes.nvidia.plans import ASIDE, graph_digest
 __all__ = ["Asked", "CompileLimits", "Progress", "compile_plan"]
 
 _TOLD_EVERY_S = 1.0
-_ENDS_WITHIN_S = 10.0
 _SHARED = "or copy a plan from a box of the same kind"
 
 
@@ -56,19 +54,23 @@ def compile_plan(
 
     Raises:
         ModelError: the parser or the builder refuses the graph; names node and operation.
-        MissingPartError: no such runtime or GPU here, no such accelerator, or the disk is full.
+        MissingPartError: no such runtime or GPU here, no such accelerator, the disk is full, or the machine has no
+            room for another process.
         EngineError: it ran out of memory, or the plan says of itself that it is another than was asked for.
         EngineCrashed: the process ended: killed for want of memory, or by a fault of the compiler.
         EngineTimeout: it took longer than its limit.
         InputError: ``asked`` does not fit the graph or the runtime.
+        OSError: from ``tell`` alone, as it raised it.
     """
     digest = graph_digest(graph)
-    try:
+    with _writing(plan):
         plan.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=plan.parent, prefix=ASIDE) as aside:
-            made = Path(aside, "plan")
-            with _Compiler(graph, asked, limits) as compiler:
-                told = compiler.made(made, tell)
+        folder = tempfile.TemporaryDirectory(dir=plan.parent, prefix=ASIDE)
+    with folder:
+        made = Path(folder.name, "plan")
+        with _started(graph, asked, limits) as compiler:
+            told = compiler.made(made, tell)
+        with _writing(plan):
             facts = PlanFacts(
                 **told,
                 runtime=asked.runtime,
@@ -78,11 +80,9 @@ def compile_plan(
                 bytes=made.stat().st_size,
             )
             _read_back(made, facts)
-            sync_tree(Path(aside))
+            sync_tree(Path(folder.name))
             os.replace(made, plan)
             write_bytes(facts_beside(plan), canonical_json(facts.model_dump(mode="json")))
-    except OSError as error:
-        raise _unwritable(plan, error) from error
     return facts
 
 
@@ -91,7 +91,7 @@ def _read_back(plan: Path, facts: PlanFacts) -> None:
     with plan.open("rb") as file:
         header = read_header(file.read(HEADER_BYTES))
     for one in facts.compute_capabilities:
-        gpu = Gpu(facts.gpu or "", one, 0, False, facts.driver or "")
+        gpu = Gpu(facts.gpu or "", one, 0, False, facts.cuda or "")
         wrong = header.misfit(facts.runtime, facts.version, gpu, facts.bytes)
         if wrong is not None:
             raise EngineError(
@@ -108,11 +108,15 @@ class _Compiler:
     def __init__(self, graph: Path, asked: Asked, limits: CompileLimits) -> None:
         self._graph, self._asked, self._limits = graph, asked, limits
         self._label = f"{asked.runtime} over {graph.name}"
-        self._log: IO[bytes] = tempfile.TemporaryFile(mode="a+b")  # noqa: SIM115 (closed in __exit__)
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            log = self._log.fileno()
-            self._process = spawn("edgemill_runtimes.nvidia.compile_process", theirs.fileno(), stdout=log, stderr=log)
+        with ExitStack() as made:
+            self._log: IO[bytes] = made.enter_context(tempfile.TemporaryFile(mode="a+b"))
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._socket = made.enter_context(ours)
+            with theirs:
+                says = self._log.fileno()
+                module = "edgemill_runtimes.nvidia.compile_process"
+                self._process = spawn(module, theirs.fileno(), stdout=says, stderr=says)
+            made.pop_all()
         self._began = time.monotonic()
 
     def made(self, into: Path, tell: Callable[[Progress], None]) -> dict[str, Any]:
@@ -135,9 +139,7 @@ class _Compiler:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        with suppress(subprocess.TimeoutExpired):  # where it hangs in the driver, nothing ends it
-            self._process.wait(_ENDS_WITHIN_S)
+        end(self._process)
         self._socket.close()
         self._log.close()
 
@@ -173,11 +175,7 @@ class _Compiler:
         )
 
     def _died(self) -> EngineCrashed:
-        try:
-            code = self._process.wait(1.0)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            code = self._process.wait()
+        code = end(self._process, 1.0)
         self._log.seek(0)
         words = self._log.read()[-400:].decode(errors="replace").strip()
         return EngineCrashed(
@@ -188,7 +186,7 @@ class _Compiler:
         )
 
 
-def _way_out(code: int, memory_mb: int | None) -> str:
+def _way_out(code: int | None, memory_mb: int | None) -> str:
     if memory_mb is not None:
         return f"allow it more than {memory_mb} MB, if that was too little; {_SHARED}"
     if code == -9:
@@ -196,10 +194,27 @@ def _way_out(code: int, memory_mb: int | None) -> str:
     return f"compile it again; if that happens again, build this variant for another target, {_SHARED}"
 
 
-def _unwritable(plan: Path, error: OSError) -> EdgemillError:
-    return MissingPartError(
-        f"the plan {plan.name} cannot be written",
-        expected=f"room for it, and a folder that this user may write to: {plan.parent}",
-        got=str(error),
-        fix="make room, or name another folder",
-    )
+def _started(graph: Path, asked: Asked, limits: CompileLimits) -> _Compiler:
+    try:
+        return _Compiler(graph, asked, limits)
+    except OSError as error:
+        raise MissingPartError(
+            "the compiler cannot be started",
+            expected="room for a process, and for what it says in the folder of temporary files",
+            got=str(error),
+            fix="end what else runs, or make room",
+        ) from error
+
+
+@contextmanager
+def _writing(plan: Path) -> Iterator[None]:
+    """What is written here may find no room."""
+    try:
+        yield
+    except OSError as error:
+        raise MissingPartError(
+            f"the plan {plan.name} cannot be written",
+            expected=f"room for it, and a folder that this user may write to: {plan.parent}",
+            got=str(error),
+            fix="make room, or name another folder",
+        ) from error

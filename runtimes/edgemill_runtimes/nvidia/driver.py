@@ -12,11 +12,12 @@ from functools import cache
 from typing import Any
 
 from edgemill_core.errors import EngineError, MissingPartError
+from edgemill_runtimes.nvidia.driver_version import driver_version
 from edgemill_runtimes.nvidia.gpu import Gpu
 
 LIBRARY = "libcuda.so.1"
 OLDEST = (11, 0)
-"""CUDA of the oldest driver that any TensorRT 10 takes; what a newer one needs on top, it says itself."""
+"""CUDA that the oldest driver speaks which any TensorRT 10 takes; what a newer one needs on top, it says itself."""
 NO_DEVICE, OUT_OF_MEMORY, STUB = 100, 2, 34
 """``CUDA_ERROR_NO_DEVICE``, ``CUDA_ERROR_OUT_OF_MEMORY``, ``CUDA_ERROR_STUB_LIBRARY``."""
 _INTEGRATED, _MAJOR, _MINOR = 18, 75, 76
@@ -124,7 +125,8 @@ class Driver:
             compute_capability=f"{major}.{minor}",
             memory_mb=memory.value // 1_000_000,
             integrated=bool(integrated),
-            driver=_dotted(self.version),
+            cuda=_dotted(self.version),
+            driver=driver_version(),
         )
 
     def _attribute(self, which: int, device: ctypes.c_int) -> int:
@@ -138,7 +140,7 @@ class Driver:
         except AttributeError as error:
             raise MissingPartError(
                 f"the NVIDIA driver has no {name}",
-                expected=f"a driver of CUDA {_dotted(OLDEST)} or newer",
+                expected=f"a driver that speaks CUDA {_dotted(OLDEST)} or newer",
                 got=str(error),
                 fix="update the driver; on a Jetson, flash JetPack 6.1 or newer",
             ) from error

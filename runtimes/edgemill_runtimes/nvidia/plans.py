@@ -18,8 +18,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from edgemill_core.durable import sha256_file, sync_folder, sync_tree
-from edgemill_core.errors import BundleError, MissingPartError, ModelError
+from edgemill_core.durable import sha256_bytes, sha256_file, sync_folder, sync_tree
+from edgemill_core.errors import BundleError, ModelError, NoPlanError
 from edgemill_runtimes.nvidia.gpu import Gpu
 from edgemill_runtimes.nvidia.onnx_file import external_weights
 from edgemill_runtimes.nvidia.plan_facts import PLAN, NvidiaRuntime, PlanFacts, facts_beside, read_facts
@@ -58,7 +58,22 @@ def fitting_plan(
     version: str,
     dla: int | None = None,
 ) -> Path:
-    """The plan of ``graph`` that this box can use; it is whole, and made from this very graph.
+    """Where the plan of ``graph`` lies that this box can use; it is whole, and made from this very graph.
+
+    Args and errors are those of ``read_fitting_plan``.
+    """
+    return read_fitting_plan(graph, store, runtime, gpu, version, dla)[0]
+
+
+def read_fitting_plan(
+    graph: Path,
+    store: Path | None,
+    runtime: NvidiaRuntime,
+    gpu: Gpu,
+    version: str,
+    dla: int | None = None,
+) -> tuple[Path, bytes]:
+    """The plan of ``graph`` that this box can use, and the very bytes that were found to be whole.
 
     Args:
         graph: ONNX file; plans beside it are looked at first.
@@ -70,7 +85,7 @@ def fitting_plan(
 
     Raises:
         ModelError: the graph or its weights cannot be read.
-        MissingPartError: there is no plan for this box; says what is nearest, and what it is for.
+        NoPlanError: there is no plan for this box; says what is nearest, and what it is for.
         BundleError: the only plan that fits is damaged.
     """
     digest = graph_digest(graph)
@@ -89,8 +104,7 @@ def fitting_plan(
             others.append(facts)
             continue
         try:
-            check_whole(plan, facts)
-            return plan
+            return plan, check_whole(plan, facts)
         except BundleError as error:
             damaged.append(error)
     for wrong in (*damaged, *(() if others else unknown)):
@@ -105,15 +119,22 @@ def plans_of(graph: Path, digest: str, store: Path | None) -> Iterator[Path]:
         yield from sorted((store / digest).glob(f"[!.]*/{NAME}"))
 
 
-def check_whole(plan: Path, facts: PlanFacts) -> None:
+def check_whole(plan: Path, facts: PlanFacts) -> bytes:
     """Refuse a plan that is not the one that ``facts`` are of.
+
+    Returns:
+        The bytes that were compared: who gives them to TensorRT has no need to read the file once more, which may be
+        another one by then.
 
     Raises:
         BundleError: it cannot be read, or has another length or content.
     """
+    content = b""
     try:
-        size = plan.stat().st_size
-        got = f"{size} bytes" if size != facts.bytes else f"SHA-256 {sha256_file(plan)}"
+        with plan.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            content = file.read() if size == facts.bytes else b""
+        got = f"{size} bytes" if size != facts.bytes else f"SHA-256 {sha256_bytes(content)}"
     except OSError as error:
         got = str(error)
     if got != f"SHA-256 {facts.plan}":
@@ -123,6 +144,7 @@ def check_whole(plan: Path, facts: PlanFacts) -> None:
             got=got,
             fix=f"delete {plan.parent if plan.name == NAME else plan}; {MAKE_ONE}",
         )
+    return content
 
 
 def stored_plan(store: Path, facts: PlanFacts) -> Path:
@@ -156,6 +178,17 @@ def adopt(plan: Path, store: Path) -> Path:
     return place
 
 
+def dismiss(plan: Path, store: Path) -> None:
+    """Remove a plan, with all that lies in its folder of ``store``; no half of one is ever found.
+
+    Raises:
+        OSError: the store cannot be written.
+    """
+    with tempfile.TemporaryDirectory(dir=store, prefix=ASIDE) as aside:
+        os.replace(plan.parent, Path(aside, "old"))
+        sync_folder(plan.parent.parent)
+
+
 def sweep(store: Path) -> None:
     """Remove what compiling left behind in ``store`` when the power failed. Nobody else may be compiling into it."""
     for left in store.glob(f"{ASIDE}*"):
@@ -175,14 +208,14 @@ def _core(dla: int | None) -> str:
 
 def _nothing_fits(
     graph: Path, others: Sequence[PlanFacts], runtime: NvidiaRuntime, gpu: Gpu, version: str, dla: int | None
-) -> MissingPartError:
+) -> NoPlanError:
     nearest = max(others, key=lambda facts: _likeness(facts, gpu, version, dla), default=None)
     misfit = None if nearest is None else _misfit(nearest, gpu, version, dla)
     expected, got = misfit or (
         f"one for {runtime} {version} on {gpu.name}, compute capability {gpu.compute_capability}",
         "none",
     )
-    return MissingPartError(
+    return NoPlanError(
         f"there is no plan of {graph.name} for this box"
         + ("" if misfit is None else f"; the nearest of {len(others)} is for another"),
         expected=expected,
@@ -198,7 +231,7 @@ def _likeness(facts: PlanFacts, gpu: Gpu, version: str, dla: int | None) -> int:
             facts.version == version,
             gpu.compute_capability in facts.compute_capabilities,
             facts.gpu in (None, gpu.name),
-            facts.driver in (None, gpu.driver),
+            facts.cuda in (None, gpu.cuda),
             facts.dla == dla,
         )
     )

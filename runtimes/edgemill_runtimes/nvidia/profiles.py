@@ -34,6 +34,22 @@ def spans(inputs: Sequence[TensorSpec], limits: Mapping[str, Limits]) -> dict[st
     return {spec.name: _span(spec) for spec in limited if None in spec.shape}
 
 
+def check_one_size(found: Mapping[str, Span]) -> None:
+    """NVIDIA's accelerator (DLA) takes one size of each input: "profile's min, max, and opt values must be equal".
+
+    Raises:
+        InputError: some input may have several.
+    """
+    several = {name: span for name, span in found.items() if span.least != span.most}
+    if several:
+        raise InputError(
+            "the deep learning accelerator takes inputs of one size, and some may have several",
+            expected="least and most the same for each open size",
+            got="; ".join(f"{name}: {list(span.least)} to {list(span.most)}" for name, span in several.items()),
+            fix="build the graph with fixed sizes, declare one size for it, or write device: GPU in the recipe",
+        )
+
+
 def _span(spec: TensorSpec) -> Span:
     pairs = zip(spec.shape, spec.limits or (None,) * len(spec.shape), strict=True)
     ends = [limit or (size, size) for size, limit in pairs]

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import cast
 
 from edgemill_core.bundle import Bundle, VariantEntry
-from edgemill_core.errors import BundleError, EngineError, MissingPartError
+from edgemill_core.errors import BundleError, EdgemillError, EngineCrashed, EngineError, MissingPartError, ModelError
 from edgemill_runtimes.engines import EngineSettings
 from edgemill_runtimes.isolation import Isolation
 from edgemill_runtimes.nvidia.asked import Asked, CompileLimits, Progress
@@ -27,48 +27,21 @@ from edgemill_runtimes.nvidia.building import builds_for
 from edgemill_runtimes.nvidia.compiling import compile_plan
 from edgemill_runtimes.nvidia.device import Device, choose, read_device
 from edgemill_runtimes.nvidia.gpu import Gpu
-from edgemill_runtimes.nvidia.plan_facts import NVIDIA_RUNTIMES, NvidiaRuntime, PlanFacts, read_facts
-from edgemill_runtimes.nvidia.plans import ASIDE, NAME, adopt, check_whole, fitting_plan, graph_digest, plans_of, sweep
+from edgemill_runtimes.nvidia.plan_facts import NVIDIA_RUNTIMES, NvidiaRuntime, in_order, read_facts
+from edgemill_runtimes.nvidia.planned import Outcome, Planned
+from edgemill_runtimes.nvidia.plans import (
+    ASIDE,
+    NAME,
+    adopt,
+    check_whole,
+    dismiss,
+    fitting_plan,
+    graph_digest,
+    plans_of,
+    sweep,
+)
 from edgemill_runtimes.nvidia.probing import probe
 from edgemill_runtimes.proof import Proof, prove
-
-Outcome = Literal["there", "compiled", "ahead", "refused", "left out"]
-"""A plan that fits was there; it was compiled; it was compiled for other boxes, and not proved; it did not decide as at
-build, and is not kept; nothing was done."""
-
-
-@dataclass(frozen=True)
-class Planned:
-    """What became of one variant.
-
-    Attributes:
-        variant: its name; of a chain ``STAGE/VARIANT``.
-        plan: where it lies; ``None`` where there is none.
-        facts: of the plan.
-        proof: what this box found; ``None`` where it was not asked.
-        seconds: that it took.
-        why: it was left out.
-    """
-
-    variant: str
-    outcome: Outcome
-    plan: Path | None = None
-    facts: PlanFacts | None = None
-    proof: Proof | None = None
-    seconds: float = 0.0
-    why: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-ready form."""
-        return {
-            "variant": self.variant,
-            "outcome": self.outcome,
-            "plan": str(self.plan) if self.plan else None,
-            "facts": self.facts.model_dump(mode="json") if self.facts else None,
-            "proof": self.proof.as_dict() if self.proof else None,
-            "seconds": round(self.seconds, 3),
-            "why": self.why,
-        }
 
 
 @dataclass(frozen=True)
@@ -97,10 +70,11 @@ class PlanMaker:
     def fill(self, bundle: Bundle) -> list[Planned]:
         """See to every variant of ``bundle`` that TensorRT is to run; of a chain to those of every stage.
 
+        One that fails, whatever ``compile_plan`` or its proof raises, stops none of the others.
+
         Raises:
-            EngineError: the bundle has no such variant; or as ``compile_plan`` raises.
-            MissingPartError: this box has no GPU; nothing that the variants need is installed; another process
-                compiles into the store; it cannot be written.
+            EngineError: the bundle has no such variant.
+            MissingPartError: this box has no GPU; another process compiles into the store; it cannot be written.
         """
         chained = bundle.chain is not None
         asked = [
@@ -113,7 +87,15 @@ class PlanMaker:
             raise _nothing_asked(bundle)
         gpus = () if self.compute_capabilities else self.here()  # before anything of TensorRT's is there
         with _alone_in(self.store):
-            return [self._see_to(name, one, variant, gpus) for name, one, variant in asked]
+            return [self._seen_to(name, one, variant, gpus) for name, one, variant in asked]
+
+    def _seen_to(self, name: str, bundle: Bundle, variant: VariantEntry, gpus: Sequence[Gpu]) -> Planned:
+        began = time.monotonic()
+        try:
+            found = self._see_to(name, bundle, variant, gpus)
+        except EdgemillError as error:
+            found = Planned(name, "failed", why=error.what, error=error)
+        return replace(found, seconds=time.monotonic() - began)
 
     def _see_to(self, name: str, bundle: Bundle, variant: VariantEntry, gpus: Sequence[Gpu]) -> Planned:
         runtime = cast(NvidiaRuntime, variant.runtime)
@@ -125,25 +107,40 @@ class PlanMaker:
             trt = bindings(runtime)
         except MissingPartError as error:
             return Planned(name, "left out", why=error.what)
-        began, capabilities = time.monotonic(), self.compute_capabilities
+        capabilities = in_order(self.compute_capabilities)
         if gpu is not None and builds_for(trt, runtime, gpu.compute_capability):
             capabilities = (gpu.compute_capability,)
-        found = self._made(_Wanted(name, bundle, variant, runtime, trt.__version__, device, gpu, capabilities))
-        return replace(found, seconds=time.monotonic() - began)
-
-    def _made(self, wanted: _Wanted) -> Planned:
+        wanted = _Wanted(name, bundle, variant, runtime, trt.__version__, device, gpu, capabilities)
         there = self._there(wanted)
-        if there is not None:
+        if there is None:
+            return self._made(wanted)
+        try:
             proof = self._proof(wanted, self.store)
-            return Planned(wanted.name, _outcome("there", proof), there, read_facts(there), proof)
-        with tempfile.TemporaryDirectory(dir=self.store, prefix=ASIDE) as folder:
-            aside = Path(folder)
+        except (ModelError, EngineCrashed):
+            # TensorRT refuses it, or dies over it, and will each time. What the bundle brings is not ours to replace.
+            if self.store not in there.parents:
+                raise
+            return self._made(wanted, instead_of=there)
+        return Planned(name, _outcome("there", proof), there, read_facts(there), proof)
+
+    def _made(self, wanted: _Wanted, instead_of: Path | None = None) -> Planned:
+        """Compiled, proved aside, and moved into the store; there it takes the place of another plan, if of one."""
+        with _written(self.store):
+            folder = tempfile.TemporaryDirectory(dir=self.store, prefix=ASIDE)
+        with folder:
+            aside = Path(folder.name)
             tell = partial(self.tell, wanted.name)
             facts = compile_plan(wanted.graph, aside / NAME, self._asked(wanted), self.limits, tell)
-            plan = adopt(aside / NAME, aside)
+            with _written(self.store):
+                plan = adopt(aside / NAME, aside)
             proof = self._proof(wanted, aside)
             outcome = _outcome("ahead" if wanted.gpu is None else "compiled", proof)
-            kept = None if outcome == "refused" else adopt(plan, self.store)
+            if outcome == "refused":
+                return Planned(wanted.name, outcome, None, facts, proof)
+            with _written(self.store):
+                kept = adopt(plan, self.store)
+                if instead_of not in (None, kept):
+                    dismiss(instead_of, self.store)
         return Planned(wanted.name, outcome, kept, facts, proof)
 
     def _there(self, wanted: _Wanted) -> Path | None:
@@ -155,7 +152,7 @@ class PlanMaker:
             return None
 
     def _there_ahead(self, wanted: _Wanted) -> Path | None:
-        told = (wanted.runtime, wanted.version, self.compute_capabilities)
+        told = (wanted.runtime, wanted.version, wanted.compute_capabilities)
         digest = graph_digest(wanted.graph)
         for plan in plans_of(wanted.graph, digest, self.store):
             try:
@@ -211,22 +208,29 @@ def _outcome(otherwise: Outcome, proof: Proof | None) -> Outcome:
 @contextmanager
 def _alone_in(store: Path) -> Iterator[None]:
     """Hold the store, so that two builds do not want the box's memory at once; what a power cut left is removed."""
-    try:
+    with _written(store):
         store.mkdir(parents=True, exist_ok=True)
         held = os.open(store / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise MissingPartError(
-            "the plan store cannot be written",
-            expected=f"a folder that this user may write to: {store}",
-            got=str(error),
-            fix="say it as the user that runs the agent, or name another folder with --store",
-        ) from error
     try:
         _lock(held, store)
         sweep(store)
         yield
     finally:
         os.close(held)
+
+
+@contextmanager
+def _written(store: Path) -> Iterator[None]:
+    """What is done to the store itself may fail for want of room or rights, and says so."""
+    try:
+        yield
+    except OSError as error:
+        raise MissingPartError(
+            "the plan store cannot be written",
+            expected=f"room for plans, and a folder that this user may write to: {store}",
+            got=str(error),
+            fix="make room, say it as the user that runs the agent, or name another folder with --store",
+        ) from error
 
 
 def _lock(held: int, store: Path) -> None:

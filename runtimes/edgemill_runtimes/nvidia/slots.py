@@ -100,7 +100,7 @@ class Slot:
             EngineError: TensorRT or the driver cannot begin.
         """
         if self._plan.recording and self._ran and self._graph is None:
-            self._graph = self._stream.capture(self._enqueue)
+            self._graph = self._recorded()
         if self._graph is not None:
             self._graph.launch()
         else:
@@ -126,6 +126,17 @@ class Slot:
         self._views.clear()
         for buffer in (*self._near.values(), *self._far.values(), self._stream):
             buffer.close()
+
+    def _recorded(self) -> Graph:
+        try:
+            return self._stream.capture(self._enqueue)
+        except EngineError as error:
+            raise EngineError(
+                "a run of this plan cannot be recorded as a CUDA graph",
+                expected="a run that the driver can record",
+                got=f"{error.what}: {error.got}",
+                fix="load the engine with cuda_graph=False",
+            ) from error
 
     def _shape(self, name: str) -> tuple[int, ...] | None:
         view = self._views.get(name)

@@ -104,8 +104,8 @@ def _of_graph(settings: BenchSettings) -> dict[str, Subject]:
             got="no --runtime",
             fix="name one, or give a bundle",
         )
-    plans = settings.plans if settings.runtime in NVIDIA_RUNTIMES else None
-    engine = EngineSettings(settings.device or "CPU", settings.threads, settings.mode, plans)
+    device, plans = ("GPU", settings.plans) if settings.runtime in NVIDIA_RUNTIMES else ("CPU", None)
+    engine = EngineSettings(settings.device or device, settings.threads, settings.mode, plans)
     shapes = dict(map(parse_shape, settings.shapes))
     name = f"{settings.runtime}-{engine.device.lower()}"
     return {name: Subject(settings.runtime, settings.model, engine, settings.inputs, shapes)}

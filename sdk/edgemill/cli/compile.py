@@ -16,7 +16,8 @@ from edgemill_agent.processes.priority import LINK, stand_back
 from edgemill_agent.settings import read_settings
 from edgemill_core.errors import InputError, MissingPartError, ProofError
 from edgemill_runtimes.nvidia.asked import CompileLimits, Progress
-from edgemill_runtimes.nvidia.proved_plans import PlanMaker, Planned
+from edgemill_runtimes.nvidia.planned import Planned
+from edgemill_runtimes.nvidia.proved_plans import PlanMaker
 
 SETTINGS = Path("agent.yaml")
 _WORDS = {
@@ -25,6 +26,7 @@ _WORDS = {
     "ahead": "compiled ahead; not proved, which takes such a GPU",
     "refused": "REFUSED: it does not decide as at build",
     "left out": "left out",
+    "failed": "FAILED",
 }
 
 
@@ -50,7 +52,10 @@ class CompileOptions:
 
 
 def run(folder: Path, options: CompileOptions, json: bool) -> None:
-    """Compile and prove what has no plan yet; exit 1 if a proof fails, 3 if nothing that is needed is installed."""
+    """Compile and prove what has no plan yet, and see to every variant, whatever becomes of the others.
+
+    Exit 1 if a proof fails, 3 if nothing that is needed is installed; where variants failed, as the worst of them.
+    """
     limits, store = limits_from(options.limits), _store(options)
     bundle = open_given(folder)
     stand_back(LINK)  # this process too: it proves, and hashes
@@ -133,6 +138,12 @@ def _line(one: Planned) -> str:
 
 
 def _judge(made: Sequence[Planned], json: bool) -> None:
+    failed = [one.error for one in made if one.error is not None]
+    if failed:
+        worst = max(failed, key=lambda error: error.exit_code)
+        if json:
+            sys.exit(worst.exit_code)
+        raise worst
     refused = [one for one in made if one.outcome == "refused"]
     if refused and json:
         sys.exit(ProofError.exit_code)

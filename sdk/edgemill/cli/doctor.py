@@ -77,7 +77,8 @@ def int8_sentence(machine: Machine) -> str:
 def gpu_sentence(gpu: Gpu) -> str:
     """What a GPU is, in a line."""
     memory = f"{gpu.memory_mb} MB{' that it shares with the processor' if gpu.integrated else ''}"
-    return f"{gpu.name}, compute capability {gpu.compute_capability}, {memory}, CUDA {gpu.driver}"
+    driver = f", driver {gpu.driver}" if gpu.driver else ""
+    return f"{gpu.name}, compute capability {gpu.compute_capability}, {memory}, CUDA {gpu.cuda}{driver}"
 
 
 def _gpus() -> tuple[tuple[Gpu, ...], str | None]:

@@ -8,7 +8,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
+
+_ENDS_WITHIN_S = 10.0
+"""After it was killed."""
 
 
 def spawn(
@@ -46,6 +50,23 @@ def _thread_of(process: int) -> ThreadPoolExecutor:  # after a fork there is no 
     return ThreadPoolExecutor(1, thread_name_prefix=f"spawner-{process}")
 
 
-def end_in_words(code: int) -> str:
+def end(process: subprocess.Popen[bytes], patience_s: float = 0.0) -> int | None:
+    """Wait ``patience_s`` for a process to end by itself, then kill it.
+
+    Returns:
+        Its exit status; ``None`` where not even that ends it within 10 s: it is stuck in the kernel, as in a driver in
+        a bad way, and ends when that lets it go.
+    """
+    with suppress(subprocess.TimeoutExpired):
+        return process.wait(patience_s)
+    process.kill()
+    with suppress(subprocess.TimeoutExpired):
+        return process.wait(_ENDS_WITHIN_S)
+    return None
+
+
+def end_in_words(code: int | None) -> str:
     """How a process ended, from its exit status; negative is the number of the signal that killed it."""
+    if code is None:
+        return "it cannot be ended: it is stuck in the kernel"
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"

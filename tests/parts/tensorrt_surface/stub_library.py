@@ -32,7 +32,7 @@ def compiler() -> str | None:
 def make_libraries(names: tuple[str, ...], folder: Path) -> None:
     """``names``, each with all functions, in ``folder``, which goes into ``LD_LIBRARY_PATH``."""
     cc = compiler()
-    assert cc is not None
+    assert cc is not None, "there is no C compiler: cc, gcc or clang"
     folder.mkdir(parents=True, exist_ok=True)
     source = folder / "nothing.c"
     source.write_text(SOURCE, "utf-8")
