@@ -34,7 +34,17 @@ from edgemill_converters.standing_in.running import TOLERANCE, write_spelled_out
 from edgemill_core.budget import Outcome
 from edgemill_core.bundle import Bundle, VariantEntry, card_of, open_bundle, schema_version, through
 from edgemill_core.bundle.bill import read_bill
-from edgemill_core.errors import BundleError, EngineCrashed, MissingPartError, ModelError, RecipeError
+from edgemill_core.errors import (
+    BundleError,
+    EdgemillError,
+    EngineCrashed,
+    EngineError,
+    EngineTimeout,
+    InputError,
+    MissingPartError,
+    ModelError,
+    RecipeError,
+)
 from edgemill_runtimes.engines import EngineSettings, load
 from edgemill_runtimes.nvidia.compiling import Asked, Progress
 from edgemill_runtimes.nvidia.plan_facts import PlanFacts, facts_beside
@@ -234,7 +244,7 @@ def compiled_with(folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exceptio
 
     monkeypatch.setattr("edgemill_runtimes.nvidia.compiling.compile_plan", compiler)
     heard: list[str] = []
-    compile_ahead(folder, heard.append, Path("g.onnx"), ("8.6", "8.9"))
+    compile_ahead(folder, heard.append, "rtx-fp16", Path("g.onnx"), ("8.6", "8.9"))
     return plan_in(Entry(folder, {}, 0.0, True)), heard
 
 
@@ -245,20 +255,23 @@ def test_a_plan_is_found_with_its_facts(tmp_path: Path, monkeypatch: pytest.Monk
     assert {path.name for path in tmp_path.iterdir()} == {PLAN, f"{PLAN}.json", REFUSAL}
 
 
-@pytest.mark.parametrize(
-    ("error", "again"),
-    [
-        (ModelError("no kernel for 'nms'", expected="one", got="none", fix="-"), False),
-        (EngineCrashed("the compiler was killed", expected="a plan", got="signal 9", fix="-"), True),
-    ],
-)
+@pytest.mark.parametrize("kind", [ModelError, InputError])
 def test_a_plan_that_cannot_be_built_refuses_the_variant_and_not_the_build(
-    error: Exception, again: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: type[EdgemillError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (facts, refusal), _ = compiled_with(tmp_path, monkeypatch, error)
-    assert facts is None
-    assert refusal.startswith(f"no plan of it can be built: {error.what}")  # type: ignore[attr-defined]
-    assert ("--fresh" in refusal) is again
+    error = kind("no kernel for 'nms'", expected="one", got="none", fix="-")
+    found, _ = compiled_with(tmp_path, monkeypatch, error)
+    assert found == (None, "no plan of it can be built: no kernel for 'nms': expected one, got none")
+
+
+@pytest.mark.parametrize("kind", [EngineCrashed, EngineTimeout, EngineError])
+def test_what_may_come_out_otherwise_the_next_time_is_not_kept(
+    kind: type[EngineError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(kind, match="the plan of rtx-fp16 could not be compiled: it was killed") as caught:
+        compiled_with(tmp_path, monkeypatch, kind("it was killed", expected="a plan", got="signal 9", fix="-"))
+    assert not list(tmp_path.iterdir())
+    assert "build again" in str(caught.value.fix)
 
 
 def test_a_part_that_is_missing_ends_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,8 +31,12 @@ def run_stand_in(into: Path, _: Tell, recipe: Recipe, graph: Path, prepared: Pat
             judging.outputs_of(child, recipe.make_task(), prepared, into / OUTPUTS)
 
 
-def compile_ahead(into: Path, tell: Tell, graph: Path, compute_capability: Sequence[str]) -> None:
-    """The plan of a candidate and its facts: ``PLAN``; or why there is none: ``REFUSAL``, else null."""
+def compile_ahead(into: Path, tell: Tell, name: str, graph: Path, compute_capability: Sequence[str]) -> None:
+    """The plan of a candidate and its facts: ``PLAN``; or why there is none: ``REFUSAL``, else null.
+
+    Raises:
+        EngineError: there is none for now, and nothing is known of the graph: the compiler was killed, or took too long.
+    """
     from edgemill_runtimes.nvidia.compiling import Asked, CompileLimits, Progress, compile_plan
 
     def told(progress: Progress) -> None:
@@ -42,14 +46,25 @@ def compile_ahead(into: Path, tell: Tell, graph: Path, compute_capability: Seque
     try:
         asked = Asked("tensorrt_rtx", tuple(compute_capability))
         compile_plan(graph, into / PLAN, asked, CompileLimits(seconds=COMPILE_S), told)
-    except (ModelError, EngineError, InputError) as error:
-        refusal = _in_words(error)
+    except (ModelError, InputError) as error:  # these two come out the same each time, so they may be kept
+        refusal = _in_words("no plan of it can be built", error)
+    except EngineError as error:
+        raise _not_now(name, error) from error
     write_plain(into / REFUSAL, refusal)
 
 
-def _in_words(error: EdgemillError) -> str:
-    again = "; `--fresh` tries again" if isinstance(error, EngineError) else ""
-    return f"no plan of it can be built: {error.what}: expected {error.expected}, got {error.got}{again}"
+def _in_words(what: str, error: EdgemillError) -> str:
+    return f"{what}: {error.what}: expected {error.expected}, got {error.got}"
+
+
+def _not_now(name: str, error: EngineError) -> EngineError:
+    return type(error)(
+        f"the plan of {name} could not be compiled: {error.what}",
+        expected=error.expected,
+        got=error.got,
+        fix="end what else takes memory and processors here, and build again: what was done before is kept; if it "
+        "happens each time, take this precision out of precisions: under targets:",
+    )
 
 
 def plan_in(compiled: Entry) -> tuple[PlanFacts | None, str | None]:

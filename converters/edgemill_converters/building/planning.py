@@ -362,7 +362,7 @@ class BuildPlan:
             "compute capability": capability,
             "parts": versions(*_PLAN_PARTS),
         }
-        given = {"graph": self._subject(name, done).graph, "compute_capability": capability}
+        given = {"name": name, "graph": self._subject(name, done).graph, "compute_capability": capability}
         return Step(away_steps.compile_ahead, given, depends)
 
     def files_of(self, name: str) -> tuple[str, str]:
