@@ -43,6 +43,10 @@ SEARCH = {"calibration": {"labels": "calibration"}, "search": {"labels": "judge"
         ([{"runtime": "tensorrt", "device": "GPU.1x"}], ["GPU | GPU.1 | DLA.0"]),
         ([{**RTX, "precisions": ["fp32"]}, {**RTX, "precisions": ["int8"]}], ["two tensorrt_rtx-gpu", "capabilities"]),
         ([{"runtime": "tensorrt"}] * 2, ["two tensorrt-gpu"]),
+        (
+            [{"runtime": "tensorrt", "device": "DLA.0", "precisions": ["int8"]}, {"runtime": "tensorrt"}],
+            ["one device", "tensorrt-dla.0 and tensorrt-gpu", "a recipe of its own"],
+        ),
         ([{"runtime": "tensorrt", "precisions": ["bf16"]}], ["bf16 on openvino", "[fp32, fp16, int8]"]),
         ([{**RTX, "precisions": ["int8-weights"]}], ["int8-weights on a runtime for CPUs", "[fp32, fp16, int8]"]),
         ([{**RTX, "precisions": ["int8-dynamic"]}], ["int8-dynamic on onnxruntime", "[fp32, fp16, int8]"]),
