@@ -186,10 +186,25 @@ def test_check_proves_what_is_to_be_had_and_names_the_rest(bundle: Bundle) -> No
     assert "tensorrt-gpu-fp16  not to be had here, so not proved" in found.stdout
     as_json = json.loads(told("check", bundle.folder, "--json").stdout)
     assert (as_json["holds"], list(as_json["not_here"])) == (True, ["tensorrt-gpu-fp16"])
+    assert as_json["all_proved"] is False
+    alone = json.loads(told("check", bundle.folder, "--json", "--runtime", "onnxruntime").stdout)
+    assert (alone["all_proved"], alone["not_here"]) == (True, {})
     with pytest.raises(MissingPartError):
         CliRunner().invoke(
             app, ["check", str(bundle.folder), "--runtime", "tensorrt"], catch_exceptions=False, standalone_mode=False
         )
+
+
+def test_check_passes_over_no_runtime_that_any_box_can_have(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    def prove(_: Bundle, variant: VariantEntry, *__: object) -> Proof:
+        if variant.runtime == "onnxruntime":
+            raise MissingPartError("onnxruntime is not installed", expected="it", got="none", fix="-")
+        return Proof(variant.name, 1, 0, 0.0, 0.1, True, "")
+
+    monkeypatch.setattr("edgemill.cli.check.prove", prove)
+    found = told("check", bundle.folder)
+    assert isinstance(found.exception, MissingPartError)
+    assert "holds" not in found.stdout
 
 
 def test_bench_times_what_is_to_be_had_and_names_the_rest(bundle: Bundle) -> None:
