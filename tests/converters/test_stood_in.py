@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -27,10 +28,13 @@ from edgemill_converters.building.finding import _entrant
 from edgemill_converters.building.store import Entry
 from edgemill_converters.chaining.recipe import ChainRecipe
 from edgemill_converters.chaining.sources import shared_runtimes
+from edgemill_converters.quantization.plan import CORRECTED
 from edgemill_converters.recipe import Objective
 from edgemill_converters.report import write_report
+from edgemill_converters.report.making import weight_bits
 from edgemill_converters.result import BuildResult, VariantResult
 from edgemill_converters.standing_in.running import TOLERANCE, write_spelled_out
+from edgemill_converters.targets import Target
 from edgemill_core.budget import Outcome
 from edgemill_core.bundle import Bundle, VariantEntry, card_of, open_bundle, schema_version, through
 from edgemill_core.bundle.bill import read_bill
@@ -46,6 +50,7 @@ from edgemill_core.errors import (
     RecipeError,
 )
 from edgemill_runtimes.engines import EngineSettings, load
+from edgemill_runtimes.machine import Machine
 from edgemill_runtimes.nvidia.compiling import Asked, Progress
 from edgemill_runtimes.nvidia.plan_facts import PlanFacts, facts_beside
 from edgemill_runtimes.pipeline import open_pipeline
@@ -56,6 +61,7 @@ TARGETS = [
     {"runtime": "tensorrt", "precisions": ["fp16", "int8"]},
     {"runtime": "onnxruntime", "precisions": ["fp32"]},
 ]
+RTX: dict[str, Any] = {"compute_capability": ("8.6",)}
 FACTS = PlanFacts(
     runtime="tensorrt_rtx",
     version="1.7.1.116",
@@ -64,6 +70,14 @@ FACTS = PlanFacts(
     plan="b" * 64,
     bytes=5_300_000,
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def seven_bits() -> Iterator[None]:
+    """The build machine's processor is one whose INT8 saturates."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Machine, "int8_weight_bits", 7)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +154,29 @@ def test_card_bill_and_records_say_so(bundle: Bundle) -> None:
     assert told_of["tensorrt-gpu-fp16"]["measured"] is False
     assert "p50_ms" not in told_of["tensorrt-gpu-fp16"]
     assert told_of["onnxruntime-cpu-fp32"]["p50_ms"] > 0
+
+
+def test_a_gpu_has_its_biases_corrected_for_eight_bits_whatever_the_build_machine_takes(away: BuildResult) -> None:
+    plan = away.plan
+    assert plan is not None
+    assert plan.weight_bits == 7
+    assert plan.shifts_in_8_bits is not None
+    assert plan.shifts_in_8_bits.keys() == plan.bias_shifts.keys() != set()
+    assert plan.shifts_in_8_bits != plan.bias_shifts
+    assert plan.digest != replace(plan, shifts_in_8_bits=None).digest
+    assert CORRECTED in away.variant("tensorrt-gpu-int8").steps
+    text = re.sub(r"<[^>]+>", " ", unescape(away.report.read_text()))
+    assert "7, because this CPU sums INT8 products in 16 bits and would saturate; 8 for tensorrt" in text
+
+
+def test_the_bits_of_weights_are_those_of_the_targets_that_take_them() -> None:
+    here, trt, rtx = Target(runtime="openvino"), Target(runtime="tensorrt"), Target(runtime="tensorrt_rtx", **RTX)
+    seven = weight_bits(7, [here])
+    assert seven.startswith("7, because this CPU")
+    assert weight_bits(8, [here, trt]) == weight_bits(7, [trt]) == "8"
+    assert weight_bits(7, [Target(runtime="openvino", precisions=("fp32",)), trt]) == "8"
+    assert weight_bits(7, [here, Target(runtime="tensorrt", precisions=("fp16",))]) == seven
+    assert weight_bits(7, [here, trt, rtx]) == f"{seven}; 8 for tensorrt and tensorrt_rtx"
 
 
 def test_the_report_has_no_time_of_what_was_not_timed(away: BuildResult) -> None:

@@ -35,7 +35,7 @@ def compile_ahead(into: Path, tell: Tell, name: str, graph: Path, compute_capabi
     """The plan of a candidate and its facts: ``PLAN``; or why there is none: ``REFUSAL``, else null.
 
     Raises:
-        EngineError: there is none for now, and nothing is known of the graph: the compiler was killed, or took too long.
+        EngineError: there is none for now, which says nothing of the graph: the compiler was killed, or took too long.
     """
     from edgemill_runtimes.nvidia.compiling import Asked, CompileLimits, Progress, compile_plan
 

@@ -204,11 +204,12 @@ class BuildPlan:
     def _calibrate(self, done: Entries) -> Step:
         sources = self._from
         bits = sources.machine.int8_weight_bits
+        too = bits != 8 and any(not one.runs_here and "int8" in one.precisions for one in sources.recipe.targets)
         quantization = sources.recipe.quantization.for_task(sources.task.name).model_copy(update={"fallback": None})
         depends = {
             "graph": done["bake"].files[steps.GRAPH],
             "quantization": quantization,
-            "weight bits": bits,
+            "weight bits": [bits, 8] if too else [bits],
             "inputs": self._inputs(sources.calibration),
             "arithmetic": self._arithmetic,
         }
@@ -217,6 +218,7 @@ class BuildPlan:
             "graph": done["bake"].path(steps.GRAPH),
             "samples": sources.calibration.samples,
             "weight_bits": bits,
+            "in_8_bits_too": too,
         }
         return Step(steps.calibrate_ranges, given, depends)
 

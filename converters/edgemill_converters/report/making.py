@@ -139,17 +139,26 @@ def _plan(result: BuildResult) -> Markup:
     plan = result.plan
     if plan is None:
         return element("p", "None: the recipe asks for no INT8.")
-    seven = ", because this CPU sums INT8 products in 16 bits and would saturate" if plan.weight_bits == 7 else ""
     return _facts(
         [
             ("method", plan.method),
             ("calibrated on", f"{plan.samples:,} pictures, none of them in the judge set"),
-            ("weight bits", f"{plan.weight_bits}{seven}"),
+            ("weight bits", weight_bits(plan.weight_bits, result.recipe.targets)),
             ("layers in INT8", f"{len(plan.layers):,}"),
             ("tensors with a range", f"{len(plan.ranges):,}"),
             ("digest", _code(plan.digest)),
         ]
     )
+
+
+def weight_bits(bits: int, targets: Sequence[Target]) -> str:
+    """In how many bits INT8 weights are, where the build machine's processor takes ``bits``."""
+    asked = [target for target in targets if "int8" in target.precisions]
+    away = " and ".join(dict.fromkeys(target.runtime for target in asked if not target.runs_here))
+    if bits == 8 or (away and not any(target.runs_here for target in asked)):
+        return "8"
+    seven = f"{bits}, because this CPU sums INT8 products in 16 bits and would saturate"
+    return f"{seven}; 8 for {away}" if away else seven
 
 
 def _seconds(result: BuildResult) -> Markup:
