@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import Result
 from made_up_builds import int8_wins
+from onnx import helper
 from pydantic import ValidationError
 from small_bundle import make_bundle, make_manifest
-from tiny_text import write_workshop
+from tiny_text import tiny_model, write_workshop
 from typer.testing import CliRunner
 
 from edgemill.cli.app import app
@@ -39,6 +41,7 @@ from edgemill_core.budget import Outcome
 from edgemill_core.bundle import Bundle, VariantEntry, card_of, open_bundle, schema_version, through
 from edgemill_core.bundle.bill import read_bill
 from edgemill_core.errors import (
+    BudgetError,
     BundleError,
     EdgemillError,
     EngineCrashed,
@@ -324,6 +327,33 @@ def test_what_may_come_out_otherwise_the_next_time_is_not_kept(
         compiled_with(tmp_path, monkeypatch, kind("it was killed", expected="a plan", got="signal 9", fix="-"))
     assert not list(tmp_path.iterdir())
     assert "build again" in str(caught.value.fix)
+
+
+def test_a_graph_that_nothing_can_stand_in_for_refuses_the_variant_and_not_the_build(tmp_path: Path) -> None:
+    targets = [{"runtime": "tensorrt", "precisions": ["fp32"]}, {"runtime": "onnxruntime", "precisions": ["fp32"]}]
+    recipe = write_workshop(tmp_path, judge=2, targets=targets)
+    model = tiny_model()
+    model.graph.node[-1].output[0] = "exact"
+    model.graph.node.extend(
+        [
+            helper.make_node("ReduceMax", ["exact"], ["scale"], "max", keepdims=0),
+            helper.make_node("QuantizeLinear", ["exact", "scale"], ["whole"], "q"),
+            helper.make_node("DequantizeLinear", ["whole", "scale"], ["p"], "dq"),
+        ]
+    )
+    onnx.save(model, tmp_path / "tiny.onnx")
+    with pytest.raises(BudgetError) as caught:
+        build(recipe, tmp_path / "out")
+    assert "tensorrt-gpu-fp32: fail: it cannot be judged here" in str(caught.value.got)
+    assert "'scale' of 'q' is computed" in str(caught.value.got)
+    assert "onnxruntime-cpu-fp32: undecided" in str(caught.value.got)
+    page = unescape((tmp_path / "out" / "tiny-1.0.0.report.html").read_text())
+    text = re.sub(r"<[^>]+>", " ", page)
+    assert "whatever its metrics: it cannot be judged here" in text
+    assert "tensorrt, not judged" in text
+    assert "judged through a stand-in" not in text
+    # Both have their layers; one alone has what became of parts, and which verdicts flip.
+    assert [page.count(f"<h3>{name}-fp32<") for name in ("tensorrt-gpu", "onnxruntime-cpu")] == [1, 3]
 
 
 def test_a_part_that_is_missing_ends_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 from edgemill_converters import judging
 from edgemill_converters.building.plain import read_plain, write_plain
 from edgemill_converters.building.step import Tell
-from edgemill_converters.building.steps import OUTPUTS
+from edgemill_converters.building.steps import OUTPUTS, RULING, VERDICTS
 from edgemill_converters.building.store import Entry
 from edgemill_converters.recipe import Recipe
 from edgemill_converters.standing_in.running import RUNTIME, write_spelled_out
-from edgemill_core.errors import EdgemillError, EngineError, InputError, ModelError
+from edgemill_core.budget import Ruling
+from edgemill_core.errors import EdgemillError, EngineError, InputError, ModelError, PassError
 from edgemill_runtimes.engines import EngineSettings
 from edgemill_runtimes.isolation import EngineProcess
 from edgemill_runtimes.nvidia.plan_facts import PlanFacts, read_facts
@@ -24,11 +25,24 @@ COMPILE_S = 3600.0
 
 
 def run_stand_in(into: Path, _: Tell, recipe: Recipe, graph: Path, prepared: Path) -> None:
-    """What a stand-in gives for every sample in the stead of the graph's own runtime: ``OUTPUTS``."""
+    """What a stand-in gives for every sample in the stead of the graph's own runtime: ``OUTPUTS``.
+
+    Or why nothing can stand in for it: ``REFUSAL``, and no outputs.
+    """
     with tempfile.TemporaryDirectory(dir=into) as folder:
-        spelled = write_spelled_out(graph, Path(folder))
+        try:
+            spelled = write_spelled_out(graph, Path(folder))
+        except PassError as error:
+            write_plain(into / REFUSAL, _in_words("it cannot be judged here", error))
+            return
         with EngineProcess(RUNTIME, spelled, EngineSettings()) as child:
             judging.outputs_of(child, recipe.make_task(), prepared, into / OUTPUTS)
+
+
+def refuse(into: Path, _: Tell, refusal: Path) -> None:
+    """In the stead of ``steps.judge_candidate`` where ``run_stand_in`` wrote ``refusal``: no verdicts, no metrics."""
+    write_plain(into / RULING, Ruling((), (read_plain(refusal, str),)))
+    write_plain(into / VERDICTS, ())
 
 
 def compile_ahead(into: Path, tell: Tell, name: str, graph: Path, compute_capability: Sequence[str]) -> None:

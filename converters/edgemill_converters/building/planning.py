@@ -382,6 +382,9 @@ class BuildPlan:
 
     def _judge(self, name: str, done: Entries) -> Step:
         run = done[f"run {name}"]
+        if steps.OUTPUTS not in run.files:
+            why = away_steps.REFUSAL
+            return Step(away_steps.refuse, {"refusal": run.path(why)}, {"refusal": run.files[why]})
         many = rivals(self.rendered[name].candidate, self.candidates)
         depends = {
             **self._decided(run),

@@ -123,7 +123,7 @@ def _ran(variant: VariantResult) -> tuple[str, str]:
     if variant.measurement is not None:
         compiled = f"loaded and compiled in {variant.measurement.build_seconds:.2f} s"
         return f"{variant.runtime} {variant.measurement.version}", compiled
-    through_what = f"{variant.runtime}, {through(variant.stand_in)}"
+    through_what = f"{variant.runtime}, {through(variant.stand_in) if variant.stand_in else 'not judged'}"
     plan = variant.plan
     if plan is None:
         return through_what, "no plan; one is compiled on the box"
