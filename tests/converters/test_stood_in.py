@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from tiny_text import tiny_model, write_workshop
 from typer.testing import CliRunner
 
 from edgemill.cli.app import app
-from edgemill.cli.bench import BenchSettings, _of_bundle, _to_be_had
+from edgemill.cli.bench import BenchSettings, _of_bundle, _time
 from edgemill.summary import bundle_summary
 from edgemill_converters.build import build
 from edgemill_converters.building.away_steps import PLAN, REFUSAL, compile_ahead, plan_in
@@ -52,7 +53,9 @@ from edgemill_core.errors import (
     ModelError,
     RecipeError,
 )
+from edgemill_runtimes.benching import bench as run_bench
 from edgemill_runtimes.engines import EngineSettings, load
+from edgemill_runtimes.isolation import EngineProcess
 from edgemill_runtimes.machine import Machine
 from edgemill_runtimes.nvidia.compiling import Asked, Progress
 from edgemill_runtimes.nvidia.plan_facts import PlanFacts, facts_beside
@@ -195,6 +198,7 @@ def test_the_report_has_no_time_of_what_was_not_timed(away: BuildResult) -> None
     assert text.count("gates about speed and fused layers do not apply") == 2
     assert "smallest inside the budget for tensorrt-GPU" in text
     assert "no plan; one is compiled on the box" in text
+    assert "may be further off, or overflow where this does not" in text
 
 
 def test_the_command_says_so(away: BuildResult, bundle: Bundle) -> None:
@@ -247,13 +251,35 @@ def test_check_passes_over_no_runtime_that_any_box_can_have(bundle: Bundle, monk
     assert "holds" not in found.stdout
 
 
-def test_bench_times_what_is_to_be_had_and_names_the_rest(bundle: Bundle) -> None:
+def test_bench_times_what_is_to_be_had_and_names_the_rest(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+    load_it = EngineProcess.__init__
+
+    def counted(child: EngineProcess, runtime: str, *given: Any) -> None:
+        loaded.append(runtime)
+        load_it(child, runtime, *given)
+
+    monkeypatch.setattr(EngineProcess, "__init__", counted)
+    monkeypatch.setattr("edgemill.cli.bench.bench", partial(run_bench, window_s=0.05))
     settings = BenchSettings(bundle.folder, None, "latency", None, None, (), None, 1.0, json=True)
     subjects = _of_bundle(settings)
-    here, missing = _to_be_had(subjects)
-    assert (list(here), list(missing)) == (["onnxruntime-cpu-fp32"], ["tensorrt-gpu-fp16"])
+
+    def timed(which: Iterable[str], passes_over: bool = True) -> tuple[list[str], list[str]]:
+        asked = {name: subjects[name] for name in which}
+        results, missing = _time(asked, tmp_path, 0.01, print, passes_over)
+        return list(results), list(missing)
+
+    assert timed(subjects) == (["onnxruntime-cpu-fp32"], ["tensorrt-gpu-fp16"])
+    assert sorted(loaded) == ["onnxruntime", "tensorrt"]  # once each
     with pytest.raises(MissingPartError):
-        _to_be_had({name: subjects[name] for name in missing})
+        timed(["tensorrt-gpu-fp16"])
+    with pytest.raises(MissingPartError):
+        timed(["tensorrt-gpu-fp16"], passes_over=False)
+    monkeypatch.setattr("edgemill.cli.bench.NVIDIA_RUNTIMES", ())
+    with pytest.raises(MissingPartError):
+        timed(reversed(subjects))
 
 
 def test_check_and_bench_look_at_what_was_compiled_for_this_box(

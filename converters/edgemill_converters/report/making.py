@@ -33,7 +33,9 @@ _SET_NOTE = (
 _STAND_IN_NOTE = (
     "Where nothing of a target runs on the build machine, the very graph that ships was computed here as it is "
     "written: every value rounded where the graph says so, and nowhere else. Judgement and golden outputs are of that. "
-    "What the target's own runtime makes of the graph, and how fast, the box shows when it proves the golden samples. "
+    "A sum is taken in FP32 and rounded once: a kernel that adds up in FP16 may be further off, or overflow where this "
+    "does not. What the target's own runtime makes of the graph, and how fast, the box shows when it proves the golden "
+    "samples. "
     "Of such a target the smallest variant inside the budget ships, and it stands behind those that were measured."
 )
 Facts = Sequence[tuple[str, str]]
