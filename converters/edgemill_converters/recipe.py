@@ -103,9 +103,7 @@ class Recipe(Folder):
     @field_validator("targets")
     @classmethod
     def _each_once(cls, targets: tuple[Target, ...]) -> tuple[Target, ...]:
-        ahead = [target.name for target in targets if not target.runs_here]
-        if shared := sorted({name for name in ahead if ahead.count(name) > 1}):
-            raise ValueError(f"one target a device, with all its compute capabilities; there are two {shared[0]}")
+        _check_away(targets)
         names = [f"{target.name}-{precision}" for target in targets for precision in target.precisions]
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
@@ -227,6 +225,19 @@ def _written_fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
 def _models_in(annotation: object) -> list[type[BaseModel]]:
     kinds = [annotation, *(getattr(kind, "__origin__", kind) for kind in getattr(annotation, "__args__", ()))]
     return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+
+
+def _check_away(targets: Sequence[Target]) -> None:
+    """A box tells the variants of a bundle apart by their runtime; which of two devices one is for, it cannot ask."""
+    for runtime in {target.runtime: None for target in targets if not target.runs_here}:
+        own = [target.name for target in targets if target.runtime == runtime]
+        if len(own) > len(set(own)):
+            raise ValueError(f"one target a device, with all its compute capabilities; there are two {own[0]}")
+        if len(own) > 1:
+            raise ValueError(
+                f"one device of a runtime of NVIDIA's, by whose name alone a box finds its variant; there are "
+                f"{' and '.join(own)}: build each by a recipe of its own"
+            )
 
 
 def _check_precisions(target: Target, where: str) -> None:

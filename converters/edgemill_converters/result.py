@@ -30,7 +30,7 @@ class VariantResult:
         steps: how it was made.
         measurement: ``None`` where nothing of its target runs here.
         size_bytes: graph and weights on disk.
-        verdicts: on the judge set, in its order.
+        verdicts: on the judge set, in its order; none where nothing could stand in for its runtime.
         yardstick: the recipe does not ask for it; it never ships.
         stand_in: what was judged in the stead of its own runtime; empty where that itself was.
         plan: facts of the plan that was built ahead for its boxes, where one was.

@@ -181,10 +181,34 @@ def test_what_cannot_be_computed_as_written_is_refused() -> None:
     half = graph_of([helper.make_node("Cast", ["x"], ["y"], "c", to=TensorProto.FLOAT16)], {}, [4])
     half.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT16
     refused(half, "inputs and outputs in FP32")
+    stale = in_half([300.0])
+    stale.graph.value_info.append(helper.make_tensor_value_info("v1", TensorProto.FLOAT, [64]))
+    refused(stale, "types that their operators give")
+    for kind in (TensorProto.FLOAT8E4M3FN, TensorProto.INT4):
+        few = quantizing(np.array(0.5, np.float32), np.zeros((), helper.tensor_dtype_to_np_dtype(kind)))
+        few.opset_import[0].version = 21
+        refused(few, "whole numbers of 8, 16 or 32 bits")
+        del few.graph.node[0]
+        few.graph.initializer[1].name = "q"
+        few.graph.node[0].input[:] = ["q", "s"]
+        refused(few, "whole numbers of 8, 16 or 32 bits")
     strange = graph_of([helper.make_node("Odd", ["x"], ["y0"], "odd", domain="own")], {}, [4])
     strange.opset_import.append(helper.make_opsetid("own", 1))
     strange.graph.node.append(helper.make_node("Relu", ["y0"], ["y"], "r"))
     refused(strange, "tensors whose types are known")
+
+
+def test_what_the_file_says_of_types_is_believed_where_the_operator_is_not_known() -> None:
+    nodes = [
+        helper.make_node("Odd", ["x"], ["v"], "odd", domain="own"),
+        helper.make_node("Relu", ["v"], ["w"], "relu"),
+        helper.make_node("Cast", ["w"], ["y"], "out", to=TensorProto.FLOAT),
+    ]
+    model = graph_of(nodes, {}, [4])
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    model.graph.value_info.append(helper.make_tensor_value_info("v", TensorProto.FLOAT16, [4]))
+    kinds = [node.op_type for node in SpellOut()(model).graph.node]
+    assert kinds == ["Odd", "Cast", "Cast", "Relu", "Cast", "Cast", "Cast"]
 
 
 def test_weights_count_as_they_are_kept_and_not_as_they_are_written() -> None:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import Result
 from made_up_builds import int8_wins
+from onnx import helper
 from pydantic import ValidationError
 from small_bundle import make_bundle, make_manifest
-from tiny_text import write_workshop
+from tiny_text import tiny_model, write_workshop
 from typer.testing import CliRunner
 
 from edgemill.cli.app import app
-from edgemill.cli.bench import BenchSettings, _of_bundle, _to_be_had
+from edgemill.cli.bench import BenchSettings, _of_bundle, _time
 from edgemill.summary import bundle_summary
 from edgemill_converters.build import build
 from edgemill_converters.building.away_steps import PLAN, REFUSAL, compile_ahead, plan_in
@@ -27,15 +31,32 @@ from edgemill_converters.building.finding import _entrant
 from edgemill_converters.building.store import Entry
 from edgemill_converters.chaining.recipe import ChainRecipe
 from edgemill_converters.chaining.sources import shared_runtimes
+from edgemill_converters.quantization.plan import CORRECTED
 from edgemill_converters.recipe import Objective
 from edgemill_converters.report import write_report
+from edgemill_converters.report.making import weight_bits
 from edgemill_converters.result import BuildResult, VariantResult
 from edgemill_converters.standing_in.running import TOLERANCE, write_spelled_out
+from edgemill_converters.targets import Target
 from edgemill_core.budget import Outcome
 from edgemill_core.bundle import Bundle, VariantEntry, card_of, open_bundle, schema_version, through
 from edgemill_core.bundle.bill import read_bill
-from edgemill_core.errors import BundleError, EngineCrashed, MissingPartError, ModelError, RecipeError
+from edgemill_core.errors import (
+    BudgetError,
+    BundleError,
+    EdgemillError,
+    EngineCrashed,
+    EngineError,
+    EngineTimeout,
+    InputError,
+    MissingPartError,
+    ModelError,
+    RecipeError,
+)
+from edgemill_runtimes.benching import bench as run_bench
 from edgemill_runtimes.engines import EngineSettings, load
+from edgemill_runtimes.isolation import EngineProcess
+from edgemill_runtimes.machine import Machine
 from edgemill_runtimes.nvidia.compiling import Asked, Progress
 from edgemill_runtimes.nvidia.plan_facts import PlanFacts, facts_beside
 from edgemill_runtimes.pipeline import open_pipeline
@@ -46,6 +67,7 @@ TARGETS = [
     {"runtime": "tensorrt", "precisions": ["fp16", "int8"]},
     {"runtime": "onnxruntime", "precisions": ["fp32"]},
 ]
+RTX: dict[str, Any] = {"compute_capability": ("8.6",)}
 FACTS = PlanFacts(
     runtime="tensorrt_rtx",
     version="1.7.1.116",
@@ -54,6 +76,14 @@ FACTS = PlanFacts(
     plan="b" * 64,
     bytes=5_300_000,
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def seven_bits() -> Iterator[None]:
+    """The build machine's processor is one whose INT8 saturates."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Machine, "int8_weight_bits", 7)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +162,29 @@ def test_card_bill_and_records_say_so(bundle: Bundle) -> None:
     assert told_of["onnxruntime-cpu-fp32"]["p50_ms"] > 0
 
 
+def test_a_gpu_has_its_biases_corrected_for_eight_bits_whatever_the_build_machine_takes(away: BuildResult) -> None:
+    plan = away.plan
+    assert plan is not None
+    assert plan.weight_bits == 7
+    assert plan.shifts_in_8_bits is not None
+    assert plan.shifts_in_8_bits.keys() == plan.bias_shifts.keys() != set()
+    assert plan.shifts_in_8_bits != plan.bias_shifts
+    assert plan.digest != replace(plan, shifts_in_8_bits=None).digest
+    assert CORRECTED in away.variant("tensorrt-gpu-int8").steps
+    text = re.sub(r"<[^>]+>", " ", unescape(away.report.read_text()))
+    assert re.search(r"weight bits\s+8 ", text)
+
+
+def test_the_bits_of_weights_are_those_of_the_targets_that_take_them() -> None:
+    here, trt, rtx = Target(runtime="openvino"), Target(runtime="tensorrt"), Target(runtime="tensorrt_rtx", **RTX)
+    seven = weight_bits(7, [here])
+    assert seven.startswith("7, because this CPU")
+    assert weight_bits(8, [here, trt]) == weight_bits(7, [trt]) == "8"
+    assert weight_bits(7, [Target(runtime="openvino", precisions=("fp32",)), trt]) == "8"
+    assert weight_bits(7, [here, Target(runtime="tensorrt", precisions=("fp16",))]) == seven
+    assert weight_bits(7, [here, trt, rtx]) == f"{seven}; 8 for tensorrt and tensorrt_rtx"
+
+
 def test_the_report_has_no_time_of_what_was_not_timed(away: BuildResult) -> None:
     page = unescape(away.report.read_text())
     table = page[page.index("<caption>Batch 1, inference alone") :]
@@ -145,6 +198,7 @@ def test_the_report_has_no_time_of_what_was_not_timed(away: BuildResult) -> None
     assert text.count("gates about speed and fused layers do not apply") == 2
     assert "smallest inside the budget for tensorrt-GPU" in text
     assert "no plan; one is compiled on the box" in text
+    assert "may be further off, or overflow where this does not" in text
 
 
 def test_the_command_says_so(away: BuildResult, bundle: Bundle) -> None:
@@ -176,19 +230,56 @@ def test_check_proves_what_is_to_be_had_and_names_the_rest(bundle: Bundle) -> No
     assert "tensorrt-gpu-fp16  not to be had here, so not proved" in found.stdout
     as_json = json.loads(told("check", bundle.folder, "--json").stdout)
     assert (as_json["holds"], list(as_json["not_here"])) == (True, ["tensorrt-gpu-fp16"])
+    assert as_json["all_proved"] is False
+    alone = json.loads(told("check", bundle.folder, "--json", "--runtime", "onnxruntime").stdout)
+    assert (alone["all_proved"], alone["not_here"]) == (True, {})
     with pytest.raises(MissingPartError):
         CliRunner().invoke(
             app, ["check", str(bundle.folder), "--runtime", "tensorrt"], catch_exceptions=False, standalone_mode=False
         )
 
 
-def test_bench_times_what_is_to_be_had_and_names_the_rest(bundle: Bundle) -> None:
+def test_check_passes_over_no_runtime_that_any_box_can_have(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    def prove(_: Bundle, variant: VariantEntry, *__: object) -> Proof:
+        if variant.runtime == "onnxruntime":
+            raise MissingPartError("onnxruntime is not installed", expected="it", got="none", fix="-")
+        return Proof(variant.name, 1, 0, 0.0, 0.1, True, "")
+
+    monkeypatch.setattr("edgemill.cli.check.prove", prove)
+    found = told("check", bundle.folder)
+    assert isinstance(found.exception, MissingPartError)
+    assert "holds" not in found.stdout
+
+
+def test_bench_times_what_is_to_be_had_and_names_the_rest(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+    load_it = EngineProcess.__init__
+
+    def counted(child: EngineProcess, runtime: str, *given: Any) -> None:
+        loaded.append(runtime)
+        load_it(child, runtime, *given)
+
+    monkeypatch.setattr(EngineProcess, "__init__", counted)
+    monkeypatch.setattr("edgemill.cli.bench.bench", partial(run_bench, window_s=0.05))
     settings = BenchSettings(bundle.folder, None, "latency", None, None, (), None, 1.0, json=True)
     subjects = _of_bundle(settings)
-    here, missing = _to_be_had(subjects)
-    assert (list(here), list(missing)) == (["onnxruntime-cpu-fp32"], ["tensorrt-gpu-fp16"])
+
+    def timed(which: Iterable[str], passes_over: bool = True) -> tuple[list[str], list[str]]:
+        asked = {name: subjects[name] for name in which}
+        results, missing = _time(asked, tmp_path, 0.01, print, passes_over)
+        return list(results), list(missing)
+
+    assert timed(subjects) == (["onnxruntime-cpu-fp32"], ["tensorrt-gpu-fp16"])
+    assert sorted(loaded) == ["onnxruntime", "tensorrt"]  # once each
     with pytest.raises(MissingPartError):
-        _to_be_had({name: subjects[name] for name in missing})
+        timed(["tensorrt-gpu-fp16"])
+    with pytest.raises(MissingPartError):
+        timed(["tensorrt-gpu-fp16"], passes_over=False)
+    monkeypatch.setattr("edgemill.cli.bench.NVIDIA_RUNTIMES", ())
+    with pytest.raises(MissingPartError):
+        timed(reversed(subjects))
 
 
 def test_check_and_bench_look_at_what_was_compiled_for_this_box(
@@ -234,7 +325,7 @@ def compiled_with(folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exceptio
 
     monkeypatch.setattr("edgemill_runtimes.nvidia.compiling.compile_plan", compiler)
     heard: list[str] = []
-    compile_ahead(folder, heard.append, Path("g.onnx"), ("8.6", "8.9"))
+    compile_ahead(folder, heard.append, "rtx-fp16", Path("g.onnx"), ("8.6", "8.9"))
     return plan_in(Entry(folder, {}, 0.0, True)), heard
 
 
@@ -245,20 +336,50 @@ def test_a_plan_is_found_with_its_facts(tmp_path: Path, monkeypatch: pytest.Monk
     assert {path.name for path in tmp_path.iterdir()} == {PLAN, f"{PLAN}.json", REFUSAL}
 
 
-@pytest.mark.parametrize(
-    ("error", "again"),
-    [
-        (ModelError("no kernel for 'nms'", expected="one", got="none", fix="-"), False),
-        (EngineCrashed("the compiler was killed", expected="a plan", got="signal 9", fix="-"), True),
-    ],
-)
+@pytest.mark.parametrize("kind", [ModelError, InputError])
 def test_a_plan_that_cannot_be_built_refuses_the_variant_and_not_the_build(
-    error: Exception, again: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: type[EdgemillError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (facts, refusal), _ = compiled_with(tmp_path, monkeypatch, error)
-    assert facts is None
-    assert refusal.startswith(f"no plan of it can be built: {error.what}")  # type: ignore[attr-defined]
-    assert ("--fresh" in refusal) is again
+    error = kind("no kernel for 'nms'", expected="one", got="none", fix="-")
+    found, _ = compiled_with(tmp_path, monkeypatch, error)
+    assert found == (None, "no plan of it can be built: no kernel for 'nms': expected one, got none")
+
+
+@pytest.mark.parametrize("kind", [EngineCrashed, EngineTimeout, EngineError])
+def test_what_may_come_out_otherwise_the_next_time_is_not_kept(
+    kind: type[EngineError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(kind, match="the plan of rtx-fp16 could not be compiled: it was killed") as caught:
+        compiled_with(tmp_path, monkeypatch, kind("it was killed", expected="a plan", got="signal 9", fix="-"))
+    assert not list(tmp_path.iterdir())
+    assert "build again" in str(caught.value.fix)
+
+
+def test_a_graph_that_nothing_can_stand_in_for_refuses_the_variant_and_not_the_build(tmp_path: Path) -> None:
+    targets = [{"runtime": "tensorrt", "precisions": ["fp32"]}, {"runtime": "onnxruntime", "precisions": ["fp32"]}]
+    recipe = write_workshop(tmp_path, judge=2, targets=targets)
+    model = tiny_model()
+    model.graph.node[-1].output[0] = "exact"
+    model.graph.node.extend(
+        [
+            helper.make_node("ReduceMax", ["exact"], ["scale"], "max", keepdims=0),
+            helper.make_node("QuantizeLinear", ["exact", "scale"], ["whole"], "q"),
+            helper.make_node("DequantizeLinear", ["whole", "scale"], ["p"], "dq"),
+        ]
+    )
+    onnx.save(model, tmp_path / "tiny.onnx")
+    with pytest.raises(BudgetError) as caught:
+        build(recipe, tmp_path / "out")
+    assert "tensorrt-gpu-fp32: fail: it cannot be judged here" in str(caught.value.got)
+    assert "'scale' of 'q' is computed" in str(caught.value.got)
+    assert "onnxruntime-cpu-fp32: undecided" in str(caught.value.got)
+    page = unescape((tmp_path / "out" / "tiny-1.0.0.report.html").read_text())
+    text = re.sub(r"<[^>]+>", " ", page)
+    assert "whatever its metrics: it cannot be judged here" in text
+    assert "tensorrt, not judged" in text
+    assert "judged through a stand-in" not in text
+    # Both have their layers; one alone has what became of parts, and which verdicts flip.
+    assert [page.count(f"<h3>{name}-fp32<") for name in ("tensorrt-gpu", "onnxruntime-cpu")] == [1, 3]
 
 
 def test_a_part_that_is_missing_ends_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

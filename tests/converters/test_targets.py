@@ -12,7 +12,7 @@ from tiny_layers import tiny_layers
 
 from edgemill_converters.build import build
 from edgemill_converters.precisions import PRECISIONS
-from edgemill_converters.precisions.base import Given
+from edgemill_converters.precisions.base import Given, Rendered
 from edgemill_converters.quantization.calibration import calibrate
 from edgemill_converters.quantization.settings import Quantization
 from edgemill_converters.recipe import read_recipe
@@ -43,6 +43,10 @@ SEARCH = {"calibration": {"labels": "calibration"}, "search": {"labels": "judge"
         ([{"runtime": "tensorrt", "device": "GPU.1x"}], ["GPU | GPU.1 | DLA.0"]),
         ([{**RTX, "precisions": ["fp32"]}, {**RTX, "precisions": ["int8"]}], ["two tensorrt_rtx-gpu", "capabilities"]),
         ([{"runtime": "tensorrt"}] * 2, ["two tensorrt-gpu"]),
+        (
+            [{"runtime": "tensorrt", "device": "DLA.0", "precisions": ["int8"]}, {"runtime": "tensorrt"}],
+            ["one device", "tensorrt-dla.0 and tensorrt-gpu", "a recipe of its own"],
+        ),
         ([{"runtime": "tensorrt", "precisions": ["bf16"]}], ["bf16 on openvino", "[fp32, fp16, int8]"]),
         ([{**RTX, "precisions": ["int8-weights"]}], ["int8-weights on a runtime for CPUs", "[fp32, fp16, int8]"]),
         ([{**RTX, "precisions": ["int8-dynamic"]}], ["int8-dynamic on onnxruntime", "[fp32, fp16, int8]"]),
@@ -99,13 +103,16 @@ def test_a_gpu_gets_eight_bits_whatever_the_build_machine_s_processor_needs(runt
     model = tiny_layers("residual")
     rng = np.random.default_rng(1)
     feeds = [rng.standard_normal((1, 8, 16, 16)).astype(np.float32) for _ in range(2)]
-    made = []
-    for bits in (7, 8):
-        settings = Quantization(bias_correction=bits == 7)
-        plan = calibrate(model, feeds, bits, settings)
-        assert bool(plan.bias_shifts) is (bits == 7)
-        made.append(PRECISIONS["int8"].render(Given(runtime, model, plan, this_machine())))
-    assert made[0] == made[1]  # what is said of it too
+
+    def rendered(bits: int, corrected: bool, in_8_bits_too: bool = False) -> Rendered:
+        plan = calibrate(model, feeds, bits, Quantization(bias_correction=corrected), in_8_bits_too=in_8_bits_too)
+        assert bool(plan.bias_shifts) is corrected
+        return PRECISIONS["int8"].render(Given(runtime, model, plan, this_machine()))
+
+    corrected, plain = rendered(8, True), rendered(8, False)
+    assert corrected.graph != plain.graph
+    assert rendered(7, True, in_8_bits_too=True) == corrected  # what is said of it too
+    assert rendered(7, False, in_8_bits_too=True) == rendered(7, True) == plain
 
 
 def test_plans_that_cannot_be_built_here_are_found_missing_before_any_work(

@@ -69,6 +69,7 @@ def _variant(
 ) -> VariantResult:
     candidate = plan.rendered[name].candidate
     judged = done[f"judge {name}"]
+    verdicts: tuple[Verdict, ...] = read_plain(judged.path(steps.VERDICTS), tuple[Verdict, ...])
     ruling: Ruling = read_plain(judged.path(steps.RULING), Ruling)
     gates = _gates(recipe, candidate, plan.candidates, measured) if name in measured else ()
     compiled, refusal = plan_in(done[f"compile {name}"]) if name in plan.compiled else (None, None)
@@ -82,9 +83,9 @@ def _variant(
         measurement=measured.get(name),
         size_bytes=sum(done["render"].path(file).stat().st_size for file in plan.files_of(name)),
         ruling=replace(ruling, gates=(*ruling.gates, *gates)),
-        verdicts=read_plain(judged.path(steps.VERDICTS), tuple[Verdict, ...]),
+        verdicts=verdicts,
         yardstick=candidate.yardstick,
-        stand_in="" if candidate.target.runs_here else stand_in(),
+        stand_in=stand_in() if verdicts and not candidate.target.runs_here else "",
         plan=compiled,
     )
 

@@ -204,11 +204,12 @@ class BuildPlan:
     def _calibrate(self, done: Entries) -> Step:
         sources = self._from
         bits = sources.machine.int8_weight_bits
+        too = bits != 8 and any(not one.runs_here and "int8" in one.precisions for one in sources.recipe.targets)
         quantization = sources.recipe.quantization.for_task(sources.task.name).model_copy(update={"fallback": None})
         depends = {
             "graph": done["bake"].files[steps.GRAPH],
             "quantization": quantization,
-            "weight bits": bits,
+            "weight bits": [bits, 8] if too else [bits],
             "inputs": self._inputs(sources.calibration),
             "arithmetic": self._arithmetic,
         }
@@ -217,6 +218,7 @@ class BuildPlan:
             "graph": done["bake"].path(steps.GRAPH),
             "samples": sources.calibration.samples,
             "weight_bits": bits,
+            "in_8_bits_too": too,
         }
         return Step(steps.calibrate_ranges, given, depends)
 
@@ -362,7 +364,7 @@ class BuildPlan:
             "compute capability": capability,
             "parts": versions(*_PLAN_PARTS),
         }
-        given = {"graph": self._subject(name, done).graph, "compute_capability": capability}
+        given = {"name": name, "graph": self._subject(name, done).graph, "compute_capability": capability}
         return Step(away_steps.compile_ahead, given, depends)
 
     def files_of(self, name: str) -> tuple[str, str]:
@@ -380,6 +382,9 @@ class BuildPlan:
 
     def _judge(self, name: str, done: Entries) -> Step:
         run = done[f"run {name}"]
+        if steps.OUTPUTS not in run.files:
+            why = away_steps.REFUSAL
+            return Step(away_steps.refuse, {"refusal": run.path(why)}, {"refusal": run.files[why]})
         many = rivals(self.rendered[name].candidate, self.candidates)
         depends = {
             **self._decided(run),

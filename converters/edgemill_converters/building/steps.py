@@ -107,13 +107,20 @@ def prepare_samples(into: Path, _: Tell, recipe: Recipe, samples: Sequence[Sampl
 
 
 def calibrate_ranges(
-    into: Path, tell: Tell, recipe: Recipe, graph: Path, samples: Sequence[Sample], weight_bits: int
+    into: Path,
+    tell: Tell,
+    recipe: Recipe,
+    graph: Path,
+    samples: Sequence[Sample],
+    weight_bits: int,
+    in_8_bits_too: bool,
 ) -> None:
     """The quantization plan: ``PLAN``."""
     pictures = (judging.prepare_set([sample], recipe.input) for sample in samples)
     names = [str(sample.picture) for sample in samples]
     settings = recipe.quantization.for_task(recipe.make_task().name)
-    plan = calibrate(onnx.load(graph), pictures, weight_bits, settings, names=names, progress=tell)
+    model = onnx.load(graph)
+    plan = calibrate(model, pictures, weight_bits, settings, names=names, progress=tell, in_8_bits_too=in_8_bits_too)
     write_plain(into / PLAN, plan)
 
 

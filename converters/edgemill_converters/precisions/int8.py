@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 
 from edgemill_converters.precisions.base import Given, Precision, Rendered
 from edgemill_converters.quantization.dialects import DIALECTS, WriteQdq
-from edgemill_converters.quantization.plan import CORRECTED, Plan
 from edgemill_runtimes.nvidia.plan_facts import NVIDIA_RUNTIMES
 
 
@@ -30,14 +28,8 @@ class Int8(Precision):
         """Write the plan."""
         if given.plan is None:
             raise TypeError("static INT8 without a plan")
-        dialect, plan = DIALECTS[given.runtime], _plan_for(given.runtime, given.plan)
+        # 7 bits are for processors such as the build machine's.
+        plan = given.plan.in_8_bits if given.runtime in NVIDIA_RUNTIMES else given.plan
+        dialect = DIALECTS[given.runtime]
         steps = f"calibrate ({plan.method}, {plan.samples}) → write-qdq ({dialect.name})"
         return Rendered(WriteQdq(plan, dialect)(given.graph), steps)
-
-
-def _plan_for(runtime: str, plan: Plan) -> Plan:
-    """In 8 bits for a GPU: 7 are for processors such as the build machine's, and the shifts make up for these."""
-    if runtime not in NVIDIA_RUNTIMES or plan.weight_bits == 8:
-        return plan
-    method = plan.method.removesuffix(CORRECTED)
-    return replace(plan, weight_bits=8, bias_shifts={}, method=method)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
@@ -65,9 +65,18 @@ def calibrate(
     *,
     names: Sequence[str] = (),
     progress: Callable[[str], None] = lambda _: None,
+    in_8_bits_too: bool = False,
 ) -> Plan:
-    """``collect``, then ``plan_from``; see there for arguments and errors."""
-    return plan_from(model, collect(model, pictures, names=names, progress=progress), weight_bits, settings)
+    """``collect``, then ``plan_from``; see there for further arguments and errors.
+
+    Args:
+        in_8_bits_too: find what ``Plan.in_8_bits`` needs of it.
+    """
+    seen = collect(model, pictures, names=names, progress=progress)
+    plan = plan_from(model, seen, weight_bits, settings)
+    if not in_8_bits_too or weight_bits == 8:
+        return plan
+    return replace(plan, shifts_in_8_bits=plan_from(model, seen, 8, settings).bias_shifts)
 
 
 def collect(

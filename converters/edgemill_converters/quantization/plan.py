@@ -35,6 +35,7 @@ class Plan:
         method: how the ranges were found.
         samples: how many pictures they were found on.
         bias_shifts: per layer, what to add to the bias of each output channel; see ``quantization.bias``.
+        shifts_in_8_bits: the same for weights of 8 bits, where the plan has 7 and a target takes 8 all the same.
     """
 
     ranges: Mapping[str, Range]
@@ -43,6 +44,16 @@ class Plan:
     method: str
     samples: int
     bias_shifts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    shifts_in_8_bits: Mapping[str, tuple[float, ...]] | None = None
+
+    @property
+    def in_8_bits(self) -> Plan:
+        """For what takes 8 bits on every machine; without corrected biases if they are not known."""
+        if self.weight_bits == 8:
+            return self
+        method = self.method if self.shifts_in_8_bits is not None else self.method.removesuffix(CORRECTED)
+        shifts = self.shifts_in_8_bits or {}
+        return replace(self, weight_bits=8, bias_shifts=shifts, method=method, shifts_in_8_bits=None)
 
     def with_ranges_scaled(self, factor: float) -> Plan:
         """The same plan with every range times ``factor``: what stale or wrong calibration data does to a model."""
@@ -52,5 +63,9 @@ class Plan:
     def digest(self) -> str:
         """SHA-256 of the whole plan."""
         ranges = {name: [found.low, found.high] for name, found in self.ranges.items()}
-        shifts = {name: list(shift) for name, shift in self.bias_shifts.items()}
-        return sha256_bytes(canonical_json([ranges, list(self.layers), self.weight_bits, self.method, shifts]))
+        shifts = [
+            {name: list(shift) for name, shift in one.items()}
+            for one in (self.bias_shifts, self.shifts_in_8_bits)
+            if one is not None
+        ]
+        return sha256_bytes(canonical_json([ranges, list(self.layers), self.weight_bits, self.method, *shifts]))

@@ -31,7 +31,8 @@ def confusion_section(result: BuildResult) -> Markup:
     if result.choice.shipped and not result.choice.without:
         return joined(_table(result, result.variant(name)) for name in result.choice.shipped)
     note = element("p", "Nothing ships. So it would have been:")
-    return joined((note, *(_table(result, variant) for variant in result.variants[:_REFUSED])))
+    judged = [variant for variant in result.variants if variant.verdicts]
+    return joined((note, *(_table(result, variant) for variant in judged[:_REFUSED])))
 
 
 def _table(result: BuildResult, variant: VariantResult) -> Markup:

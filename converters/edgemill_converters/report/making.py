@@ -33,7 +33,9 @@ _SET_NOTE = (
 _STAND_IN_NOTE = (
     "Where nothing of a target runs on the build machine, the very graph that ships was computed here as it is "
     "written: every value rounded where the graph says so, and nowhere else. Judgement and golden outputs are of that. "
-    "What the target's own runtime makes of the graph, and how fast, the box shows when it proves the golden samples. "
+    "A sum is taken in FP32 and rounded once: a kernel that adds up in FP16 may be further off, or overflow where this "
+    "does not. What the target's own runtime makes of the graph, and how fast, the box shows when it proves the golden "
+    "samples. "
     "Of such a target the smallest variant inside the budget ships, and it stands behind those that were measured."
 )
 Facts = Sequence[tuple[str, str]]
@@ -123,7 +125,7 @@ def _ran(variant: VariantResult) -> tuple[str, str]:
     if variant.measurement is not None:
         compiled = f"loaded and compiled in {variant.measurement.build_seconds:.2f} s"
         return f"{variant.runtime} {variant.measurement.version}", compiled
-    through_what = f"{variant.runtime}, {through(variant.stand_in)}"
+    through_what = f"{variant.runtime}, {through(variant.stand_in) if variant.stand_in else 'not judged'}"
     plan = variant.plan
     if plan is None:
         return through_what, "no plan; one is compiled on the box"
@@ -139,17 +141,26 @@ def _plan(result: BuildResult) -> Markup:
     plan = result.plan
     if plan is None:
         return element("p", "None: the recipe asks for no INT8.")
-    seven = ", because this CPU sums INT8 products in 16 bits and would saturate" if plan.weight_bits == 7 else ""
     return _facts(
         [
             ("method", plan.method),
             ("calibrated on", f"{plan.samples:,} pictures, none of them in the judge set"),
-            ("weight bits", f"{plan.weight_bits}{seven}"),
+            ("weight bits", weight_bits(plan.weight_bits, result.recipe.targets)),
             ("layers in INT8", f"{len(plan.layers):,}"),
             ("tensors with a range", f"{len(plan.ranges):,}"),
             ("digest", _code(plan.digest)),
         ]
     )
+
+
+def weight_bits(bits: int, targets: Sequence[Target]) -> str:
+    """In how many bits INT8 weights are, where the build machine's processor takes ``bits``."""
+    asked = [target for target in targets if "int8" in target.precisions]
+    away = " and ".join(dict.fromkeys(target.runtime for target in asked if not target.runs_here))
+    if bits == 8 or (away and not any(target.runs_here for target in asked)):
+        return "8"
+    seven = f"{bits}, because this CPU sums INT8 products in 16 bits and would saturate"
+    return f"{seven}; 8 for {away}" if away else seven
 
 
 def _seconds(result: BuildResult) -> Markup:

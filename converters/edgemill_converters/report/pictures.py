@@ -40,7 +40,8 @@ _WORDS = {Kind.WORSE: "worse", Kind.BETTER: "better", Kind.NEUTRAL: "moves no bu
 
 def flips_section(result: BuildResult) -> Markup:
     """For each variant, what ships first: how many verdicts flip, and the pictures."""
-    ranked = sorted(result.variants, key=lambda v: v.name not in result.choice.shipped)
+    judged = [variant for variant in result.variants if variant.verdicts]
+    ranked = sorted(judged, key=lambda v: v.name not in result.choice.shipped)
     return joined(_of_variant(result, variant) for variant in ranked)
 
 

@@ -7,18 +7,19 @@ saturate. Here both are written as plain FP32 operators that round where the gra
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgemill_converters.passes.base import Pass, copy_of
-from edgemill_core.errors import PassError
+from edgemill_converters.passes.base import Pass
+from edgemill_converters.standing_in.value_types import cannot, graphs_of, type_of, with_types
 from edgemill_core.tensors import Array
 
 _HALF, _FULL = TensorProto.FLOAT16, TensorProto.FLOAT
 _LEAST_OPSET = 13
+_WHOLE = (TensorProto.INT8, TensorProto.UINT8, TensorProto.INT16, TensorProto.UINT16, TensorProto.INT32)
 
 
 class SpellOut(Pass):
@@ -33,45 +34,27 @@ class SpellOut(Pass):
     def _apply(self, model: onnx.ModelProto) -> onnx.ModelProto:
         opset = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), 0)
         if opset < _LEAST_OPSET:
-            raise _cannot(f"opset {_LEAST_OPSET} or newer", f"opset {opset}")
+            raise cannot(f"opset {_LEAST_OPSET} or newer", f"opset {opset}")
         self._types = _edges(model)
         if at_edge := [name for name, kind in self._types.items() if kind == _HALF]:
-            raise _cannot("inputs and outputs in FP32", f"FP16: {', '.join(at_edge)}")
-        result = copy_of(onnx.shape_inference.infer_shapes(model))
-        for graph in _graphs(result.graph):
+            raise cannot("inputs and outputs in FP32", f"FP16: {', '.join(at_edge)}")
+        result = with_types(model)
+        for graph in graphs_of(result.graph):
             _Spelling(graph).write()
         return result
 
     def _check(self, result: onnx.ModelProto) -> None:
         if _edges(result) != self._types:
             raise self._broken("inputs and outputs of the same types", f"{_edges(result)}, not {self._types}")
-        for graph in _graphs(result.graph):
+        for graph in graphs_of(result.graph):
             left = [node.name for node in graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
             left += [tensor.name for tensor in graph.initializer if tensor.data_type == _HALF]
             if left:
                 raise self._broken("FP32 operators alone", f"left as they were: {', '.join(left[:5])}")
 
 
-def _cannot(expected: str, got: str) -> PassError:
-    return PassError(
-        "the graph cannot be computed as written on this machine",
-        expected=expected,
-        got=got,
-        fix="export the model with a newer opset, or leave this precision out of precisions: under targets:",
-    )
-
-
 def _edges(model: onnx.ModelProto) -> dict[str, int]:
-    return {value.name: value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)}
-
-
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """The graph, and those within its nodes."""
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from _graphs(inner)
-    yield graph
+    return {value.name: type_of(value) for value in (*model.graph.input, *model.graph.output)}
 
 
 class _Spelling:
@@ -80,7 +63,7 @@ class _Spelling:
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._graph = graph
         self._values = {value.name: value for value in (*graph.value_info, *graph.input, *graph.output)}
-        self._half = {name for name, value in self._values.items() if value.type.tensor_type.elem_type == _HALF}
+        self._half = {name for name, value in self._values.items() if type_of(value) == _HALF}
         self._constants = {tensor.name: tensor for tensor in graph.initializer}
         self._taken = {name for node in graph.node for name in (*node.input, *node.output)} | set(self._constants)
 
@@ -98,7 +81,7 @@ class _Spelling:
 
     def _node(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
         if unknown := [name for name in node.output if name and name not in self._values]:
-            raise _cannot("tensors whose types are known", f"{node.op_type} {node.name!r} writes {', '.join(unknown)}")
+            raise cannot("tensors whose types are known", f"{node.op_type} {node.name!r} writes {', '.join(unknown)}")
         changed = onnx.NodeProto()
         changed.CopyFrom(node)
         changed.output[:] = [self._name(f"{name}_exact") if name in self._half else name for name in node.output]
@@ -152,10 +135,13 @@ class _Spelling:
         """Scale and zero point in FP32, of a form that broadcasts to what is read, and the type of whole numbers."""
         told = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
         scale = self._known(node, 1)
+        whole = self._whole(node) or told.get("output_dtype", 0) or TensorProto.UINT8
+        if whole not in _WHOLE:
+            kind = TensorProto.DataType.Name(whole)
+            raise cannot("quantization to whole numbers of 8, 16 or 32 bits", f"{node.op_type} {node.name!r}: {kind}")
         zero = self._known(node, 2) if len(node.input) > 2 and node.input[2] else np.uint8(0)
         if told.get("block_size", 0):
-            raise _cannot("one scale a tensor or a channel", f"{node.op_type} {node.name!r} with blocks")
-        whole = told.get("output_dtype", 0) or helper.np_dtype_to_tensor_dtype(zero.dtype)
+            raise cannot("one scale a tensor or a channel", f"{node.op_type} {node.name!r} with blocks")
         shape: tuple[int, ...] = ()
         if scale.size > 1:
             rank = self._rank(node.input[0])
@@ -166,10 +152,19 @@ class _Spelling:
         ]
         return names[0], names[1], int(whole)
 
+    def _whole(self, node: onnx.NodeProto) -> int:
+        """The type that the node quantizes to or from, 0 where only its attributes could say so."""
+        if node.op_type == "DequantizeLinear":
+            read = node.input[0]
+            value = self._values.get(read)  # not there: of the graph around this one
+            return self._constants[read].data_type if read in self._constants else type_of(value) if value else 0
+        tensor = self._constants.get(node.input[2]) if len(node.input) > 2 else None
+        return 0 if tensor is None else tensor.data_type
+
     def _known(self, node: onnx.NodeProto, place: int) -> Array:
         tensor = self._constants.get(node.input[place])
         if tensor is None:
-            raise _cannot("constant scales and zero points", f"{node.input[place]!r} of {node.name!r} is computed")
+            raise cannot("constant scales and zero points", f"{node.input[place]!r} of {node.name!r} is computed")
         found: Array = numpy_helper.to_array(tensor)
         return found
 
@@ -178,7 +173,7 @@ class _Spelling:
             return len(self._constants[name].dims)
         value = self._values.get(name)
         if value is None or not value.type.tensor_type.HasField("shape"):
-            raise _cannot("a tensor of known rank under a scale a channel", name)
+            raise cannot("a tensor of known rank under a scale a channel", name)
         return len(value.type.tensor_type.shape.dim)
 
     def _constant(self, wanted: str, value: Array) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from edgemill_core.errors import MissingPartError
 from edgemill_runtimes.benching import energy
 from edgemill_runtimes.benching.feeds import Shapes, drawn, read_samples
 from edgemill_runtimes.benching.settling import LEAST_RUNS, Latencies, Settling, settling
@@ -124,6 +125,10 @@ class BenchResult:
         }
 
 
+def _refuse(_: str, error: MissingPartError) -> None:
+    raise error
+
+
 def bench(
     subjects: Mapping[str, Subject],
     folder: Path,
@@ -131,6 +136,7 @@ def bench(
     window_s: float = WINDOW_S,
     progress: Callable[[str], None] = lambda _: None,
     powercap: Path = energy.ROOT,
+    missing: Callable[[str, MissingPartError], None] = _refuse,
 ) -> dict[str, BenchResult]:
     """Time each subject until it has settled, or for ``seconds`` each; only one runs at any moment.
 
@@ -141,6 +147,8 @@ def bench(
         window_s: least length of a window.
         progress: told what is going on.
         powercap: Linux's folder of energy counters.
+        missing: told of a subject that is not to be had here, and why, which is then passed over; raises the error if
+            not given.
 
     Raises:
         InputError: the samples or shapes do not fit the graph.
@@ -152,7 +160,11 @@ def bench(
         going = []
         for name, subject in subjects.items():
             progress(f"{name}: loading")
-            child = stack.enter_context(EngineProcess(subject.runtime, subject.graph, subject.settings))
+            try:
+                child = stack.enter_context(EngineProcess(subject.runtime, subject.graph, subject.settings))
+            except MissingPartError as error:
+                missing(name, error)
+                continue
             going.append(_Going(name, subject, child, folder, seconds, window_s, powercap))
         while any(not one.ended for one in going):
             for one in going:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,7 +16,6 @@ from edgemill_core.errors import InputError, MissingPartError
 from edgemill_runtimes.benching import BenchResult, Subject, bench
 from edgemill_runtimes.benching.feeds import parse_shape
 from edgemill_runtimes.engines import EngineSettings, runtime_names
-from edgemill_runtimes.isolation import EngineProcess
 from edgemill_runtimes.machine import this_machine
 from edgemill_runtimes.nvidia.plan_facts import NVIDIA_RUNTIMES
 from edgemill_runtimes.pipeline import variant_for
@@ -41,11 +41,9 @@ def run(settings: BenchSettings) -> None:
     """Time, and print what was found."""
     is_bundle = settings.model.is_dir() or settings.model.name == MANIFEST or is_one_file(settings.model)
     subjects = _of_bundle(settings) if is_bundle else _of_graph(settings)
-    missing: dict[str, MissingPartError] = {}
-    if is_bundle and settings.runtime is None:
-        subjects, missing = _to_be_had(subjects)
+    passes_over = is_bundle and settings.runtime is None
     with tempfile.TemporaryDirectory() as folder, progress() as tell:
-        results = bench(subjects, Path(folder), settings.seconds, progress=tell)
+        results, missing = _time(subjects, Path(folder), settings.seconds, tell, passes_over)
     if settings.json:
         found = [{"name": name, **result.as_dict()} for name, result in results.items()]
         not_here = {name: error.what for name, error in missing.items()}
@@ -78,22 +76,28 @@ def _of_bundle(settings: BenchSettings) -> dict[str, Subject]:
     }
 
 
-def _to_be_had(subjects: dict[str, Subject]) -> tuple[dict[str, Subject], dict[str, MissingPartError]]:
-    """Without those of GPUs that are not here, and why they are not.
+def _time(
+    subjects: Mapping[str, Subject], folder: Path, seconds: float, tell: Callable[[str], None], passes_over: bool
+) -> tuple[dict[str, BenchResult], dict[str, MissingPartError]]:
+    """What was timed, and why others were not.
+
+    Args:
+        passes_over: those of GPUs that are not here are no error, unless nothing else is left.
 
     Raises:
-        MissingPartError: none is left.
+        MissingPartError: one of another runtime is not to be had here, or none is.
     """
     missing: dict[str, MissingPartError] = {}
-    for name, one in subjects.items():
-        if one.runtime in NVIDIA_RUNTIMES:
-            try:
-                EngineProcess(one.runtime, one.graph, one.settings).close()
-            except MissingPartError as error:
-                missing[name] = error
-    if subjects and len(missing) == len(subjects):
+
+    def not_here(name: str, error: MissingPartError) -> None:
+        if not passes_over or subjects[name].runtime not in NVIDIA_RUNTIMES:
+            raise error
+        missing[name] = error
+
+    results = bench(subjects, folder, seconds, progress=tell, missing=not_here)
+    if missing and not results:
         raise next(iter(missing.values()))
-    return {name: one for name, one in subjects.items() if name not in missing}, missing
+    return results, missing
 
 
 def _of_graph(settings: BenchSettings) -> dict[str, Subject]:
