@@ -12,7 +12,7 @@ from stand_in_engines import LIMITS
 from stand_in_tensorrt import write_plan
 from tiny_text import tiny_model
 
-from edgemill.cli.bench import BenchSettings, _of_graph, _to_be_had
+from edgemill.cli.bench import BenchSettings, _of_graph, _time
 from edgemill.cli.check import _prove_all
 from edgemill_core.bundle import Bundle
 from edgemill_core.errors import MissingPartError, NoPlanError
@@ -67,14 +67,18 @@ def test_bench_takes_the_device_that_a_runtime_has(tmp_path: Path, runtime: str,
     assert one.settings.device == "GPU.1"
 
 
-def test_who_looks_at_all_variants_names_it_and_goes_on(bundle: Bundle) -> None:
+def test_who_looks_at_all_variants_names_it_and_goes_on(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """``check`` and ``bench``."""
     first, other = bundle.model.variants
     _, missing = _prove_all(bundle, [first], 0, None)
     assert isinstance(missing["v"], NoPlanError)
     graph = bundle.path(FILES[0])
-    asked = {one.name: Subject(one.runtime, graph, EngineSettings(one.device)) for one in (first, other)}
-    had, named = _to_be_had(asked)
-    assert (list(had), list(named)) == (["o"], ["v"])
-    with pytest.raises(MissingPartError):
-        _to_be_had({"v": asked["v"]})
+    sizes = {"x": (1, 3, 8, 32)}
+    asked = {one.name: Subject(one.runtime, graph, EngineSettings(one.device), shapes=sizes) for one in (first, other)}
+    results, named = _time(asked, tmp_path, 0.05, lambda _: None, passes_over=True)
+    assert (list(results), list(named)) == (["o"], ["v"])
+    for passes_over in (True, False):
+        with pytest.raises(MissingPartError):
+            _time({"v": asked["v"]}, tmp_path, 0.05, lambda _: None, passes_over)
