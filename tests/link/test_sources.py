@@ -6,39 +6,16 @@ import errno
 import gzip
 import http.server
 import os
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from static_server import answering
 
 from edgemill_core.errors import LinkError
 from edgemill_link.trust.refusal import Attack, Refused
 from edgemill_link.trust.source import FolderSource, HttpSource
 
 CONTENT = bytes(range(256)) * 1000
-Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
-
-
-@contextmanager
-def served(answer: Answer) -> Iterator[str]:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            answer(self)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def give(request: http.server.BaseHTTPRequestHandler, content: bytes, status: int = 200, **headers: str) -> None:
@@ -58,7 +35,7 @@ def test_it_goes_on_from_where_it_was_asked_to(ranges: bool) -> None:
         start = int(str(asked[-1]).removeprefix("bytes=").rstrip("-")) if ranges and asked[-1] else 0
         give(request, CONTENT[start:], 206 if start else 200)
 
-    with served(answer) as url:
+    with answering(answer) as url:
         source = HttpSource(url)
         for start in (0, 1, 70_000, len(CONTENT) - 1):
             left = len(CONTENT) - start
@@ -76,21 +53,21 @@ def test_no_redirection_is_followed() -> None:
         else:
             give(request, b"", 302, Location="/elsewhere")
 
-    with served(answer) as url, pytest.raises(LinkError) as caught:
+    with answering(answer) as url, pytest.raises(LinkError) as caught:
         HttpSource(url).read("a", 1 << 20)
     assert caught.value.got == "302"
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
 def test_what_is_not_there_is_that_also_at_a_store_of_objects(status: int) -> None:
-    with served(lambda request: give(request, b"", status)) as url, pytest.raises(Refused) as caught:
+    with answering(lambda request: give(request, b"", status)) as url, pytest.raises(Refused) as caught:
         HttpSource(url).read("a", 1 << 20)
     assert caught.value.attack is Attack.MISSING
 
 
 @pytest.mark.parametrize("status", [204, 304, 400, 416, 500])
 def test_other_answers_are_no_files(status: int) -> None:
-    with served(lambda request: give(request, b"", status)) as url, pytest.raises(LinkError) as caught:
+    with answering(lambda request: give(request, b"", status)) as url, pytest.raises(LinkError) as caught:
         HttpSource(url).read("a", 1 << 20)
     assert caught.value.got == str(status)
 
@@ -103,7 +80,7 @@ def test_bytes_are_taken_as_they_are_and_asked_for_as_they_are() -> None:
         asked.append(request.headers["Accept-Encoding"])
         give(request, packed, Content_Encoding="gzip")
 
-    with served(answer) as url:
+    with answering(answer) as url:
         assert HttpSource(url).read("a", 1 << 20) == packed
     assert asked == ["identity"]
 
@@ -115,7 +92,7 @@ def test_it_is_asked_once_and_whoever_asks_decides_whether_again() -> None:
         asked.append(request.path)
         request.close_connection = True
 
-    with served(hang_up) as url, pytest.raises(LinkError):
+    with answering(hang_up) as url, pytest.raises(LinkError):
         HttpSource(url).read("a", 1 << 20)
     assert asked == ["/a"]
 
@@ -127,7 +104,7 @@ def test_a_file_that_breaks_off_is_not_whole() -> None:
         request.end_headers()
         request.wfile.write(CONTENT[:999])
 
-    with served(cut) as url, pytest.raises(LinkError, match="cannot be read"):
+    with answering(cut) as url, pytest.raises(LinkError, match="cannot be read"):
         HttpSource(url).read("a", 1 << 20)
 
 
@@ -135,7 +112,7 @@ def test_a_file_that_breaks_off_is_not_whole() -> None:
 def test_the_rate_counts_from_behind_the_grace(seconds: float, slow: bool) -> None:
     """10,000 bytes: enough for 10 s at 1,000 bytes per second, and 20 s are given."""
     times = iter([0.0])
-    with served(lambda request: give(request, CONTENT[:10_000])) as url:
+    with answering(lambda request: give(request, CONTENT[:10_000])) as url:
         source = HttpSource(url, least_rate=1_000, grace_s=20, clock=lambda: next(times, seconds))
         if not slow:
             assert source.read("a", 1 << 20) == CONTENT[:10_000]

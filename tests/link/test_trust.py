@@ -5,25 +5,21 @@ from __future__ import annotations
 import http.server
 import json
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime, timezone
-from functools import partial
 from pathlib import Path
 
 import pytest
-from release_keys import NOW, Keys, later, make_repository, path_of, put_back, resigned, state, target
+from release_keys import NOW, Keys, later, look, make_repository, path_of, put_back, refused, resigned, state, target
+from static_server import answering, serving
 
 from edgemill_core.errors import LinkError, TrustError
 from edgemill_fleet.releases.repository import HOLDS, Repository
 from edgemill_link.trust.client import refresh
 from edgemill_link.trust.plan import Plan, PlannedRelease, plan_digest, read_plan, sign_plan
-from edgemill_link.trust.refusal import Attack, Refused
-from edgemill_link.trust.source import FolderSource, HttpSource
+from edgemill_link.trust.refusal import Attack
+from edgemill_link.trust.source import HttpSource
 from edgemill_link.trust.store import TrustStore
-from edgemill_link.trust.trusted import Trusted
 
 
 @pytest.fixture(scope="module")
@@ -42,19 +38,6 @@ def store(tmp_path: Path, folder: Path) -> TrustStore:
     made = TrustStore(tmp_path / "trust")
     made.begin((folder / "metadata" / "1.root.json").read_bytes())
     return made
-
-
-def look(folder: Path, store: TrustStore, now: datetime = NOW) -> Trusted:
-    return refresh(FolderSource(folder), store, lambda: now)
-
-
-@contextmanager
-def refused(attack: Attack) -> Iterator[None]:
-    with pytest.raises(Refused) as caught:
-        yield
-    assert caught.value.attack is attack, caught.value
-    assert caught.value.exit_code == 1
-    assert all((caught.value.expected, caught.value.got, caught.value.fix))
 
 
 def test_a_release_that_was_signed_for_is_believed(folder: Path, store: TrustStore) -> None:
@@ -324,40 +307,8 @@ def test_metadata_of_another_role_is_refused(folder: Path, store: TrustStore) ->
         look(folder, store)
 
 
-@contextmanager
-def served(answer: Callable[[http.server.BaseHTTPRequestHandler], None]) -> Iterator[str]:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            answer(self)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def from_folder(folder: Path, request: http.server.BaseHTTPRequestHandler) -> None:
-    file = folder / request.path.lstrip("/")
-    if not file.is_file():
-        request.send_error(404)
-        return
-    content = file.read_bytes()
-    request.send_response(200)
-    request.send_header("Content-Length", str(len(content)))
-    request.end_headers()
-    request.wfile.write(content)
-
-
 def test_the_same_by_http(folder: Path, store: TrustStore) -> None:
-    with served(partial(from_folder, folder)) as url:
+    with serving(folder) as url:
         assert refresh(HttpSource(url), store, lambda: NOW).releases()
 
 
@@ -372,12 +323,12 @@ def test_a_server_that_drips_is_left(store: TrustStore) -> None:
         except OSError:
             return
 
-    with served(drip) as url, refused(Attack.SLOW):
+    with answering(drip) as url, refused(Attack.SLOW):
         refresh(HttpSource(url, grace_s=0.3), store, lambda: NOW)
 
 
 def test_a_server_that_says_nothing_is_left(store: TrustStore) -> None:
-    with served(lambda _: time.sleep(1.0)) as url, pytest.raises(LinkError, match="cannot be read"):
+    with answering(lambda _: time.sleep(1.0)) as url, pytest.raises(LinkError, match="cannot be read"):
         refresh(HttpSource(url, timeout_s=0.2), store, lambda: NOW)
 
 
@@ -394,7 +345,7 @@ def test_a_server_that_sends_on_is_cut_off(store: TrustStore) -> None:
         except OSError:
             return
 
-    with served(flood) as url, refused(Attack.ENDLESS):
+    with answering(flood) as url, refused(Attack.ENDLESS):
         refresh(HttpSource(url), store, lambda: NOW)
     assert sum(sent) < 64 << 20
 
@@ -406,7 +357,7 @@ def test_another_answer_is_an_error_of_the_link(store: TrustStore, status: int) 
         request.send_header("Location", "file:///etc/passwd")
         request.end_headers()
 
-    with served(answer) as url, pytest.raises(LinkError, match=str(status)):
+    with answering(answer) as url, pytest.raises(LinkError, match=str(status)):
         refresh(HttpSource(url), store, lambda: NOW)
 
 

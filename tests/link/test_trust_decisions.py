@@ -5,19 +5,16 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from release_keys import NOW, Keys, later, make_repository, path_of, put_back, resigned, state, target
+from release_keys import NOW, Keys, later, look, make_repository, path_of, put_back, refused, resigned, state, target
 from tuf.api.metadata import MetaFile
 
 from edgemill_fleet.releases.repository import Repository
-from edgemill_link.trust.client import refresh
 from edgemill_link.trust.plan import (
     PLANS,
     Plan,
@@ -29,7 +26,6 @@ from edgemill_link.trust.plan import (
     sign_plan,
 )
 from edgemill_link.trust.refusal import Attack, Refused
-from edgemill_link.trust.source import FolderSource
 from edgemill_link.trust.store import TrustStore
 from edgemill_link.trust.trusted import (
     Trusted,
@@ -67,17 +63,6 @@ def store(tmp_path: Path, folder: Path) -> TrustStore:
     found = TrustStore(tmp_path / "trust")
     found.begin((folder / "metadata" / "1.root.json").read_bytes())
     return found
-
-
-def look(folder: Path, store: TrustStore, now: datetime = NOW) -> Trusted:
-    return refresh(FolderSource(folder), store, lambda: now)
-
-
-@contextmanager
-def refused(attack: Attack) -> Iterator[None]:
-    with pytest.raises(Refused) as caught:
-        yield
-    assert caught.value.attack is attack, caught.value
 
 
 def signed(folder: Path, name: str) -> Any:

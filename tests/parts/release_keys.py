@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import pytest
 from securesystemslib.signer import CryptoSigner, Signer
 from tuf.api.metadata import Metadata, TargetFile
 
 from edgemill_fleet.releases.repository import Repository, RoleKeys
+from edgemill_link.trust.client import refresh
+from edgemill_link.trust.refusal import Attack, Refused
+from edgemill_link.trust.source import FolderSource
+from edgemill_link.trust.store import TrustStore
+from edgemill_link.trust.trusted import Trusted
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=timezone.utc)
 MANIFEST = b'{"name": "tiny"}'
@@ -80,3 +87,18 @@ def state(folder: Path) -> Mapping[str, bytes]:
 def put_back(folder: Path, before: Mapping[str, bytes], *names: str) -> None:
     for name in names:
         (folder / name).write_bytes(before[name])
+
+
+def look(folder: Path, store: TrustStore, now: datetime = NOW) -> Trusted:
+    """What a box believes after it looked at the folder."""
+    return refresh(FolderSource(folder), store, lambda: now)
+
+
+@contextmanager
+def refused(attack: Attack) -> Iterator[None]:
+    """What is inside is refused as this attack, with a message that says all that a message says."""
+    with pytest.raises(Refused) as caught:
+        yield
+    assert caught.value.attack is attack, caught.value
+    assert caught.value.exit_code == 1
+    assert all((caught.value.expected, caught.value.got, caught.value.fix))

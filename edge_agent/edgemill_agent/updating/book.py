@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
+from edgemill_agent.updating.kept_file import read_kept, write_kept
 from edgemill_agent.updating.states import ENDS, Event, State, after
-from edgemill_core.durable import canonical_json, write_bytes
-from edgemill_core.errors import LedgerError
-from edgemill_core.validation import Strict, first_complaint
+from edgemill_core.validation import Strict
 
 _MOST_EVENTS = 200
 
@@ -109,22 +108,14 @@ def read_book(state: Path) -> Book:
     Raises:
         LedgerError: it is damaged.
     """
-    file = state / "updates.json"
-    try:
-        return Book.model_validate_json(file.read_bytes())
-    except FileNotFoundError:
-        return Book()
-    except (OSError, ValidationError) as error:
-        said = first_complaint(error)[1] if isinstance(error, ValidationError) else str(error)
-        raise LedgerError(
-            "how far updates are cannot be read",
-            expected=f"{file}, as the agent writes it in one move",
-            got=said,
-            fix="check the disk; remove the file, and the plan is followed from its beginning",
-        ) from error
+    return read_kept(
+        state / "updates.json",
+        Book,
+        "how far updates are",
+        "check the disk; remove the file, and the plan is followed from its beginning",
+    )
 
 
 def write_book(state: Path, book: Book) -> None:
     """Replace it, in one move, once it is on the disk."""
-    state.mkdir(parents=True, exist_ok=True)
-    write_bytes(state / "updates.json", canonical_json(book.model_dump(mode="json")))
+    write_kept(state / "updates.json", book)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from edgemill_core.durable import canonical_json, write_bytes
-from edgemill_core.errors import LedgerError
-from edgemill_core.validation import Strict, first_complaint
+from edgemill_agent.updating.kept_file import read_kept, write_kept
+from edgemill_core.validation import Strict
 
 PREFIX = "release:"
 """Before the name of a release, where agent.yaml names a bundle."""
@@ -99,23 +98,14 @@ def read_slots(state: Path, name: str) -> Slots:
     Raises:
         LedgerError: the file is damaged.
     """
-    file = home(state, name) / "slots.json"
-    try:
-        return Slots.model_validate_json(file.read_bytes())
-    except FileNotFoundError:
-        return Slots()
-    except (OSError, ValidationError) as error:
-        said = first_complaint(error)[1] if isinstance(error, ValidationError) else str(error)
-        raise LedgerError(
-            f"which bundle of {name} is installed cannot be read",
-            expected=f"{file}, as the agent writes it in one move",
-            got=said,
-            fix="check the disk; remove the file, and `edgemill agent update` installs what the plan names again",
-        ) from error
+    return read_kept(
+        home(state, name) / "slots.json",
+        Slots,
+        f"which bundle of {name} is installed",
+        "check the disk; remove the file, and `edgemill agent update` installs what the plan names again",
+    )
 
 
 def write_slots(state: Path, name: str, slots: Slots) -> None:
     """Replace the file, in one move, once it is on the disk."""
-    place = home(state, name)
-    place.mkdir(parents=True, exist_ok=True)
-    write_bytes(place / "slots.json", canonical_json(slots.model_dump(mode="json")))
+    write_kept(home(state, name) / "slots.json", slots)

@@ -138,12 +138,14 @@ class Updater:
     def settle(self) -> None:
         """Bring slots and book to what the ledger says of trials."""
         for name in self._wanted:
-            slots = read_slots(self._state, name)
-            if slots.trial is not None:
-                outcome = self._outcome(name, slots)
-                if outcome is not None:
-                    write_slots(self._state, name, settled(slots, outcome))
             self._catch_up(name)
+            slots, update = read_slots(self._state, name), self.book.updates.get(name)
+            outcome = self._outcome(name, slots) if slots.trial is not None else None
+            if outcome is None:
+                continue
+            write_slots(self._state, name, settled(slots, outcome))
+            if update is not None and update.state is State.TRIAL:
+                self._moved(name, outcome.event, outcome.why)
 
     def started(self) -> None:
         """The agent is about to start: count it, and give up what was tried too often."""
@@ -173,7 +175,7 @@ class Updater:
             view.close()
 
     def _catch_up(self, name: str) -> None:
-        """The book lags behind the slots where the power went between the two, or where the ledger decided."""
+        """The book lags behind the slots where the power went between the two."""
         update, slots = self.book.updates.get(name), read_slots(self._state, name)
         if update is None or update.ended:
             return
