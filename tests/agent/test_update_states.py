@@ -22,12 +22,12 @@ from edgemill_agent.settings import AgentSettings
 from edgemill_agent.updating.book import Book, read_book
 from edgemill_agent.updating.outcome import Outcome, outcome_of
 from edgemill_agent.updating.proving import Proven
-from edgemill_agent.updating.slots import Installed, Slots, bundle_folder, read_slots, write_slots
+from edgemill_agent.updating.slots import Installed, Slots, bundle_folder, home, read_slots, write_slots
 from edgemill_agent.updating.states import ENDS, TABLE, Event, State, after
 from edgemill_agent.updating.updater import Updater
 from edgemill_core.bundle import Bundle, open_bundle, write_bundle
 from edgemill_core.durable import sha256_bytes
-from edgemill_core.errors import InputError, LinkError
+from edgemill_core.errors import InputError, LedgerError, LinkError
 from edgemill_core.ledger import Header, Kind, Payload, Record
 from edgemill_fleet.releases.publishing import publish
 from edgemill_fleet.releases.repository import Repository
@@ -444,3 +444,16 @@ def test_a_blob_that_the_disk_lost_bits_of_is_fetched_again(workplace: Workplace
         workplace.follow(state)
     workplace.follow(state)
     assert read_slots(state, workplace.name).active is not None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"active": 1, "plan": 1}', b'{"unknown": 1}'])
+def test_a_file_of_state_that_a_disk_damaged_is_an_error_and_no_empty_state(tmp_path: Path, content: bytes) -> None:
+    slots, book = home(tmp_path, "tiny") / "slots.json", tmp_path / "updates.json"
+    assert (read_slots(tmp_path, "tiny"), read_book(tmp_path)) == (Slots(), Book())
+    slots.parent.mkdir(parents=True)
+    slots.write_bytes(content)
+    book.write_bytes(content)
+    with pytest.raises(LedgerError, match="which bundle of tiny is installed cannot be read"):
+        read_slots(tmp_path, "tiny")
+    with pytest.raises(LedgerError, match="how far updates are cannot be read"):
+        read_book(tmp_path)
