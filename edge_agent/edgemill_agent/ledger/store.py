@@ -48,6 +48,8 @@ COUNTED = "/count"
 """Behind a station's name, which holds no slash: the cursor of the controller's counts."""
 AGE_STEP_S = 3600.0
 TRIM_MOST = 50_000
+_INTO_HEADER = "INSERT INTO header VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_BODY = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 """Headers that one anchor replaces at most, so that the disk is not busy with it for long."""
 
 
@@ -305,11 +307,10 @@ class Ledger:
 
         def insert() -> None:
             first()
+            self._insert(records, entries)
             sizes: dict[Kind, int] = {}
-            for record, entry in zip(records, entries, strict=True):
-                self._insert(record, entry)
-                assert record.payload is not None
-                size = len(record.payload.body) + SALT_BYTES + ROW_BYTES + entry.file_bytes
+            for entry, body in zip(entries, bodies, strict=True):
+                size = len(body) + SALT_BYTES + ROW_BYTES + entry.file_bytes
                 sizes[entry.kind] = sizes.get(entry.kind, 0) + size
             for kind, size in sizes.items():
                 self._room.add(kind, size)
@@ -356,22 +357,21 @@ class Ledger:
             payload.digest,
         )
 
-    def _insert(self, record: Record, entry: Entry) -> None:
-        header, payload = record.header, record.payload
-        assert payload is not None
-        self._connection.execute(
-            "INSERT INTO header VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*{**header.as_dict(), "kind": header.kind.value}.values(), record.link),
-        )
-        self._connection.execute("INSERT INTO payload VALUES (?, ?, ?)", (header.position, payload.salt, payload.body))
-        if entry.item:
-            self._set_cursor(header.station, entry.item)
-        if entry.counted is not None:
-            self._set_cursor(header.station + COUNTED, str(entry.counted))
-        if entry.file:
-            self._connection.execute(
-                "INSERT INTO evidence VALUES (?, ?, ?)", (header.position, entry.file, entry.file_bytes)
-            )
+    def _insert(self, records: Sequence[Record], entries: Sequence[Entry]) -> None:
+        payloads = ((one.header.position, one.payload.salt, one.payload.body) for one in records if one.payload)
+        self._connection.executemany(_INTO_HEADER, ((*one.header.as_row(), one.link) for one in records))
+        self._connection.executemany("INSERT INTO payload VALUES (?, ?, ?)", payloads)
+        cursors: dict[str, str] = {}
+        for record, entry in zip(records, entries, strict=True):
+            if entry.item:
+                cursors[entry.station] = entry.item
+            if entry.counted is not None:
+                cursors[entry.station + COUNTED] = str(entry.counted)
+            if entry.file:
+                row = (record.header.position, entry.file, entry.file_bytes)
+                self._connection.execute("INSERT INTO evidence VALUES (?, ?, ?)", row)
+        for station, item in cursors.items():
+            self._set_cursor(station, item)
 
     def _set_cursor(self, station: str, item: str) -> None:
         self._connection.execute(
@@ -451,7 +451,7 @@ def _sweep(folder: Path, connection: sqlite3.Connection) -> None:
 
 
 def _encoded(body: Mapping[str, object]) -> bytes:
-    return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return _BODY.encode(body).encode()
 
 
 def _lock(folder: Path) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from enum import Enum
+from operator import attrgetter
 from typing import Any
 
 SALT_BYTES = 16
@@ -71,12 +72,16 @@ class Header:
 
     def link(self, previous: str) -> str:
         """Hex SHA-256 that chains this header to ``previous``, the link of the one before."""
-        body = json.dumps([previous, *asdict(self).values()], separators=(",", ":"), ensure_ascii=True)
-        return hashlib.sha256(body.encode()).hexdigest()
+        return hashlib.sha256(_LINKED.encode([previous, *_values(self)]).encode()).hexdigest()
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
-        return asdict(self)
+        return dict(zip(_HEADER_FIELDS, _values(self), strict=True))
+
+    def as_row(self) -> tuple[Any, ...]:
+        """The fields in their order, as a database takes them."""
+        position, number, kind, *others = _values(self)
+        return (position, number, kind.value, *others)
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Header:
@@ -159,6 +164,9 @@ class Record:
 
 
 _HEADER_FIELDS = tuple(field.name for field in fields(Header))
+_values = attrgetter(*_HEADER_FIELDS)
+"""All fields in their order; ``dataclasses.astuple`` copies them deeply, and a record is made for every part."""
+_LINKED = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True)
 
 
 def _bytes(found: object) -> bytes:
