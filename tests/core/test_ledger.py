@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from itertools import pairwise
@@ -34,6 +35,13 @@ def test_a_whole_chain_has_no_fault_with_or_without_payloads() -> None:
     assert check_chain([replace(record, payload=None) for record in records]) is None
     assert check_chain(records[3:], 3, records[2].link) is None
     assert check_chain([]) is None
+
+
+def test_links_of_years_ago_are_computed_in_the_same_way() -> None:
+    header = Header(3, 10, Kind.VERDICT, "Lötseite", "pass", 10**18, "b", 3, "d" * 64)
+    written = '["' + "0" * 64 + r'",3,10,"verdict","L\u00f6tseite","pass",1000000000000000000,"b",3,"' + "d" * 64 + '"]'
+    assert header.link("0" * 64) == hashlib.sha256(written.encode()).hexdigest()
+    assert header.as_row() == (3, 10, "verdict", "Lötseite", "pass", 10**18, "b", 3, "d" * 64)
 
 
 CHANGES = {

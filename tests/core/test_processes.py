@@ -12,7 +12,10 @@ import warnings
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
+from edgemill_core.processes.channel import MESSAGE_BYTES, decode, encode
 from edgemill_core.processes.own_memory import peak_resident_bytes, resident_bytes
 from edgemill_core.processes.shared_memory import TensorSlots, create_memory
 from edgemill_core.processes.spawning import end_in_words, spawn
@@ -74,3 +77,23 @@ def test_a_process_outlives_the_thread_that_asked_for_it() -> None:
     made[0].kill()
     assert end_in_words(made[0].wait()) == "killed by SIGKILL"
     assert end_in_words(started("no_such_module").wait()) == "exit status 1"
+
+
+@given(
+    some.dictionaries(
+        some.text(), some.none() | some.booleans() | some.integers(-(2**63), 2**64) | some.text(), max_size=5
+    )
+)
+def test_a_message_comes_out_as_it_went_in(message: dict[str, object]) -> None:
+    assert decode(encode(message)) == message
+
+
+def test_a_message_may_say_what_json_cannot() -> None:
+    """Names of files that are no UTF-8, and what an engine may compute."""
+    told = {"item": "a\udcff.png", "low": -float("inf"), "counts": (1, 2), "huge": 10**30}
+    assert decode(encode(told)) == {**told, "counts": [1, 2]}
+    assert np.isnan(decode(encode({"p": float("nan")}))["p"])
+    with pytest.raises(ValueError, match="is the most"):
+        encode({"text": "x" * MESSAGE_BYTES})
+    with pytest.raises(TypeError):
+        encode({"not": object()})

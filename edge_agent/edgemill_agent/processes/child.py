@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import socket
@@ -15,7 +14,7 @@ from typing import Any
 
 from edgemill_agent.back_off import BackOff
 from edgemill_agent.processes.output import Output
-from edgemill_core.processes.channel import MESSAGE_BYTES, encode
+from edgemill_core.processes.channel import MESSAGE_BYTES, decode, encode
 
 _AT_ONCE = 32
 """Messages of one child that are taken before others have their turn."""
@@ -161,7 +160,7 @@ class Child:
                     if not received:
                         break
                     self._heard = loop.time()
-                    told = json.loads(received)
+                    told = decode(received)
                     if "alive" not in told:
                         message(told)
                 else:

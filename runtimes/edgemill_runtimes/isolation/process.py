@@ -15,7 +15,7 @@ from typing import Any
 
 from edgemill_core import errors
 from edgemill_core.errors import EdgemillError, EngineCrashed, EngineError, EngineTimeout
-from edgemill_core.processes.channel import MESSAGE_BYTES, encode
+from edgemill_core.processes.channel import MESSAGE_BYTES, decode, encode
 from edgemill_core.processes.spawning import end, end_in_words, spawn
 from edgemill_core.tensors import Limits, TensorSpec
 from edgemill_runtimes.engines.facts import Layer
@@ -156,8 +156,7 @@ class EngineProcess:
             received = b""
         if not received:
             raise self._died()
-        told: dict[str, Any] = json.loads(received)
-        return told
+        return decode(received)
 
     def trim_log(self) -> None:
         """Keep what the runtime prints from filling the disk."""

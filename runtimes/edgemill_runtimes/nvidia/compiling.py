@@ -5,7 +5,6 @@ Whatever becomes of that process, this one lives, nothing half-written is left, 
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import tempfile
@@ -17,7 +16,7 @@ from typing import IO, Any
 
 from edgemill_core.durable import canonical_json, sha256_file, sync_tree, write_bytes
 from edgemill_core.errors import EngineCrashed, EngineError, EngineTimeout, MissingPartError
-from edgemill_core.processes.channel import MESSAGE_BYTES, encode
+from edgemill_core.processes.channel import MESSAGE_BYTES, decode, encode
 from edgemill_core.processes.spawning import end, end_in_words, spawn
 from edgemill_runtimes.isolation.process import answered
 from edgemill_runtimes.nvidia.asked import Asked, CompileLimits, Progress
@@ -163,8 +162,7 @@ class _Compiler:
             received = b""
         if not received:
             raise self._died()
-        told: dict[str, Any] = json.loads(received)
-        return told
+        return decode(received)
 
     def _too_slow(self) -> EngineTimeout:
         return EngineTimeout(
