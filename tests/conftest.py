@@ -62,6 +62,6 @@ def edgemill_command() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files whose tests need the demo go first, because that takes longest."""
-    slow = {item.path for item in items if "demo" in getattr(item, "fixturenames", ())}
-    items.sort(key=lambda item: item.path not in slow)
+    """A file whose tests need the demo goes first, for that takes longest; another would wait for the same demo."""
+    first = min((item.path for item in items if "demo" in getattr(item, "fixturenames", ())), default=None)
+    items.sort(key=lambda item: item.path != first)

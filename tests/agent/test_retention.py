@@ -155,7 +155,7 @@ def test_a_ledger_is_whole_while_its_agent_writes_evicts_and_trims(tmp_path: Pat
     assert busy.stdout is not None
     looks = 0
     try:
-        while int(busy.stdout.readline()) < 6000 or looks < 10:
+        while int(busy.stdout.readline()) < 3000 or looks < 6:
             view = LedgerView.open(tmp_path)
             assert view.verify() is None
             account = view.account()
