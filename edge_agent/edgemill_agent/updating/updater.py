@@ -12,6 +12,7 @@ from pathlib import Path
 from edgemill_agent.ledger import LedgerView
 from edgemill_agent.settings import AgentSettings, StationSettings
 from edgemill_agent.updating.book import Book, Update, read_book, write_book
+from edgemill_agent.updating.looking_on import LookingOn
 from edgemill_agent.updating.outcome import Outcome, outcome_of
 from edgemill_agent.updating.proving import Proven, prove_bundle
 from edgemill_agent.updating.slots import (
@@ -57,6 +58,9 @@ class Updater:
         tell: told what is going on.
         prove: tries a bundle on this box for the stations that are to run it; ``prove_bundle`` if not given.
 
+    Attributes:
+        looking_on: how far the releases are that see first what others judge.
+
     Raises:
         InputError: another update is going on.
     """
@@ -87,6 +91,9 @@ class Updater:
                 fix="wait for it",
             ) from error
         self.book = read_book(self._state)
+        self.looking_on = LookingOn(
+            self._state, self._wanted, lambda: self.book, self._moved, self._position, self._tell
+        )
 
     def __enter__(self) -> Updater:
         return self
@@ -136,9 +143,11 @@ class Updater:
         self._save(self.book.model_copy(update={"refused": {}}))
 
     def settle(self) -> None:
-        """Bring slots and book to what the ledger says of trials."""
+        """Bring slots and book to what the ledger says of trials, and of releases that look on."""
         for name in self._wanted:
+            self.looking_on.catch_up(name)
             self._catch_up(name)
+            self.looking_on.settle(name)
             slots, update = read_slots(self._state, name), self.book.updates.get(name)
             outcome = self._outcome(name, slots) if slots.trial is not None else None
             if outcome is None:
@@ -151,6 +160,7 @@ class Updater:
         """The agent is about to start: count it, and give up what was tried too often."""
         self.settle()
         for name in self._wanted:
+            self.looking_on.started(name)
             slots = read_slots(self._state, name).started()
             if slots.trial is None:
                 continue
@@ -198,6 +208,7 @@ class Updater:
             before = self.book.updates.get(name)
             if before is not None and not before.ended and before.manifest != release.manifest:
                 self._moved(name, Event.REPLACED, f"the plan names {release.version}, which runs here")
+            self.looking_on.drop(name)
             self._tell(f"{name} {release.version} is what runs here")
             return
         if release.manifest in self.book.refused:
@@ -207,6 +218,7 @@ class Updater:
             self._tell(f"{name} {slots.trial.version} is on trial; {release.version} waits for its end")
             return
         self._save(self.book.begun(name, release.version, release.manifest))
+        self.looking_on.drop(name)
         if self.book.updates[name].state is State.PLANNED:
             self._fetch(source, trusted, release)
         if self.book.updates[name].ended:
@@ -265,6 +277,8 @@ class Updater:
         if slots.active is None:
             write_slots(self._state, name, slots.first(proved))
             self._moved(name, Event.FIRST)
+            return
+        if self.looking_on.begin(name, proved):
             return
         write_slots(self._state, name, slots.on_trial(proved, self._position()))
         self._moved(name, Event.TAKEN_UP)
