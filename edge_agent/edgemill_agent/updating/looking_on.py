@@ -84,6 +84,8 @@ class LookingOn:
         elif slots.trial is not None and update.state is State.SHADOWING:
             outcome = self._shadowed(name, slots.trial, 0).outcome
             self._moved(name, Event.AGREES, outcome.why if outcome and outcome.event is Event.AGREES else "")
+        elif slots.shadow is None and update.state is State.SHADOWING:
+            self._moved(name, Event.REPLACED, "nothing looks on any more; the plan is followed from its beginning")
 
     def drop(self, name: str) -> None:
         """Nothing looks on but what the book says."""

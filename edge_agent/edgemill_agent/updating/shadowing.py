@@ -30,6 +30,7 @@ class Looked:
         most: parts after which it has concluded.
         disputed: numbers of the parts that the release decided otherwise.
         ends: how often it died or hung.
+        why_ended: the last time.
         parts: that the release saw, those after a conclusion too.
         engine: id of the engine that looks on; another one (other settings, another runtime) is counted anew.
     """
@@ -38,6 +39,7 @@ class Looked:
     at: Reached = START
     disputed: tuple[int, ...] = ()
     ends: int = 0
+    why_ended: str = ""
     parts: int = 0
     engine: str = ""
 
@@ -114,7 +116,7 @@ def _with_part(looked: Looked, test: SequentialTest, told: Mapping[str, Any]) ->
 
 def _with_swap(looked: Looked, told: Mapping[str, Any]) -> Looked:
     if told["outcome"] == "ended":
-        return replace(looked, ends=looked.ends + 1)
+        return replace(looked, ends=looked.ends + 1, why_ended=told.get("why", ""))
     if told["outcome"] == "looks on" and told["to"]["engine"] != looked.engine:
         return replace(looked, at=START, disputed=(), engine=told["to"]["engine"])
     return looked
@@ -125,4 +127,6 @@ def _against(looked: Looked) -> str | None:
         more = "" if len(looked.disputed) <= _MOST_NAMED else ", …"
         named = ", ".join(map(str, looked.disputed[:_MOST_NAMED])) + more
         return f"{looked}: too many for the share that may be (numbers {named}; {looked.most} parts at most)"
-    return f"it died or hung {looked.ends} times while it looked on" if looked.ends >= MOST_ENDS else None
+    if looked.ends >= MOST_ENDS:
+        return f"it died or hung {looked.ends} times while it looked on ({looked.why_ended})"
+    return None
