@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ import yaml
 
 from edgemill_agent.clock import Clock
 from edgemill_agent.ledger import Entry, Ledger, LedgerView, open_ledger
+from edgemill_agent.line.challenger import Challenger
+from edgemill_agent.line.part import Part
 from edgemill_agent.settings import AgentSettings, ShadowSettings, StationSettings, read_settings
 from edgemill_agent.updating.book import Book, Update, read_book, write_book
 from edgemill_agent.updating.shadowing import KINDS, MOST_ENDS, Shadowed, shadowed
@@ -226,6 +229,65 @@ def test_a_payload_that_was_evicted_is_no_part(shop: Shop) -> None:
     found = shadowed(gone, NEW.digest, "", shop.settings.stations)
     assert (found.outcome, found.seen) == (None, 0)
     assert shadowed(records, NEW.digest, "", shop.settings.stations).outcome is not None
+
+
+# --- what the line writes ---
+
+
+class Seat:
+    """As much of an engine's seat as a challenger asks for."""
+
+    engine_id, why_ended, ready, asked = "new", "", True, ()
+
+    def __init__(self) -> None:
+        self.child = SimpleNamespace(restarts=0)
+
+
+def challenger() -> tuple[Challenger, list[Any]]:
+    said: list[Any] = []
+    made = Challenger(
+        lambda part: said.append(("done", part.number)),
+        lambda kind, told: said.append((kind, dict(told))),
+        lambda outcome, why, _: said.append((outcome, why)),
+    )
+    return made, said
+
+
+def test_where_it_has_no_verdict_it_disputes_the_one_that_there_is() -> None:
+    made, said = challenger()
+    part = Part(0, number=7, item="a", decision="pass")
+    made.answered(Seat(), part, {"number": 7, "fault": "it cannot be read"})  # type: ignore[arg-type]
+    told = {
+        "number": 7,
+        "item": "a",
+        "decided": "pass",
+        "disputed": True,
+        "fault": "it cannot be read",
+        "engine": "new",
+    }
+    assert said == [(Kind.SHADOW, told), ("done", 7)]
+    assert (part.disputed, made.account.seen, made.account.disputed, made.account.skipped) == (True, 1, 1, 0)
+
+
+@pytest.mark.parametrize(("decision", "disputed"), [("uncertain", False), ("pass", True), ("reject", True)])
+def test_uncertain_is_a_decision_like_any_other(decision: str, disputed: bool) -> None:
+    made, said = challenger()
+    message = {"number": 7, "verdict": {"decision": decision}, "ms": 1.0}
+    made.answered(Seat(), Part(0, number=7, decision="uncertain"), message)  # type: ignore[arg-type]
+    assert said[0][1]["disputed"] is disputed
+
+
+def test_one_that_never_does_says_so_a_few_times_and_one_that_was_late_to_load_looks_on() -> None:
+    made, said = challenger()
+    seat: Any = Seat()
+    for seat.child.restarts in range(50):
+        made.died(seat, ())
+    assert said == [("ended", "it died")] * 10
+    made.ready(seat)
+    made.ready(seat)
+    assert said[10:] == [("looks on", "")]
+    made.ready(Seat())  # type: ignore[arg-type]
+    assert said[11:] == [("looks on", "")]
 
 
 # --- slots and book ---

@@ -199,7 +199,12 @@ def test_an_engine_that_takes_more_memory_than_was_declared_is_ended(
     box: Box, newer: Bundle, edgemill_command: Command
 ) -> None:
     station(box)["swap"] = {"max_memory": "80MiB"}
+    station(box)["shadow"] = {"bundle": station(box)["bundle"]}
     agent = going(box)
+    wait_until(lambda: outcomes(box) == ["refused"], "the challenger to be refused")
+    (told,) = records(box, Kind.SWAP)
+    assert told["role"] == "challenger"
+    assert "more than 83886080" in told["why"]
     station(box)["bundle"] = str(newer.folder)
     done = edgemill_command("agent", "reload", box.write())
     assert done.returncode == 1
@@ -264,6 +269,9 @@ def test_a_challenger_that_dies_or_hangs_holds_up_nobody(box: Box, number: int) 
     seen = len(records(box, Kind.SHADOW))
     wait_until(lambda: len(records(box, Kind.SHADOW)) > seen, "what the other one says")
     ended(box, agent)
+    why = "it died" if number == signal.SIGKILL else "it gave no answer for 1000 ms"
+    said = [(one["outcome"], one["role"], one.get("why")) for one in records(box, Kind.SWAP)]
+    assert said == [("looks on", "challenger", None), ("ended", "challenger", why)]
 
 
 def test_a_challenger_that_cannot_be_used_is_declared(box: Box, tmp_path: Path) -> None:

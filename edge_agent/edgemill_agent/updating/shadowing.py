@@ -31,6 +31,7 @@ class Looked:
         disputed: numbers of the parts that the release decided otherwise.
         ends: how often it died or hung.
         why_ended: the last time.
+        refused: why it cannot be used at all.
         parts: that the release saw, those after a conclusion too.
         engine: id of the engine that looks on; another one (other settings, another runtime) is counted anew.
     """
@@ -40,6 +41,7 @@ class Looked:
     disputed: tuple[int, ...] = ()
     ends: int = 0
     why_ended: str = ""
+    refused: str = ""
     parts: int = 0
     engine: str = ""
 
@@ -86,6 +88,8 @@ def shadowed(records: Iterable[Record], digest: str, folder: str, stations: Iter
     asked = {one.name: one.swap.shadow.test for one in stations if one.swap.shadow is not None}
     looked = {name: Looked(test.most) for name, test in asked.items()}
     for record in records:
+        if (outcome := _outcome(looked)) is not None:
+            return Shadowed(looked, outcome)
         name = record.header.station
         if name not in asked or record.payload is None:
             continue
@@ -94,14 +98,17 @@ def shadowed(records: Iterable[Record], digest: str, folder: str, stations: Iter
             looked[name] = _with_part(looked[name], asked[name], told)
         elif record.header.kind is Kind.SWAP and told.get("role") == CHALLENGER and is_of(told["to"], digest, folder):
             looked[name] = _with_swap(looked[name], told)
-            if told["outcome"] == "refused":
-                return Shadowed(looked, Outcome(Event.DISAGREES, f"station {name}: {told.get('why', 'refused')}"))
-        if (why := _against(looked[name])) is not None:
-            return Shadowed(looked, Outcome(Event.DISAGREES, f"station {name}: {why}"))
+    return Shadowed(looked, _outcome(looked))
+
+
+def _outcome(looked: Mapping[str, Looked]) -> Outcome | None:
+    against = next(((name, why) for name, one in looked.items() if (why := _against(one))), None)
+    if against is not None:
+        return Outcome(Event.DISAGREES, f"station {against[0]}: {against[1]}")
     if all(one.at.conclusion is Conclusion.LOW for one in looked.values()):
-        why = "; ".join(f"station {name}: {one}" for name, one in looked.items()) or "no station wants to see it first"
-        return Shadowed(looked, Outcome(Event.AGREES, why))
-    return Shadowed(looked, None)
+        why = "; ".join(f"station {name}: {one}" for name, one in looked.items())
+        return Outcome(Event.AGREES, why or "no station wants to see it first")
+    return None
 
 
 def _with_part(looked: Looked, test: SequentialTest, told: Mapping[str, Any]) -> Looked:
@@ -117,6 +124,8 @@ def _with_part(looked: Looked, test: SequentialTest, told: Mapping[str, Any]) ->
 def _with_swap(looked: Looked, told: Mapping[str, Any]) -> Looked:
     if told["outcome"] == "ended":
         return replace(looked, ends=looked.ends + 1, why_ended=told.get("why", ""))
+    if told["outcome"] == "refused":
+        return replace(looked, refused=told.get("why", "refused"))
     if told["outcome"] == "looks on" and told["to"]["engine"] != looked.engine:
         return replace(looked, at=START, disputed=(), engine=told["to"]["engine"])
     return looked
@@ -129,4 +138,4 @@ def _against(looked: Looked) -> str | None:
         return f"{looked}: too many for the share that may be (numbers {named}; {looked.most} parts at most)"
     if looked.ends >= MOST_ENDS:
         return f"it died or hung {looked.ends} times while it looked on ({looked.why_ended})"
-    return None
+    return looked.refused or None
