@@ -25,6 +25,7 @@ from edgemill_agent.updating.updater import Updater
 from edgemill_core.durable import sha256_bytes
 from edgemill_core.errors import SettingsError
 from edgemill_core.ledger import Kind
+from edgemill_link.trust.plan import PlannedRelease
 
 QUICK = {"most_disagreement": 0.1, "stop_at": 0.5, "errors": 0.05}
 """Six parts without a dispute agree, two disputed ones at the beginning do not; sixteen at most."""
@@ -152,6 +153,17 @@ def test_after_so_many_parts_it_is_decided(shop: Shop, last: str) -> None:
     assert shop.settled()[0] is State.SHADOWING
     shop.judges("cell", last)
     assert shop.settled()[0] is (State.REFUSED if last == "1" else State.TRIAL)
+
+
+def test_what_happens_after_it_agreed_does_not_count(two: Shop) -> None:
+    for station in ("cell", "other"):
+        two.says(station, "looks on", NEW)
+        two.judges(station, "0" * 6)
+        two.judges("cell", "1111")
+    for _ in range(MOST_ENDS):
+        two.says("cell", "ended", NEW)
+    assert (two.shadowed().stations["cell"].disputed, two.shadowed().stations["cell"].as_dict()["agrees"]) == ((), True)
+    assert two.settled()[0] is State.TRIAL
 
 
 def test_what_another_engine_says_is_not_counted(shop: Shop) -> None:
@@ -394,12 +406,25 @@ def test_wherever_it_is_cut_slots_and_book_agree_afterwards(
     shop.ledger.close()
 
 
-def test_a_newer_plan_takes_its_place_at_once(shop: Shop) -> None:
-    write_book(shop.state, read_book(shop.state).begun("tiny", "1.2.0", "c" * 64))
-    with shop.updater() as updater:
-        updater.settle()
+def follow(shop: Shop, release: Installed) -> Book:
+    """What an update makes of a plan that names ``release``, where nothing can be fetched."""
+    named = PlannedRelease(name="tiny", version=release.version, manifest=release.manifest)
+    with pytest.MonkeyPatch.context() as patch, shop.updater() as updater:
+        patch.setattr(Updater, "_fetch", lambda *_: pytest.fail("nothing can be fetched"))
+        with suppress(pytest.fail.Exception):
+            updater._follow(None, None, named)  # type: ignore[arg-type]
+    return read_book(shop.state)
+
+
+@pytest.mark.parametrize("release", [installed("1.2.0"), OLD])
+def test_another_plan_takes_its_place_at_once(shop: Shop, release: Installed) -> None:
+    assert [one.state for one in follow(shop, release).told] == [State.SHADOWING, State.SUPERSEDED]
     assert shop.slots == Slots(active=OLD)
-    assert [one.state for one in read_book(shop.state).told] == [State.SHADOWING, State.SUPERSEDED]
+
+
+def test_the_plan_that_is_followed_already_lets_it_look_on(shop: Shop) -> None:
+    assert follow(shop, NEW).updates["tiny"].state is State.SHADOWING
+    assert shop.slots.shadow == NEW
 
 
 def test_slots_that_were_removed_let_the_plan_be_followed_anew(shop: Shop) -> None:
