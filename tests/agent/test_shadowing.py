@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from edgemill.cli.update import _say as say
 from edgemill_agent.clock import Clock
 from edgemill_agent.ledger import Entry, Ledger, LedgerView, open_ledger
 from edgemill_agent.line.challenger import Challenger
@@ -65,10 +66,12 @@ class Shop:
 
     def judges(self, station: str, disputed: str, engine: str = "new") -> None:
         """So many parts, of each whether it is disputed: 0 or 1."""
+        entries = []
         for one in disputed:
             self.number += 1
             told = {"number": self.number, "disputed": one == "1", "engine": engine}
-            self.ledger.append([Entry(Kind.SHADOW, told, station=station)])
+            entries.append(Entry(Kind.SHADOW, told, station=station))
+        self.ledger.append(entries)
 
     def settled(self) -> tuple[State, str]:
         with self.updater() as updater:
@@ -411,6 +414,7 @@ def follow(shop: Shop, release: Installed) -> Book:
     named = PlannedRelease(name="tiny", version=release.version, manifest=release.manifest)
     with pytest.MonkeyPatch.context() as patch, shop.updater() as updater:
         patch.setattr(Updater, "_fetch", lambda *_: pytest.fail("nothing can be fetched"))
+        patch.setattr(Updater, "_installed_of", lambda *_: release)
         with suppress(pytest.fail.Exception):
             updater._follow(None, None, named)  # type: ignore[arg-type]
     return read_book(shop.state)
@@ -425,6 +429,16 @@ def test_another_plan_takes_its_place_at_once(shop: Shop, release: Installed) ->
 def test_the_plan_that_is_followed_already_lets_it_look_on(shop: Shop) -> None:
     assert follow(shop, NEW).updates["tiny"].state is State.SHADOWING
     assert shop.slots.shadow == NEW
+
+
+def test_the_command_says_how_far_it_is(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    shop.says("cell", "looks on", NEW)
+    shop.judges("cell", "100")
+    with shop.updater() as updater:
+        say(shop.settings, updater.book, updater.looking_on.now(), running=False, json=False)
+    said = capsys.readouterr().out
+    assert "tiny 1.1.0: shadowing, as soon as the agent is started" in said
+    assert "station cell: 1 of 3 parts decided otherwise, 16 at most" in said
 
 
 def test_slots_that_were_removed_let_the_plan_be_followed_anew(shop: Shop) -> None:
