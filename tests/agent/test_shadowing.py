@@ -26,7 +26,6 @@ from edgemill_agent.updating.updater import Updater
 from edgemill_core.durable import sha256_bytes
 from edgemill_core.errors import SettingsError
 from edgemill_core.ledger import Kind
-from edgemill_link.trust.plan import PlannedRelease
 
 QUICK = {"most_disagreement": 0.1, "stop_at": 0.5, "errors": 0.05}
 """Six parts without a dispute agree, two disputed ones at the beginning do not; sixteen at most."""
@@ -407,28 +406,6 @@ def test_wherever_it_is_cut_slots_and_book_agree_afterwards(
     if parts:
         assert f"{parts.count('1')} of {len(parts)} parts" in book.updates["tiny"].why
     shop.ledger.close()
-
-
-def follow(shop: Shop, release: Installed) -> Book:
-    """What an update makes of a plan that names ``release``, where nothing can be fetched."""
-    named = PlannedRelease(name="tiny", version=release.version, manifest=release.manifest)
-    with pytest.MonkeyPatch.context() as patch, shop.updater() as updater:
-        patch.setattr(Updater, "_fetch", lambda *_: pytest.fail("nothing can be fetched"))
-        patch.setattr(Updater, "_installed_of", lambda *_: release)
-        with suppress(pytest.fail.Exception):
-            updater._follow(None, None, named)  # type: ignore[arg-type]
-    return read_book(shop.state)
-
-
-@pytest.mark.parametrize("release", [installed("1.2.0"), OLD])
-def test_another_plan_takes_its_place_at_once(shop: Shop, release: Installed) -> None:
-    assert [one.state for one in follow(shop, release).told] == [State.SHADOWING, State.SUPERSEDED]
-    assert shop.slots == Slots(active=OLD)
-
-
-def test_the_plan_that_is_followed_already_lets_it_look_on(shop: Shop) -> None:
-    assert follow(shop, NEW).updates["tiny"].state is State.SHADOWING
-    assert shop.slots.shadow == NEW
 
 
 def test_the_command_says_how_far_it_is(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:

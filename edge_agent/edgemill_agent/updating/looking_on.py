@@ -46,8 +46,16 @@ class LookingOn:
         self._moved(name, Event.LOOKS_ON, "")
         return True
 
-    def settle(self, name: str) -> None:
-        """Bring slots and book to what the ledger says."""
+    def keep_to(self, named: Callable[[str, str], bool], why: str) -> None:
+        """Give up what looks on and is not ``named``, by name and manifest, any more."""
+        for name in self._wanted:
+            update = self._book().updates.get(name)
+            if update is not None and update.state is State.SHADOWING and not named(name, update.manifest):
+                self._moved(name, Event.REPLACED, why)
+                self.drop(name)
+
+    def settle(self, name: str, going_on: bool) -> None:
+        """Bring slots and book to what the ledger says; one that agrees goes on trial only if it is ``going_on``."""
         slots = self._slots(name)
         if slots.shadow is None:
             return
@@ -56,6 +64,8 @@ class LookingOn:
             self._tell(f"{name} {slots.shadow.version} looks on: {found}")
             return
         if found.outcome.event is Event.AGREES:
+            if not going_on:
+                return
             self._write(name, slots.on_trial(slots.shadow, self._position()))
         self._moved(name, found.outcome.event, found.outcome.why)
         self.drop(name)

@@ -27,7 +27,7 @@ class State(str, Enum):
     ROLLED_BACK = "rolled back"
     """It judged, or tried to, and the one before is back."""
     SUPERSEDED = "superseded"
-    """Another release took its place in the plan."""
+    """Another release took its place in the plan, or it was withdrawn while it looked on."""
 
 
 class Event(str, Enum):

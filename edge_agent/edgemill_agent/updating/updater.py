@@ -115,16 +115,21 @@ class Updater:
             Refused: metadata, plan, manifest or a blob is not to be believed; what was there stays.
             LinkError: the source cannot be reached, or there is no room; what came is kept.
         """
-        self.settle()
+        self.settle(going_on=False)
         self._trust.begin(root)
         self._tell("asking what is signed")
         trusted = refresh(source, self._trust, self._clock)
+        listed = {one.hashes["sha256"] for one in trusted.releases().values()}
+        self.looking_on.keep_to(lambda _, manifest: manifest in listed, "it was withdrawn")
         data = source.read(f"plans/{self._settings.device.id}.json", MOST_PLAN_BYTES)
         now = trusted_now(trusted, self._clock)
         before = believed_before(trusted, self._trust.read(_PLAN))
         plan = read_plan(trusted, data, self._settings.device.id, before, now)
         self._trust.keep(_PLAN, data)
         self._save(self.book.with_plan(plan.version, plan_digest(plan)))
+        planned = {one.name: one.manifest for one in plan.releases}
+        self.looking_on.keep_to(lambda name, manifest: planned.get(name) == manifest, "the plan names it no more")
+        self.settle()
         for release in plan.releases:
             if release.name in self._wanted:
                 self._follow(source, trusted, release)
@@ -142,12 +147,16 @@ class Updater:
         """Let what was refused before be tried again."""
         self._save(self.book.model_copy(update={"refused": {}}))
 
-    def settle(self) -> None:
-        """Bring slots and book to what the ledger says of trials, and of releases that look on."""
+    def settle(self, going_on: bool = True) -> None:
+        """Bring slots and book to what the ledger says of trials, and of releases that look on.
+
+        Args:
+            going_on: let a release that agrees go on trial; not before it is known that the plan still names it.
+        """
         for name in self._wanted:
             self.looking_on.catch_up(name)
             self._catch_up(name)
-            self.looking_on.settle(name)
+            self.looking_on.settle(name, going_on)
             slots, update = read_slots(self._state, name), self.book.updates.get(name)
             outcome = self._outcome(name, slots) if slots.trial is not None else None
             if outcome is None:
@@ -208,7 +217,6 @@ class Updater:
             before = self.book.updates.get(name)
             if before is not None and not before.ended and before.manifest != release.manifest:
                 self._moved(name, Event.REPLACED, f"the plan names {release.version}, which runs here")
-            self.looking_on.drop(name)
             self._tell(f"{name} {release.version} is what runs here")
             return
         if release.manifest in self.book.refused:
@@ -218,7 +226,6 @@ class Updater:
             self._tell(f"{name} {slots.trial.version} is on trial; {release.version} waits for its end")
             return
         self._save(self.book.begun(name, release.version, release.manifest))
-        self.looking_on.drop(name)
         if self.book.updates[name].state is State.PLANNED:
             self._fetch(source, trusted, release)
         if self.book.updates[name].ended:
