@@ -226,11 +226,11 @@ def test_a_release_that_disagrees_never_judges_and_one_that_agrees_is_kept(plant
     plant.box.settings["stations"][0]["swap"] = {"trial_parts": 20, "shadow": shadow}
     plant.release("1.0.1")
     assert plant.update()[0] == 0
-    agent = going(plant)
     plant.release("1.1.0", otherwise=True)
-    code, told = plant.update("--wait", "0")
+    code, told = plant.update()  # no agent runs: it waits
     assert (code, told["updates"]["tiny"]["state"]) == (0, "shadowing"), told
     assert told["updates"]["tiny"]["shadowing"]["cell"]["most"] == 16
+    agent = going(plant)
     wait_until(lambda: len(plant.told(Kind.SHADOW)) > 16, "it to see parts enough")
     assert plant.slots.shadow is not None, "nobody has looked what the ledger says"
     plant.release("1.2.0")
