@@ -22,6 +22,7 @@ ALL = (
         "throughput",
         "deadline",
         "swaps",
+        "shadowing",
         "rtsp",
         "outage",
         "soak",

@@ -22,10 +22,11 @@ from edgemill_agent.ledger import Ages
 from edgemill_agent.ledger.store import LEAST_QUOTA, QUOTA
 from edgemill_agent.plc.settings import OutputSettings, TriggerSettings
 from edgemill_agent.sources import LIVE, SOURCES
-from edgemill_agent.updating.slots import PREFIX, bundle_folder, read_slots
+from edgemill_agent.updating.slots import PREFIX, Installed, bundle_folder, read_slots
 from edgemill_core.errors import SettingsError
 from edgemill_core.ledger import Kind
 from edgemill_core.picture_quality import PictureQuality
+from edgemill_core.statistics.sequential import SequentialTest, sequential_test
 from edgemill_core.validation import Strict, first_complaint
 from edgemill_core.yaml_lines import line_of, read_yaml
 from edgemill_link.broker_settings import BrokerSettings
@@ -214,15 +215,44 @@ class EngineChoice(Strict):
     tune: dict[str, Any] = Field(default_factory=dict)
 
 
+class ShadowSettings(Strict):
+    """How often a new release may decide otherwise than what judges, before it is tried: a sequential test.
+
+    Attributes:
+        most_disagreement: share of the parts, up to which a release goes on trial.
+        stop_at: share of the parts, from which on it is refused.
+        errors: probability that the test errs, either way, at just these shares; beyond them it is less.
+    """
+
+    most_disagreement: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    stop_at: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    errors: Annotated[float, Field(ge=1e-6, le=0.2)] = 0.01
+
+    @property
+    def test(self) -> SequentialTest:
+        """Whose ``HIGH`` refuses a release, and whose ``LOW`` lets it go on trial."""
+        return sequential_test(self.most_disagreement, self.stop_at, self.errors, self.errors)
+
+    @model_validator(mode="after")
+    def _can_be_told_apart(self) -> ShadowSettings:
+        if self.most_disagreement >= self.stop_at:
+            raise ValueError("most_disagreement is less than stop_at")
+        _ = self.test
+        return self
+
+
 class SwapSettings(Strict):
     """How one engine follows another while the line runs.
 
     Attributes:
+        shadow: a new release looks on first, until a test of how often it decides otherwise has concluded; if not
+            said, it goes on trial at once.
         trial_parts: verdicts of the new engine after which the old one is ended; until then it is the way back.
         max_memory: resident bytes of all engine workers of the station together; a new one that would take more is
-            ended before it judges anything. Not limited if not said.
+            ended before it judges anything, and so is a challenger. Not limited if not said.
     """
 
+    shadow: ShadowSettings | None = None
     trial_parts: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     max_memory: Annotated[ByteSize, Field(ge=1 << 20)] | None = None
 
@@ -306,9 +336,17 @@ class StationSettings(Strict):
             raise ValueError("eject needs a trigger with an encoder: where the belt is when a part is seen")
         if self.quality is not None and self.source.gives != "pictures":
             raise ValueError("quality is for a source that gives pictures")
-        if self.shadow is not None and self.source.slots < 2:
+        if (self.shadow is not None or self.swap.shadow is not None) and self.source.slots < 2:
             raise ValueError("a challenger holds a frame of its own: source.slots is 2 at least")
+        if self.swap.shadow is not None and self.products:
+            raise ValueError("swap.shadow is for a station without products, where one release judges every part")
         return self
+
+    def keeps(self, number: int, decision: str, late: bool, disputed: bool) -> bool:
+        """Whether the frame of this part is kept; where releases look on, what they dispute always is."""
+        if disputed and self.swap.shadow is not None:
+            return True
+        return self.evidence is not None and self.evidence.wants(number, decision, late, disputed)
 
 
 class HttpSettings(Strict):
@@ -390,8 +428,8 @@ def read_settings(path: Path, use: Literal["active", "trial", "names"] = "active
     """Read and check ``agent.yaml``.
 
     Args:
-        use: which bundle a station runs where that is a release's name: the active one, or what is on trial if
-            anything is; with ``names`` the name is left as it is.
+        use: which bundle a station runs where that is a release's name: the active one, or with ``trial`` what is on
+            trial if anything is, and with it what looks on as the challenger; with ``names`` the name is left as it is.
 
     Raises:
         SettingsError: unreadable, an unknown or missing key, a value out of range, or a release of which nothing is
@@ -428,7 +466,8 @@ def _installed(state: Path, station: StationSettings, trial: bool) -> StationSet
     """The station with a folder in the place of a release's name."""
     if station.release is None:
         return station
-    found = read_slots(state, station.release).now(trial)
+    slots = read_slots(state, station.release)
+    found = slots.now(trial)
     if found is None:
         raise SettingsError(
             f"station {station.name}: nothing of the release {station.release} is installed",
@@ -436,9 +475,16 @@ def _installed(state: Path, station: StationSettings, trial: bool) -> StationSet
             got="none",
             fix="install what the plan for this device names: edgemill agent update agent.yaml",
         )
-    return station.model_copy(
-        update={"bundle": bundle_folder(state, found), "runtime": station.runtime or found.runtime}
-    )
+    update: dict[str, object] = {"bundle": bundle_folder(state, found), "runtime": station.runtime or found.runtime}
+    if trial and slots.shadow is not None and station.swap.shadow is not None:
+        update["shadow"] = _looking_on(state, station, slots.shadow)
+    return station.model_copy(update=update)
+
+
+def _looking_on(state: Path, station: StationSettings, release: Installed) -> EngineChoice:
+    """A release as the challenger, in the place of one that the station may have, until it is decided."""
+    folder, runtime = bundle_folder(state, release), station.runtime or release.runtime
+    return EngineChoice(bundle=folder, runtime=runtime, tune=station.tune)
 
 
 def _absolute(settings: AgentSettings, folder: Path) -> AgentSettings:

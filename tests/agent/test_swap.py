@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -13,20 +12,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 from agent_box import Box, alive, wait_until
+from other_bundles import another, reads_otherwise
 
 from edgemill_agent.ledger import LedgerView
 from edgemill_agent.line.engine_seat import refusal
 from edgemill_agent.line.trial import Course, Trial
 from edgemill_agent.reload import needs_start, to_swap
 from edgemill_agent.settings import read_settings
-from edgemill_core.bundle import Bundle, VariantEntry, open_bundle, write_bundle
+from edgemill_core.bundle import Bundle, open_bundle
 from edgemill_core.errors import EngineError, MissingPartError
 from edgemill_core.ledger import Kind
-from edgemill_core.tasks import task_from
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -68,13 +66,6 @@ def ended(box: Box, agent: subprocess.Popen[str]) -> dict[str, Any]:
     found: dict[str, Any] = account["stations"]["cell"]
     assert found["late"] == found["safe"] == 0
     return found
-
-
-def another(bundle: Path, folder: Path, version: str = "9.9.9", **changes: Any) -> Bundle:
-    """The same bundle under another version, with its manifest changed."""
-    manifest = open_bundle(bundle).manifest.model_copy(update={"version": version, **changes})
-    shutil.copytree(bundle, folder / f"copy-{version}")
-    return write_bundle(folder / f"copy-{version}", manifest, folder / version)
 
 
 @pytest.fixture
@@ -208,7 +199,12 @@ def test_an_engine_that_takes_more_memory_than_was_declared_is_ended(
     box: Box, newer: Bundle, edgemill_command: Command
 ) -> None:
     station(box)["swap"] = {"max_memory": "80MiB"}
+    station(box)["shadow"] = {"bundle": station(box)["bundle"]}
     agent = going(box)
+    wait_until(lambda: outcomes(box) == ["refused"], "the challenger to be refused")
+    (told,) = records(box, Kind.SWAP)
+    assert told["role"] == "challenger"
+    assert "more than 83886080" in told["why"]
     station(box)["bundle"] = str(newer.folder)
     done = edgemill_command("agent", "reload", box.write())
     assert done.returncode == 1
@@ -235,22 +231,6 @@ def test_what_a_running_agent_cannot_take_up_is_said(box: Box, edgemill_command:
     done = edgemill_command("agent", "reload", path)
     assert done.returncode == 3
     assert "no agent runs" in done.stderr
-
-
-def reads_otherwise(bundle: Bundle, folder: Path) -> Bundle:
-    """The same graphs, with letters exchanged, proved as such."""
-    (model,) = bundle.manifest.models
-    changed = model.model_copy(update={"task": {**model.task, "alphabet": model.task["alphabet"][::-1]}})
-    task = task_from(changed.task)
-
-    def decided(variant: VariantEntry) -> VariantEntry:
-        outputs, contexts = np.load(bundle.path(variant.golden.outputs)), model.golden.contexts
-        verdicts = [task.verdict({task.output: r[None]}, c) for r, c in zip(outputs, contexts, strict=True)]
-        golden = variant.golden.model_copy(update={"decisions": tuple(one.decision.value for one in verdicts)})
-        return variant.model_copy(update={"golden": golden})
-
-    models = (changed.model_copy(update={"variants": tuple(map(decided, model.variants))}),)
-    return another(bundle.folder, folder, "2.0.0", models=models)
 
 
 def test_a_challenger_sees_the_same_parts_and_answers_to_nobody(box: Box, tmp_path: Path) -> None:
@@ -289,6 +269,9 @@ def test_a_challenger_that_dies_or_hangs_holds_up_nobody(box: Box, number: int) 
     seen = len(records(box, Kind.SHADOW))
     wait_until(lambda: len(records(box, Kind.SHADOW)) > seen, "what the other one says")
     ended(box, agent)
+    why = "it died" if number == signal.SIGKILL else "it gave no answer for 1000 ms"
+    said = [(one["outcome"], one["role"], one.get("why")) for one in records(box, Kind.SWAP)]
+    assert said == [("looks on", "challenger", None), ("ended", "challenger", why)]
 
 
 def test_a_challenger_that_cannot_be_used_is_declared(box: Box, tmp_path: Path) -> None:

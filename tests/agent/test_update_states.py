@@ -18,10 +18,12 @@ from release_keys import NOW, Keys
 from small_bundle import make_bundle
 from tuf.api.metadata import TargetFile
 
-from edgemill_agent.settings import AgentSettings
+from edgemill_agent.settings import AgentSettings, ShadowSettings, SwapSettings
 from edgemill_agent.updating.book import Book, read_book
+from edgemill_agent.updating.looking_on import LookingOn
 from edgemill_agent.updating.outcome import Outcome, outcome_of
 from edgemill_agent.updating.proving import Proven
+from edgemill_agent.updating.shadowing import Shadowed
 from edgemill_agent.updating.slots import Installed, Slots, bundle_folder, home, read_slots, write_slots
 from edgemill_agent.updating.states import ENDS, TABLE, Event, State, after
 from edgemill_agent.updating.updater import Updater
@@ -29,7 +31,7 @@ from edgemill_core.bundle import Bundle, open_bundle, write_bundle
 from edgemill_core.durable import sha256_bytes
 from edgemill_core.errors import InputError, LedgerError, LinkError
 from edgemill_core.ledger import Header, Kind, Payload, Record
-from edgemill_fleet.releases.publishing import publish
+from edgemill_fleet.releases.publishing import publish, withdraw
 from edgemill_fleet.releases.repository import Repository
 from edgemill_link.trust.plan import Plan, PlannedRelease, sign_plan
 from edgemill_link.trust.refusal import Attack, Refused
@@ -63,9 +65,13 @@ def test_nothing_is_committed_that_was_not_fetched_proved_and_kept() -> None:
     for end, events in ways:
         if end is State.COMMITTED:
             assert events[:3] == (Event.FETCHED, Event.LAID_OUT, Event.DECIDES)
-            assert events[3:] in ((Event.FIRST,), (Event.TAKEN_UP, Event.KEPT))
+            assert events[3:] in (
+                (Event.FIRST,),
+                (Event.TAKEN_UP, Event.KEPT),
+                (Event.LOOKS_ON, Event.AGREES, Event.KEPT),
+            )
         if end is State.ROLLED_BACK:
-            assert Event.TAKEN_UP in events
+            assert {Event.TAKEN_UP, Event.AGREES} & set(events)
 
 
 @given(some.lists(some.sampled_from(Event), max_size=12))
@@ -76,7 +82,7 @@ def test_a_book_tells_of_every_end_once(events: list[Event]) -> None:
             book = book.moved("tiny", event, "why")
     state = book.updates["tiny"].state
     told = [one.state for one in book.told]
-    assert told.count(state) == (1 if state in ENDS or state is State.TRIAL else 0)
+    assert told.count(state) == (1 if state in {*ENDS, State.TRIAL, State.SHADOWING} else 0)
     assert [one.number for one in book.told] == list(range(1, len(told) + 1))
     assert ("a" * 64 in book.refused) == (state in (State.REFUSED, State.ROLLED_BACK))
     assert Book.model_validate_json(book.model_dump_json()) == book
@@ -398,6 +404,56 @@ def test_a_manifest_like_a_bomb_ends_with_a_word(workplace: Workplace, stolen: t
     state, server = stolen
     signed_for(workplace, server, b"[" * 1_000_000, 3)
     assert workplace.follow(state).updates[workplace.name].state is State.REFUSED
+
+
+# --- a release that looks on, and the plan ---
+
+
+def look_on(workplace: Workplace, state: Path, server: Path | None) -> Book:
+    """Follow what ``server`` says, or without one go on, as a box whose station wants to see a release first."""
+    settings = workplace.settings(state)
+    (station,) = settings.stations
+    wants = station.model_copy(update={"swap": SwapSettings(shadow=ShadowSettings())})
+    settings = settings.model_copy(update={"stations": (wants,)})
+    with Updater(settings, lambda: NOW, prove=_proves) as updater:
+        return updater.follow(FolderSource(server), b"") if server is not None else updater.go_on()
+
+
+def test_the_plan_that_is_followed_already_lets_it_look_on(workplace: Workplace, stolen: tuple[Path, Path]) -> None:
+    state, server = stolen
+    book = look_on(workplace, state, server)
+    slots = read_slots(state, workplace.name)
+    assert slots.shadow is not None
+    assert (slots.shadow.version, slots.trial) == ("1.1.0", None)
+    assert book.updates[workplace.name].state is State.SHADOWING
+    assert (look_on(workplace, state, server), read_slots(state, workplace.name)) == (book, slots)
+
+
+@pytest.mark.parametrize("how", ["withdrawn", "another plan", "the plan it was", "no server"])
+def test_what_agrees_goes_on_trial_only_if_the_plan_still_names_it(
+    workplace: Workplace, stolen: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    state, server = stolen
+    look_on(workplace, state, server)
+    agrees = Shadowed({}, Outcome(Event.AGREES, "so the ledger says"))
+    monkeypatch.setattr(LookingOn, "_shadowed", lambda *_: agrees)
+    if how == "withdrawn":
+        withdraw(Repository(server, NOW), f"{workplace.name}/1.1.0", workplace.keys.all)
+        with pytest.raises(Refused, match="listed now"):
+            look_on(workplace, state, server)
+    elif how == "another plan":
+        workplace.plan(3, "1.0.0")
+        look_on(workplace, state, server)
+    else:
+        look_on(workplace, state, server if how == "the plan it was" else None)
+    slots, update = read_slots(state, workplace.name), read_book(state).updates[workplace.name]
+    named = how in ("the plan it was", "no server")
+    assert slots.shadow is None
+    assert (slots.trial is not None) is named
+    assert update.state is (State.TRIAL if named else State.SUPERSEDED)
+    why = {"withdrawn": "it was withdrawn", "another plan": "the plan names it no more"}
+    assert update.why == why.get(how, "so the ledger says")
+    assert read_book(state).refused == {}
 
 
 def test_two_updates_do_not_go_on_at_once(workplace: Workplace, tmp_path: Path) -> None:

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 from agent_box import Box, wait_until
+from other_bundles import reads_otherwise
 from release_keys import Keys
 
+from edgemill_agent.evidence_list import list_evidence
 from edgemill_agent.ledger import LedgerView
 from edgemill_agent.settings import read_settings
 from edgemill_agent.updating.slots import Slots, read_slots
@@ -42,11 +44,17 @@ class Plant:
         box.settings["stations"][0]["swap"] = {"trial_parts": 20}
         self._planned = 0
 
-    def release(self, version: str, broken: bool = False) -> Bundle:
-        """The bundle under another version; a broken one gives other outputs than its golden samples say."""
-        place = self.folder.parent / f"copy-{version}"
-        shutil.copytree(self.bundle.folder, place)
-        manifest = self.bundle.manifest.model_copy(update={"version": version})
+    def release(self, version: str, broken: bool = False, otherwise: bool = False) -> Bundle:
+        """The bundle under another version; a broken one gives other outputs than its golden samples say.
+
+        Args:
+            otherwise: it is whole, and reads other letters.
+        """
+        place, bundle = self.folder.parent / f"copy-{version}", self.bundle
+        if otherwise:
+            bundle = reads_otherwise(bundle, self.folder.parent / "otherwise", version)
+        shutil.copytree(bundle.folder, place)
+        manifest = bundle.manifest.model_copy(update={"version": version})
         if broken:
             (model,) = manifest.models
             files = dict(manifest.files)
@@ -211,3 +219,33 @@ def test_a_trial_in_which_the_agent_is_started_again_and_again_is_given_up(plant
     code, told = plant.update()
     assert (code, told["updates"]["tiny"]["state"]) == (1, "rolled back")
     assert "started 3 times" in told["updates"]["tiny"]["why"]
+
+
+def test_a_release_that_disagrees_never_judges_and_one_that_agrees_is_kept(plant: Plant) -> None:
+    shadow = {"most_disagreement": 0.1, "stop_at": 0.5, "errors": 0.05}
+    plant.box.settings["stations"][0]["swap"] = {"trial_parts": 20, "shadow": shadow}
+    plant.release("1.0.1")
+    assert plant.update()[0] == 0
+    plant.release("1.1.0", otherwise=True)
+    code, told = plant.update()  # no agent runs: it waits
+    assert (code, told["updates"]["tiny"]["state"]) == (0, "shadowing"), told
+    assert told["updates"]["tiny"]["shadowing"]["cell"]["most"] == 16
+    agent = going(plant)
+    wait_until(lambda: len(plant.told(Kind.SHADOW)) > 16, "it to see parts enough")
+    assert plant.slots.shadow is not None, "nobody has looked what the ledger says"
+    plant.release("1.2.0")
+    code, told = plant.update()
+    assert (code, told["updates"]["tiny"]["state"]) == (0, "committed"), told
+    agent.send_signal(signal.SIGTERM)
+    account = plant.box.end(agent)["stations"]["cell"]
+    assert account["late"] == account["safe"] == 0
+    assert {start["version"] for start in plant.told(Kind.START)} == {"1.0.1", "1.2.0"}
+    said = [(one["version"], one["state"]) for one in plant.told(Kind.UPDATE)]
+    begun = [("1.0.1", "committed"), ("1.1.0", "shadowing"), ("1.1.0", "refused")]
+    assert said == [*begun, ("1.2.0", "shadowing"), ("1.2.0", "trial"), ("1.2.0", "committed")]
+    disputed = [one["number"] for one in plant.told(Kind.SHADOW) if one["disputed"]]
+    named = plant.told(Kind.UPDATE)[2]["why"].partition("(numbers ")[2].partition(";")[0].split(", ")
+    assert [int(one) for one in named] == disputed[: len(named)]
+    view = LedgerView.open(plant.box.state)
+    assert [one.number for one in list_evidence(view) if one.state == "kept"] == disputed
+    view.close()

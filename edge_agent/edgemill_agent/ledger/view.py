@@ -144,11 +144,11 @@ class LedgerView:
         numbers = (int(Path(file).stem) for (file,) in found)
         return sorted(number for number in numbers if number > after)
 
-    def of_kind(self, kind: Kind) -> Iterator[Record]:
-        """Every record of one kind, in the order of the chain."""
-        after = 0
-        query = "SELECT position FROM header WHERE kind = ? AND position > ? ORDER BY position LIMIT ?"
-        while found := self._connection.execute(query, (kind.value, after, _PAGE)).fetchall():
+    def of_kind(self, *kinds: Kind, after: int = 0) -> Iterator[Record]:
+        """Every record of these kinds that follows on ``after``, in the order of the chain."""
+        asked = ", ".join("?" * len(kinds))
+        query = f"SELECT position FROM header WHERE kind IN ({asked}) AND position > ? ORDER BY position LIMIT ?"  # noqa: S608
+        while found := self._connection.execute(query, (*(one.value for one in kinds), after, _PAGE)).fetchall():
             for (after,) in found:
                 yield from self.after(after - 1, 1, after)
 

@@ -61,6 +61,7 @@ class EngineSeat:
         worked: it was ready once.
         engine_id: short digest of what runs here with which settings; its verdicts and its start carry it.
         asked: the parts that it has.
+        why_ended: why it was killed the last time; empty if it was not, or runs again.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class EngineSeat:
         self.facts: Mapping[str, Any] = {}
         self.engine_id = ""
         self.asked: deque[Part] = deque()
+        self.why_ended = ""
         self._depth = 1
         self._turns = Turns()
         self._station, self._ring, self._prove, self._plans = station, ring, prove, plans
@@ -131,7 +133,7 @@ class EngineSeat:
         return parts
 
     def _first(self) -> dict[str, Any]:
-        self._turns = Turns()  # of the new process
+        self._turns, self.why_ended = Turns(), ""  # of the new process
         self._watch(self._station.start_ms, "was not ready")
         station, quality = self._station, self._station.quality
         return {
@@ -188,5 +190,6 @@ class EngineSeat:
             self._hang = None
 
     def _hangs(self, milliseconds: int, what: str) -> None:
+        self.why_ended = f"it {what} for {milliseconds} ms"
         self._tell(f"{self.child.name} {what} for {milliseconds} ms; it is killed")
         self.child.kill()

@@ -22,6 +22,8 @@ _AGAIN_S = 2.0
 """After which a product's engine that died while it loaded is started again."""
 _LOOK_S = 0.05
 """How often the memory of an engine that loads beside another is looked at."""
+_LOOK_AGAIN_S = 1.0
+"""How often that of a challenger that looks on."""
 
 
 ENGINE, CHALLENGER = "engine", "challenger"
@@ -96,6 +98,7 @@ class Engines:
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._restarts = 0
         self._watch: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._watch_challenger: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
     def seats(self) -> tuple[EngineSeat, ...]:
@@ -127,11 +130,12 @@ class Engines:
             await self._failed
         finally:
             self._watch.cancel()
+            self._watch_challenger.cancel()
             for seat in self.seats:
                 self._owner.unjudged(seat.stop())
             for task in self._running:
                 task.cancel()  # one may be waiting to start its process again
-            await asyncio.gather(*self._running, self._watch, return_exceptions=True)
+            await asyncio.gather(*self._running, self._watch, self._watch_challenger, return_exceptions=True)
 
     @property
     def at_work(self) -> bool:
@@ -226,7 +230,7 @@ class Engines:
             if self.product not in self.active.products:
                 asyncio.get_running_loop().call_later(_AGAIN_S, self._try_again, seat.choice)
         elif seat is self.challenger.seat:
-            self.challenger.ended(parts)
+            self.challenger.died(seat, parts)
         elif seat is self.previous:
             self._end_previous()
         else:
@@ -244,8 +248,7 @@ class Engines:
             self._drop_newcomer(f"{error.what} ({error.got})", said=True)
             self._owner.engines_changed()
         elif seat is self.challenger.seat:
-            self._tell(f"the challenger cannot be used: {error.what} ({error.got})")
-            self.challenger.refused(error)
+            self._refuse_challenger(f"{error.what} ({error.got})")
         else:
             self._owner.engine_refused(error)
 
@@ -363,6 +366,12 @@ class Engines:
         if self._settings.shadow is not None:
             self.challenger.seat = self._seat("challenger", self._settings.shadow, prove=True)
             self._start(self.challenger.seat)
+            self._watch_challenger.cancel()
+            self._watch_challenger = asyncio.create_task(self._watch_memory_beside(self.challenger.seat))
+
+    def _refuse_challenger(self, why: str) -> None:
+        self._tell(f"the challenger cannot be used: {why}")
+        self.challenger.refused(why)
 
     def _give_way(self) -> None:
         """Where parts have a deadline, engines that nobody waits for stand while one is judged."""
@@ -378,15 +387,30 @@ class Engines:
             self._fits()
             await asyncio.sleep(_LOOK_S)
 
+    async def _watch_memory_beside(self, challenger: EngineSeat) -> None:
+        """End the challenger if it takes the station's engines over the budget, while it loads or later."""
+        while self.challenger.seat is challenger:
+            most = self._settings.swap.max_memory
+            # A newcomer is the one that goes first: it ends by itself what it takes too much.
+            if most is not None and self.newcomer is None and (held := self._held()) > most:
+                self._refuse_challenger(f"the station's engines take {held} bytes with it, more than {most}")
+                return
+            await asyncio.sleep(_LOOK_S if not challenger.ready else _LOOK_AGAIN_S)
+
+    def _held(self) -> int:
+        """Resident bytes of all engine workers."""
+        held = 0
+        for seat in self.seats:
+            with suppress(OSError):  # it is just ending
+                held += resident_bytes(seat.child.pid) if seat.child.pid else 0
+        return held
+
     def _fits(self) -> bool:
         """Whether the newcomer is inside the budget; one that is not is ended, before it takes the rest of the box."""
         most = self._settings.swap.max_memory
         if self.newcomer is None:
             return False
-        held = 0
-        for seat in self.seats:
-            with suppress(OSError):  # it is just ending
-                held += resident_bytes(seat.child.pid) if seat.child.pid else 0
+        held = self._held()
         self._coming.peak = max(self._coming.peak, held)
         if most is not None and held > most:
             self._drop_newcomer(f"the station's engines would take {held} bytes, more than {most}", said=True)

@@ -472,8 +472,7 @@ class Station:
             self._free_slot(part.slot)
 
     def _wants(self, part: Part, number: int) -> bool:
-        evidence = self.settings.evidence
-        return evidence is not None and evidence.wants(number, part.decision, part.late, part.disputed)
+        return self.settings.keeps(number, part.decision, part.late, part.disputed)
 
     def _free_slot(self, slot: int) -> None:
         self._free.add(slot)

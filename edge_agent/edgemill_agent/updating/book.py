@@ -12,6 +12,8 @@ from edgemill_agent.updating.states import ENDS, Event, State, after
 from edgemill_core.validation import Strict
 
 _MOST_EVENTS = 200
+_TOLD = (State.SHADOWING, State.TRIAL)
+"""States that the ledger hears of besides the ends."""
 
 
 class Update(Strict):
@@ -81,13 +83,13 @@ class Book(Strict):
         return book.model_copy(update={"updates": {**book.updates, name: new}})
 
     def moved(self, name: str, event: Event, why: str = "") -> Book:
-        """Something happened to the update of ``name``; its end, and its trial, are told."""
+        """Something happened to the update of ``name``; its end, its trial and that it looks on are told."""
         before = self.updates[name]
         now = before.model_copy(update={"state": after(before.state, event), "why": why})
         book = self.model_copy(update={"updates": {**self.updates, name: now}})
         if now.state in (State.REFUSED, State.ROLLED_BACK):
             book = book.model_copy(update={"refused": {**book.refused, now.manifest: why or event.value}})
-        return book._telling(name, now) if now.ended or now.state is State.TRIAL else book
+        return book._telling(name, now) if now.ended or now.state in _TOLD else book
 
     def _telling(self, name: str, update: Update) -> Book:
         number = self.numbers + 1

@@ -39,15 +39,16 @@ def outcome_of(records: Iterable[Record], digest: str, folder: str, stations: fr
         told = record.payload.content()
         if told.get("role") != ENGINE:
             continue
-        if told["outcome"] == "committed" and _is(told.get("to"), digest, folder):
+        if told["outcome"] == "committed" and is_of(told.get("to"), digest, folder):
             kept.add(record.header.station)
-        lost = told["outcome"] == "refused" and _is(told.get("to"), digest, folder)
-        if lost or (told["outcome"] == "fell back" and _is(told.get("from"), digest, folder)):
+        lost = told["outcome"] == "refused" and is_of(told.get("to"), digest, folder)
+        if lost or (told["outcome"] == "fell back" and is_of(told.get("from"), digest, folder)):
             return Outcome(Event.FELL_BACK, f"station {record.header.station}: {told.get('why', told['outcome'])}")
     if stations and kept == stations:
         return Outcome(Event.KEPT, "")
     return None
 
 
-def _is(engine: Mapping[str, Any] | None, digest: str, folder: str) -> bool:
+def is_of(engine: Mapping[str, Any] | None, digest: str, folder: str) -> bool:
+    """Whether a record of a swap is about the engine of this bundle."""
     return engine is not None and (engine.get("digest") == digest or engine.get("folder") == folder)

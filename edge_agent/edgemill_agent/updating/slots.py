@@ -13,7 +13,7 @@ from edgemill_core.validation import Strict
 PREFIX = "release:"
 """Before the name of a release, where agent.yaml names a bundle."""
 MOST_STARTS = 3
-"""An agent that is started so often before a trial is decided goes on without what is tried."""
+"""An agent that is started so often before a trial is decided, or a part is shadowed, goes on without what is tried."""
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 
 
@@ -43,21 +43,29 @@ class Slots(Strict):
 
     Attributes:
         active: what judges, and what an agent starts on.
+        shadow: what looks on while the active one judges; never beside one on trial.
         trial: what is to take over.
         previous: what was active before.
-        starts: of the agent, since there is something on trial.
-        since: position in the ledger behind which the trial's outcome stands.
+        starts: of the agent, since there is something on trial; since ``shadow`` saw a part.
+        seen: parts that ``shadow`` had seen when the agent was last started.
+        since: position in the ledger behind which the outcome of trial or shadowing stands.
     """
 
     active: Installed | None = None
+    shadow: Installed | None = None
     trial: Installed | None = None
     previous: Installed | None = None
     starts: Annotated[int, Field(ge=0)] = 0
+    seen: Annotated[int, Field(ge=0)] = 0
     since: Annotated[int, Field(ge=0)] = 0
+
+    def looking_on(self, new: Installed, since: int) -> Slots:
+        """With ``new`` to see what the active one judges."""
+        return Slots(active=self.active, previous=self.previous, shadow=new, since=since)
 
     def on_trial(self, new: Installed, since: int) -> Slots:
         """With ``new`` to take over from the active one."""
-        return self.model_copy(update={"trial": new, "starts": 0, "since": since})
+        return Slots(active=self.active, previous=self.previous, trial=new, since=since)
 
     def first(self, new: Installed) -> Slots:
         """With ``new`` as the active one, where there is none."""
@@ -70,12 +78,19 @@ class Slots(Strict):
         return Slots(active=self.trial, previous=self.active)
 
     def rolled_back(self) -> Slots:
-        """Without what was tried."""
+        """Without what was tried, or looked on."""
         return Slots(active=self.active, previous=self.previous)
 
-    def started(self) -> Slots:
-        """The agent starts once more."""
-        return self if self.trial is None else self.model_copy(update={"starts": self.starts + 1})
+    def started(self, seen: int = 0) -> Slots:
+        """The agent starts once more.
+
+        Args:
+            seen: parts that ``shadow`` has seen by now.
+        """
+        if self.trial is None and self.shadow is None:
+            return self
+        starts = 1 if self.shadow is not None and seen > self.seen else self.starts + 1
+        return self.model_copy(update={"starts": starts, "seen": seen})
 
     def now(self, trial: bool) -> Installed | None:
         """What a station is to run: the active one, or with ``trial`` what is tried, if anything is."""

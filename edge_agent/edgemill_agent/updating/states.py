@@ -16,16 +16,18 @@ class State(str, Enum):
     """They lie as a bundle, whole and synced."""
     PROVED = "proved"
     """It decides here as it did on the bench, in time."""
+    SHADOWING = "shadowing"
+    """It sees the parts that the one before judges, and answers to nobody but the ledger."""
     TRIAL = "trial"
     """It is to judge, with the one before as the way back."""
     COMMITTED = "committed"
     """It is the active one."""
     REFUSED = "refused"
-    """It will not be tried again: it cannot be used, or is not proved."""
+    """It will not be tried again: it cannot be used, is not proved, or disagrees with what judges."""
     ROLLED_BACK = "rolled back"
     """It judged, or tried to, and the one before is back."""
     SUPERSEDED = "superseded"
-    """Another release took its place in the plan."""
+    """Another release took its place in the plan, or it was withdrawn while it looked on."""
 
 
 class Event(str, Enum):
@@ -36,11 +38,14 @@ class Event(str, Enum):
     LAID_OUT = "the bundle lies in its place"
     DECIDES = "the golden samples were decided as at build, in time"
     DECIDES_OTHERWISE = "no variant of it is proved here"
+    LOOKS_ON = "a station wants to see first how often it decides otherwise than what judges"
+    AGREES = "every station that looked concluded that it seldom does"
+    DISAGREES = "a station concluded that it does too often, or it cannot be looked at"
     TAKEN_UP = "it is on trial"
     FIRST = "there was none before, so nothing to go back to"
     KEPT = "it gave enough verdicts in time"
     FELL_BACK = "it did not do: it died, was late, or was refused by a station"
-    STARTED_TOO_OFTEN = "the agent was started again and again before that was decided"
+    STARTED_TOO_OFTEN = "the agent was started again and again before it was decided"
     REPLACED = "a newer plan names another release"
 
 
@@ -62,8 +67,15 @@ TABLE: dict[State, dict[Event, State]] = {
         Event.REPLACED: State.SUPERSEDED,
     },
     State.PROVED: {
+        Event.LOOKS_ON: State.SHADOWING,
         Event.TAKEN_UP: State.TRIAL,
         Event.FIRST: State.COMMITTED,
+        Event.REPLACED: State.SUPERSEDED,
+    },
+    State.SHADOWING: {
+        Event.AGREES: State.TRIAL,
+        Event.DISAGREES: State.REFUSED,
+        Event.STARTED_TOO_OFTEN: State.REFUSED,
         Event.REPLACED: State.SUPERSEDED,
     },
     State.TRIAL: {

@@ -12,6 +12,7 @@ from pathlib import Path
 from edgemill_agent.ledger import LedgerView
 from edgemill_agent.settings import AgentSettings, StationSettings
 from edgemill_agent.updating.book import Book, Update, read_book, write_book
+from edgemill_agent.updating.looking_on import LookingOn
 from edgemill_agent.updating.outcome import Outcome, outcome_of
 from edgemill_agent.updating.proving import Proven, prove_bundle
 from edgemill_agent.updating.slots import (
@@ -57,6 +58,9 @@ class Updater:
         tell: told what is going on.
         prove: tries a bundle on this box for the stations that are to run it; ``prove_bundle`` if not given.
 
+    Attributes:
+        looking_on: how far the releases are that see first what others judge.
+
     Raises:
         InputError: another update is going on.
     """
@@ -87,6 +91,9 @@ class Updater:
                 fix="wait for it",
             ) from error
         self.book = read_book(self._state)
+        self.looking_on = LookingOn(
+            self._state, self._wanted, lambda: self.book, self._moved, self._position, self._tell
+        )
 
     def __enter__(self) -> Updater:
         return self
@@ -108,16 +115,21 @@ class Updater:
             Refused: metadata, plan, manifest or a blob is not to be believed; what was there stays.
             LinkError: the source cannot be reached, or there is no room; what came is kept.
         """
-        self.settle()
+        self.settle(going_on=False)
         self._trust.begin(root)
         self._tell("asking what is signed")
         trusted = refresh(source, self._trust, self._clock)
+        listed = {one.hashes["sha256"] for one in trusted.releases().values()}
+        self.looking_on.keep_to(lambda _, manifest: manifest in listed, "it was withdrawn")
         data = source.read(f"plans/{self._settings.device.id}.json", MOST_PLAN_BYTES)
         now = trusted_now(trusted, self._clock)
         before = believed_before(trusted, self._trust.read(_PLAN))
         plan = read_plan(trusted, data, self._settings.device.id, before, now)
         self._trust.keep(_PLAN, data)
         self._save(self.book.with_plan(plan.version, plan_digest(plan)))
+        planned = {one.name: one.manifest for one in plan.releases}
+        self.looking_on.keep_to(lambda name, manifest: planned.get(name) == manifest, "the plan names it no more")
+        self.settle()
         for release in plan.releases:
             if release.name in self._wanted:
                 self._follow(source, trusted, release)
@@ -135,10 +147,16 @@ class Updater:
         """Let what was refused before be tried again."""
         self._save(self.book.model_copy(update={"refused": {}}))
 
-    def settle(self) -> None:
-        """Bring slots and book to what the ledger says of trials."""
+    def settle(self, going_on: bool = True) -> None:
+        """Bring slots and book to what the ledger says of trials, and of releases that look on.
+
+        Args:
+            going_on: let a release that agrees go on trial; not before it is known that the plan still names it.
+        """
         for name in self._wanted:
+            self.looking_on.catch_up(name)
             self._catch_up(name)
+            self.looking_on.settle(name, going_on)
             slots, update = read_slots(self._state, name), self.book.updates.get(name)
             outcome = self._outcome(name, slots) if slots.trial is not None else None
             if outcome is None:
@@ -151,6 +169,7 @@ class Updater:
         """The agent is about to start: count it, and give up what was tried too often."""
         self.settle()
         for name in self._wanted:
+            self.looking_on.started(name)
             slots = read_slots(self._state, name).started()
             if slots.trial is None:
                 continue
@@ -265,6 +284,8 @@ class Updater:
         if slots.active is None:
             write_slots(self._state, name, slots.first(proved))
             self._moved(name, Event.FIRST)
+            return
+        if self.looking_on.begin(name, proved):
             return
         write_slots(self._state, name, slots.on_trial(proved, self._position()))
         self._moved(name, Event.TAKEN_UP)

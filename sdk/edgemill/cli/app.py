@@ -232,7 +232,7 @@ def agent_update(
     source: Annotated[
         str | None, typer.Option("--from", metavar="PLACE", help="A stick's folder, or an address, and not fleet: url.")
     ] = None,
-    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the end of a trial.")] = 60.0,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the end of shadowing and trial.")] = 60.0,
     again: Annotated[bool, typer.Option("--again", help="Try once more what was refused before.")] = False,
     json: Json = False,
 ) -> None:

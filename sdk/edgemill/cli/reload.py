@@ -16,8 +16,8 @@ from edgemill_core.errors import ProofError
 from edgemill_core.ledger import Kind
 
 _LOOK_S = 0.1
-_ON_THE_WAY = {"committed", "fell back"}
-"""What is said of an earlier engine."""
+_ON_THE_WAY = {"committed", "fell back", "ended"}
+"""What is said of an earlier engine, or of one that is started again."""
 
 
 def reload(path: Path, wait_s: float, json: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,13 +13,16 @@ from edgemill.cli.output import print_json, print_line, progress
 from edgemill_agent.running import hang_up, line_process
 from edgemill_agent.settings import AgentSettings, read_settings
 from edgemill_agent.updating.book import Book
+from edgemill_agent.updating.shadowing import Shadowed
 from edgemill_agent.updating.states import State
 from edgemill_agent.updating.updater import Updater, names_wanted
-from edgemill_core.errors import InputError, LinkError, MissingPartError, ProofError, SettingsError
+from edgemill_core.errors import InputError, LinkError, MissingPartError, ProofError, SettingsError, TrustError
 from edgemill_link.trust.source import FolderSource, HttpSource, Source
 
 _LOOK_S = 0.2
 _BAD = (State.REFUSED, State.ROLLED_BACK)
+_UNDER_WAY = (State.SHADOWING, State.TRIAL)
+"""What the running agent decides."""
 
 
 def update(path: Path, given: str | None, wait_s: float, again: bool, json: bool) -> None:
@@ -27,7 +31,7 @@ def update(path: Path, given: str | None, wait_s: float, again: bool, json: bool
     Args:
         path: ``agent.yaml``.
         given: a folder or an address, in the place of the one under ``fleet:``.
-        wait_s: how long to wait for a trial's end.
+        wait_s: how long to wait for the end of shadowing and trial.
         again: try once more what was refused before.
 
     Raises:
@@ -52,6 +56,9 @@ def update(path: Path, given: str | None, wait_s: float, again: bool, json: bool
             updater.go_on()  # what came before may be proved all the same
             _tell_agent(settings)
             raise
+        except TrustError:
+            _tell_agent(settings)  # what looked on may have been decided before the source was asked
+            raise
         running = _tell_agent(settings)
         until = time.monotonic() + wait_s
         while running and _undecided(updater.book) and time.monotonic() < until:
@@ -60,8 +67,8 @@ def update(path: Path, given: str | None, wait_s: float, again: bool, json: bool
             updater.settle()
             if updater.book != before:
                 _tell_agent(settings)  # every station goes back, and the ledger hears of it
-        book = updater.book
-    _say(settings, book, running, json)
+        book, looking_on = updater.book, updater.looking_on.now()
+    _say(settings, book, looking_on, running, json)
 
 
 def _now() -> datetime:
@@ -105,23 +112,26 @@ def _tell_agent(settings: AgentSettings) -> bool:
 
 
 def _undecided(book: Book) -> bool:
-    return any(one.state is State.TRIAL for one in book.updates.values())
+    return any(one.state in _UNDER_WAY for one in book.updates.values())
 
 
-def _say(settings: AgentSettings, book: Book, running: bool, json: bool) -> None:
+def _say(settings: AgentSettings, book: Book, looking_on: Mapping[str, Shadowed], running: bool, json: bool) -> None:
     updates = {name: one for name, one in book.updates.items() if name in names_wanted(settings)}
     bad = {name: one for name, one in updates.items() if one.state in _BAD}
     if json:
         told = {name: one.model_dump(mode="json") for name, one in updates.items()}
+        for name, shadowed in looking_on.items():
+            told[name]["shadowing"] = {station: looked.as_dict() for station, looked in shadowed.stations.items()}
         print_json({"plan": book.plan[0] if book.plan else None, "agent": running, "updates": told})
         sys.exit(ProofError.exit_code if bad else 0)
     for name, one in updates.items():
-        later = ", as soon as the agent is started" if one.state is State.TRIAL and not running else ""
-        print_line(f"{name} {one.version}: {one.state.value}{later}{f': {one.why}' if one.why else ''}")
+        later = ", as soon as the agent is started" if one.state in _UNDER_WAY and not running else ""
+        why = str(looking_on[name]) if name in looking_on else one.why
+        print_line(f"{name} {one.version}: {one.state.value}{later}{f': {why}' if why else ''}")
     if bad:
         raise ProofError(
             "an update was not taken; what was there before judges",
-            expected="a release that is proved on this box, and gives its verdicts in time",
+            expected="a release that is proved on this box, does not dispute what judges, and is in time",
             got="; ".join(f"{name} {one.version}: {one.why}" for name, one in bad.items()),
             fix="release a better one; this one is not tried again, unless with --again",
         )

@@ -32,7 +32,7 @@ class Kind(str, Enum):
     SWAP = "swap"
     """A station was to use another engine; the payload says which, what became of it, and why."""
     UPDATE = "update"
-    """An update of a release came to an end, or to its trial; the payload says which, and why."""
+    """An update of a release came to an end, to its trial, or looks on; the payload says which, and why."""
     SHADOW = "shadow"
     """What a challenger made of a part that another engine decided; no controller is told of it."""
     HEALTH = "health"

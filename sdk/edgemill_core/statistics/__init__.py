@@ -1,4 +1,4 @@
-"""Statistics on numpy alone: exact binomial bounds and paired non-inferiority; bootstrap bounds of paired means."""
+"""Statistics on numpy alone: binomial bounds, paired non-inferiority, bootstrap bounds of means, a sequential test."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from edgemill_core.statistics.noninferiority import (
     samples_needed,
 )
 from edgemill_core.statistics.paired_mean import relative_increase, relative_increase_upper_bound
+from edgemill_core.statistics.sequential import Conclusion, Reached, SequentialTest, sequential_test
 
 __all__ = [
+    "Conclusion",
     "PairedCounts",
+    "Reached",
+    "SequentialTest",
     "drop_lower_bound",
     "drop_upper_bound",
     "kupiec_p_value",
@@ -23,5 +27,6 @@ __all__ = [
     "relative_increase",
     "relative_increase_upper_bound",
     "samples_needed",
+    "sequential_test",
     "upper_bound",
 ]
