@@ -15,6 +15,7 @@ from edgemill_agent.updating.book import Book
 from edgemill_agent.updating.states import State
 from edgemill_agent.updating.updater import Updater, names_wanted
 from edgemill_core.errors import InputError, LinkError, MissingPartError, ProofError, SettingsError
+from edgemill_link.trust.rate import Rate
 from edgemill_link.trust.source import FolderSource, HttpSource, Source
 
 _LOOK_S = 0.2
@@ -79,7 +80,9 @@ def _source(settings: AgentSettings, given: str | None) -> Source:
             got="neither",
             fix="name the address of the releases, or the folder of a stick",
         )
-    return HttpSource(url, settings.fleet.ca if settings.fleet is not None else None)
+    fleet = settings.fleet
+    rate = Rate(fleet.rate) if fleet is not None and fleet.rate is not None else None
+    return HttpSource(url, fleet.ca if fleet is not None else None, rate=rate)
 
 
 def _root(settings: AgentSettings) -> bytes:
