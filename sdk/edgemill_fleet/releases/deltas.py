@@ -137,5 +137,7 @@ def _make(folder: Path, pair: Pair, base: Path) -> int | None:
 def _leads_to(delta: Path, base: Path, new: Path) -> bool:
     with delta.open("rb") as file, new.open("rb") as wanted:
         pieces = iter(lambda: file.read(_PIECE), b"")
-        same = all(wanted.read(len(piece)) == piece for piece in blob_from(pieces, base, new.stat().st_size))
-        return same and not wanted.read(1)
+        try:
+            return all(wanted.read(len(piece)) == piece for piece in blob_from(pieces, base, new.stat().st_size))
+        except Refused:
+            return False
