@@ -11,7 +11,6 @@ from small_bundle import make_bundle
 
 from edgemill_core.bundle import open_bundle, write_bundle
 from edgemill_core.durable import sha256_bytes
-from edgemill_core.errors import TrustError
 from edgemill_fleet.releases import deltas
 from edgemill_fleet.releases.deltas import EARLIER, earlier_releases
 from edgemill_fleet.releases.exporting import export
@@ -118,9 +117,7 @@ def test_a_blob_that_the_publisher_lost_is_no_base_and_no_trouble(shop: Shop) ->
 
 
 @pytest.mark.parametrize("of", [WEIGHTS[:100], trained(5)])
-def test_a_delta_that_does_not_lead_there_is_not_listed(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, of: bytes
-) -> None:
+def test_a_delta_that_does_not_lead_there_is_not_listed(shop: Shop, monkeypatch: pytest.MonkeyPatch, of: bytes) -> None:
     """As where a disk altered the blob that it leads from."""
     shop.publish("1.0.0", trained(0))
     (shop.folder / "other").write_bytes(of)

@@ -21,6 +21,13 @@ SELECT h.position, number, kind, station, decision, utc_ns, boot, monotonic_ns, 
 FROM header h LEFT JOIN payload p USING(position) WHERE h.position > ? AND h.position <= ?
 ORDER BY h.position LIMIT ?
 """
+_REPLAYABLE = """
+SELECT DISTINCT station, json_extract(CAST(body AS TEXT), '$.engine') FROM header JOIN payload USING(position)
+WHERE kind = 'verdict' AND instr(CAST(body AS TEXT), '"engine_ms"') AND (
+    number IN (SELECT CAST(substr(file, -16, 12) AS INTEGER) FROM evidence)
+    OR json_type(CAST(body AS TEXT), '$.fields') IS NOT NULL
+)
+"""
 _NO_END = (1 << 63) - 1
 _PAGE = 1000
 
@@ -143,6 +150,13 @@ class LedgerView:
         found = self._connection.execute("SELECT file FROM evidence WHERE file GLOB ?", (pattern,)).fetchall()
         numbers = (int(Path(file).stem) for (file,) in found)
         return sorted(number for number in numbers if number > after)
+
+    def replayable_engines(self) -> set[tuple[str, str | None]]:
+        """Station and engine id of every engine that judged a part of which frame or numbers are kept.
+
+        The id is ``None`` where the record does not say it.
+        """
+        return {(str(station), engine) for station, engine in self._connection.execute(_REPLAYABLE)}
 
     def of_kind(self, kind: Kind) -> Iterator[Record]:
         """Every record of one kind, in the order of the chain."""

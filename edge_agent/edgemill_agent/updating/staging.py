@@ -73,27 +73,18 @@ def files_of(manifest: Manifest) -> dict[str, int]:
 
 
 def fetch_blobs(
-    source: Source,
-    blobs: BlobStore,
-    manifest: Manifest,
-    tell: Callable[[int], None],
-    say: Callable[[str], None] = lambda _: None,
-) -> ByDelta:
-    """Every file of the bundle, by deltas where they are shorter; gives what became of those.
-
-    Args:
-        say: told of a delta that was of no use.
+    source: Source, blobs: BlobStore, manifest: Manifest, deltas: ByDelta, tell: Callable[[int], None]
+) -> None:
+    """Every file of the bundle, by deltas where they are shorter.
 
     Raises:
         Refused, LinkError: see ``BlobStore.fetch``.
     """
     entries = files_of(manifest)
     blobs.check_room({digest: size for digest, size in entries.items() if not blobs.has(digest, size)})
-    deltas = ByDelta(source, blobs, say)
     for digest, size in entries.items():
         if not deltas.fetch(digest, size, tell):
             blobs.fetch(source, digest, size, tell)
-    return deltas
 
 
 def stage(state: Path, blobs: BlobStore, content: bytes, manifest: Manifest, installed: Installed) -> Bundle:

@@ -81,8 +81,12 @@ class BlobStore:
 
     def has_room(self, missing: int) -> bool:
         """Whether so many bytes more leave enough to the ledger."""
+        return self.short_of(missing) <= 0
+
+    def short_of(self, missing: int) -> int:
+        """Bytes to free before so many more leave enough to the ledger; 0 or less if there is room."""
         make_folder(self.folder)
-        return self._free(self.folder) >= missing + SPARE_BYTES
+        return missing + SPARE_BYTES - self._free(self.folder)
 
     def missing_bytes(self, blobs: Mapping[str, int]) -> int:
         """What is yet to come of these blobs, sizes by digest."""
