@@ -120,8 +120,8 @@ class Clearing:
             sync_folder(bundles)
         for name in self._names():
             self._sweep(home(self._state, name))
-        for file in self._state.glob(".updates.json.*"):
-            file.unlink()
+        for left in self._state.glob(".updates.json.*"):
+            left.unlink()
         stay, needs = self._lying(), self._needs()
         for folder in _folders(self._blobs.folder):
             for file in blobs_to_go([path.name for path in folder.iterdir()], stay, needs):
