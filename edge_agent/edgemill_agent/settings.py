@@ -231,7 +231,12 @@ class SwapSettings(Strict):
 
 
 def _per_second(said: Any) -> Any:
-    return said.removesuffix("/s") if isinstance(said, str) else said
+    if not isinstance(said, str):
+        return said
+    size, _, per = said.partition("/")
+    if per not in ("", "s"):
+        raise ValueError("bytes per second, as in 2MB/s")
+    return size
 
 
 class FleetSettings(Strict):
