@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -303,8 +304,17 @@ def test_what_kept_parts_were_judged_by_stays_and_so_does_what_was_started_last(
     assert disk.clearing().collect() == []
 
 
-def test_a_ledger_that_cannot_be_read_keeps_everything(disk: Disk) -> None:
-    (disk.state / "ledger.db").write_bytes(b"no database")
+@pytest.mark.parametrize("damage", ["no database", "no JSON", "a table less"])
+def test_a_ledger_that_cannot_be_read_keeps_everything(disk: Disk, damage: str) -> None:
+    judged(disk.state, start("cell", "e2", disk.made["1.2.0"].digest), verdict(1, "cell", "e2"), frame(1, "cell"))
+    if damage == "no database":
+        (disk.state / "ledger.db").write_bytes(b"no database")
+    else:
+        connection = sqlite3.connect(disk.state / "ledger.db")
+        broken = """UPDATE payload SET body = '{"engine_ms"'"""
+        connection.execute(broken if damage == "no JSON" else "DROP TABLE evidence")
+        connection.commit()
+        connection.close()
     assert disk.clearing().collect() == []
 
 

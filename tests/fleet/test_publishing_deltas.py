@@ -116,7 +116,7 @@ def test_a_blob_that_the_publisher_lost_is_no_base_and_no_trouble(shop: Shop) ->
     assert shop.publish("1.1.0", trained(1)).deltas == 0
 
 
-@pytest.mark.parametrize("of", [WEIGHTS[:100], trained(5)])
+@pytest.mark.parametrize("of", [WEIGHTS[:100], trained(5)], ids=["short", "other"])
 def test_a_delta_that_does_not_lead_there_is_not_listed(shop: Shop, monkeypatch: pytest.MonkeyPatch, of: bytes) -> None:
     """As where a disk altered the blob that it leads from."""
     shop.publish("1.0.0", trained(0))
