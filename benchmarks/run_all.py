@@ -34,6 +34,7 @@ ALL = (
         "runtimes",
         "leaks",
         "rebuild",
+        "updates",
     ),
     *("install", "demo", "clone"),
 )
