@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
 from pathlib import Path
 
 import pytest
-from release_keys import NOW, Keys
+from cuts import killed_before
+from release_keys import NOW, Keys, state
 from small_bundle import make_bundle
 
 from edgemill_core.bundle import open_bundle, write_bundle
@@ -22,6 +25,8 @@ from edgemill_link.trust.delta import delta_of
 from edgemill_link.trust.delta_index import DeltaIndex, delta_path, index_path, parse_index
 from edgemill_link.trust.source import FolderSource
 
+EVERY = 1 if os.environ.get("EDGEMILL_EVERY_CUT") else 7
+"""Of the calls before which a publisher is killed."""
 WEIGHTS_FILE = "models/v/more.weights"
 WEIGHTS = random.Random(1).randbytes(80_000)
 
@@ -133,6 +138,27 @@ def test_an_altered_manifest_of_an_earlier_release_is_passed_over(shop: Shop) ->
     manifest.write_bytes(manifest.read_bytes() + b" ")
     standing = Repository(shop.releases, NOW).standing()
     assert earlier_releases(shop.releases, standing, "b", "1.1.0") == []
+
+
+def test_a_publisher_that_is_killed_lists_no_delta_that_is_not_whole(shop: Shop) -> None:
+    shop.publish("1.0.0", trained(0))
+    base, number = shop.folder / "base", 0
+    shop.releases.rename(base)
+    shutil.copytree(base, shop.releases)
+    shop.publish("1.1.0", trained(1))
+    whole = state(shop.releases / "deltas")
+    while True:
+        shutil.rmtree(shop.releases)
+        shutil.copytree(base, shop.releases)
+        killed = killed_before(number, lambda: shop.publish("1.1.0", trained(1)))
+        for old, size in shop.index(trained(1)).deltas.items():
+            assert (shop.releases / delta_path(sha256_bytes(trained(1)), old)).stat().st_size == size
+        if not killed:
+            break
+        assert shop.publish("1.1.0", trained(1)).deltas == 1
+        assert state(shop.releases / "deltas") == whole
+        number += EVERY
+    assert number > 30
 
 
 def test_a_stick_takes_none_along(shop: Shop, tmp_path: Path) -> None:
