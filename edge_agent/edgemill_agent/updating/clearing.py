@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from edgemill_agent.ledger import LedgerView
@@ -45,7 +46,8 @@ class Clearing:
 
     def collect(self) -> list[Lying]:
         """Remove what nobody needs; gives the bundles among it."""
-        gone = unneeded(self._lying(), self._needs())
+        lying = self._lying()
+        gone = unneeded(lying, self._needs(lying, replay_of_previous=False))
         self._remove(gone)
         return gone
 
@@ -62,12 +64,25 @@ class Clearing:
             return
         self.collect()
         short = self._blobs.short_of(missing())
-        gone = given_up(self._lying(), self._needs(), short) if short > 0 else []
+        if short <= 0:
+            return
+        lying = self._lying()
+        gone = given_up(lying, self._needs(lying, replay_of_previous=True), short)
         for one in gone:
             tell(one)
         self._remove(gone)
 
-    def _needs(self) -> Needs:
+    def _needs(self, lying: Sequence[Lying], replay_of_previous: bool) -> Needs:
+        """What is needed of ``lying``; records are looked through only for bundles of which nothing else decides."""
+        own = self._own_needs()
+        open_ones = {one.short for one in lying if not own.at_once(one) and (replay_of_previous or not own.later(one))}
+        told = self._judged_by(lambda digest: digest[:12] in open_ones)
+        if told is None:
+            return replace(own, replay=None)
+        return replace(own, now=own.now | told.last, replay=told.replay)
+
+    def _own_needs(self) -> Needs:
+        """As slots, settings and the book say."""
         now: set[str] = set()
         previous: set[str] = set()
         coming: set[str] = set()
@@ -80,16 +95,9 @@ class Clearing:
             if manifest is not None:
                 now.add(manifest.content_digest)
                 coming |= files_of(manifest).keys()
-        told = self._judged_by()
-        return Needs(
-            frozenset(now | (told.last if told is not None else set())),
-            self._named,
-            frozenset(previous - now),
-            told.replay if told is not None else None,
-            frozenset(coming),
-        )
+        return Needs(frozenset(now), self._named, frozenset(previous), coming=frozenset(coming))
 
-    def _judged_by(self) -> JudgedBy | None:
+    def _judged_by(self, asked: Callable[[str], bool]) -> JudgedBy | None:
         """``None`` where there is a ledger that cannot be read: then nobody can say."""
         if not (self._state / "ledger.db").exists():
             return JudgedBy(frozenset(), frozenset())
@@ -98,7 +106,7 @@ class Clearing:
         except LedgerError:
             return None
         try:
-            return judged_by(view)
+            return judged_by(view, asked)
         except (sqlite3.Error, ValueError):
             return None
         finally:
@@ -122,7 +130,7 @@ class Clearing:
             self._sweep(home(self._state, name))
         for left in self._state.glob(".updates.json.*"):
             left.unlink()
-        stay, needs = self._lying(), self._needs()
+        stay, needs = self._lying(), self._own_needs()
         for folder in _folders(self._blobs.folder):
             for file in blobs_to_go([path.name for path in folder.iterdir()], stay, needs):
                 (folder / file).unlink()
