@@ -354,7 +354,12 @@ def test_where_there_is_no_room_the_way_back_goes_then_what_records_need(
 
     full, told = used(), list[str]()
     monkeypatch.setattr(disk.blobs, "_free", lambda _: SPARE_BYTES + full - used())
-    disk.clearing().make_room(lambda: short, lambda one: told.append(one.folder[:5]))
+
+    def tell(one: Lying) -> None:
+        assert (home(disk.state, "tiny") / "bundles" / one.folder).is_dir()  # the ledger hears of it first
+        told.append(one.folder[:5])
+
+    disk.clearing().make_room(lambda: short, tell)
     assert told == gone
     assert disk.bundles() == sorted({"1.0.0", "1.1.0", "1.2.0", "1.3.0", *(["1.4.0"] if not short else [])} - {*gone})
     if short:
@@ -362,6 +367,18 @@ def test_where_there_is_no_room_the_way_back_goes_then_what_records_need(
     previous = read_slots(disk.state, "tiny").previous
     assert (previous is None) == ("1.1.0" in gone)
     assert disk.blobs.has_room(short) == (short < 99_999)
+
+
+def test_a_way_back_that_records_need_too_goes_in_its_turn(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, (engine, version) in enumerate((("e0", "1.0.0"), ("e1", "1.1.0")), start=1):
+        entries = (start("cell", engine, disk.made[version].digest), verdict(number, "cell", engine))
+        judged(disk.state, *entries, frame(number, "cell"))
+    disk.clearing().collect()
+    told: list[str] = []
+    monkeypatch.setattr(disk.blobs, "_free", lambda _: SPARE_BYTES)
+    disk.slots(active="1.2.0", previous="1.1.0", trial="1.3.0")
+    disk.clearing().make_room(lambda: 500, lambda one: told.append(one.folder[:5]))
+    assert told == ["1.0.0"]
 
 
 def test_a_box_that_is_killed_anywhere_while_it_makes_room_has_no_half_of_a_bundle(disk: Disk) -> None:
