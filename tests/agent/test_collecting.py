@@ -373,6 +373,7 @@ def test_a_way_back_that_records_need_too_goes_in_its_turn(disk: Disk, monkeypat
     for number, (engine, version) in enumerate((("e0", "1.0.0"), ("e1", "1.1.0")), start=1):
         entries = (start("cell", engine, disk.made[version].digest), verdict(number, "cell", engine))
         judged(disk.state, *entries, frame(number, "cell"))
+    judged(disk.state, start("cell", "e2", disk.made["1.2.0"].digest))
     disk.clearing().collect()
     told: list[str] = []
     monkeypatch.setattr(disk.blobs, "_free", lambda _: SPARE_BYTES)
