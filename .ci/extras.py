@@ -27,7 +27,14 @@ PINS = ROOT / "constraints" / f"py{sys.version_info.major}{sys.version_info.mino
 
 IMPORTS: dict[str, tuple[str, ...]] = {
     "": ("edgemill", "edgemill.cli.app", "edgemill_core.bundle", "edgemill_link"),
-    "agent": ("cryptography", "iotcore", "paho.mqtt.client", "prometheus_client", "edgemill_agent.link_process"),
+    "agent": (
+        "cryptography",
+        "iotcore",
+        "paho.mqtt.client",
+        "prometheus_client",
+        "edgemill_agent.link_process",
+        "edgemill_link.trust.by_delta",
+    ),
     "cameras": ("av",),
     "cluster": ("distributed",),
     "convert": (
@@ -39,7 +46,7 @@ IMPORTS: dict[str, tuple[str, ...]] = {
     ),
     "demo": ("PIL", "skimage", "lightgbm", "openvino", "edgemill.demo"),
     "dev": ("cyclonedx.validation.json", "hypothesis", "mypy", "pytest"),
-    "fleet": ("alembic", "fastapi", "sqlalchemy", "tuf.api.metadata", "uvicorn", "edgemill_fleet"),
+    "fleet": ("alembic", "fastapi", "sqlalchemy", "tuf.api.metadata", "uvicorn", "edgemill_fleet.releases.publishing"),
     "frames": ("cv2", "edgemill_runtimes.frames"),
     "keras": ("keras",),
     "nncf": ("nncf",),

@@ -81,8 +81,13 @@ def write_sets(folder: Path, model: Path) -> list[str]:
 
 def write_recipe(folder: Path) -> Path:
     model = efficientnet_lite0()
-    names = write_sets(folder, model)
-    recipe = {
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe_of(model, write_sets(folder, model)), sort_keys=False))
+    return path
+
+
+def recipe_of(model: Path, names: list[str]) -> dict[str, object]:
+    return {
         "name": "efficientnet-lite0",
         "version": "1.0.0",
         "task": {"name": "image-classification", "classes": names, "fit": names[::2], "head": "logits"},
@@ -97,9 +102,6 @@ def write_recipe(folder: Path) -> Path:
         "budget": [{"metric": "escape_rate", "max_drop": 0.2}, {"metric": "overkill_rate", "max_drop": 0.2}],
         "targets": [{"runtime": "onnxruntime"}, {"runtime": "openvino"}],
     }
-    path = folder / "recipe.yaml"
-    path.write_text(yaml.safe_dump(recipe, sort_keys=False))
-    return path
 
 
 def build(recipe: Path, out: Path) -> float:

@@ -35,6 +35,7 @@ ALL = (
         "runtimes",
         "leaks",
         "rebuild",
+        "updates",
     ),
     *("install", "demo", "clone"),
 )

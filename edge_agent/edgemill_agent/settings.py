@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    BeforeValidator,
     ByteSize,
     Field,
     ValidationError,
@@ -45,6 +46,8 @@ _ONLY_FOR = {
 }
 """Keys of a source that mean something to some kinds only."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+LEAST_RATE = 4096
+"""Bytes per second: slower is not worth being begun."""
 
 
 class DeviceSettings(Strict):
@@ -257,6 +260,15 @@ class SwapSettings(Strict):
     max_memory: Annotated[ByteSize, Field(ge=1 << 20)] | None = None
 
 
+def _per_second(said: Any) -> Any:
+    if not isinstance(said, str):
+        return said
+    size, _, per = said.partition("/")
+    if per not in ("", "s"):
+        raise ValueError("bytes per second, as in 2MB/s")
+    return size
+
+
 class FleetSettings(Strict):
     """Where updates come from.
 
@@ -264,11 +276,13 @@ class FleetSettings(Strict):
         trust: the root that the release keys were made with; believed at the first update, and followed from there.
         url: of the folder of releases, by HTTP or HTTPS; not needed where they come on a stick.
         ca: certificates to believe instead of the system's.
+        rate: bytes per second that updates take of the network at most, e.g. ``2MB/s``; not limited if not said.
     """
 
     trust: Path
     url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] | None = None
     ca: Path | None = None
+    rate: Annotated[ByteSize, Field(ge=LEAST_RATE), BeforeValidator(_per_second)] | None = None
 
 
 class StationSettings(Strict):

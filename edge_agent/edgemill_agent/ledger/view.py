@@ -21,6 +21,16 @@ SELECT h.position, number, kind, station, decision, utc_ns, boot, monotonic_ns, 
 FROM header h LEFT JOIN payload p USING(position) WHERE h.position > ? AND h.position <= ?
 ORDER BY h.position LIMIT ?
 """
+_BY_ENGINE = """h.kind = 'verdict' AND instr(CAST(p.body AS TEXT), '"engine_ms"')
+AND json_extract(CAST(p.body AS TEXT), '$.engine') IS ?"""
+_A_FRAME = f"""
+SELECT 1 FROM evidence e JOIN header h ON h.number > 0 AND h.number = CAST(substr(e.file, -16, 12) AS INTEGER)
+JOIN payload p ON p.position = h.position WHERE e.file GLOB ? AND {_BY_ENGINE} LIMIT 1
+"""  # noqa: S608 (nothing from outside)
+_ITS_FIELDS = f"""
+SELECT json_type(CAST(p.body AS TEXT), '$.fields') IS NOT NULL FROM header h JOIN payload p USING(position)
+WHERE h.position > ? AND h.station = ? AND {_BY_ENGINE} ORDER BY h.position LIMIT 1
+"""  # noqa: S608
 _NO_END = (1 << 63) - 1
 _PAGE = 1000
 
@@ -143,6 +153,19 @@ class LedgerView:
         found = self._connection.execute("SELECT file FROM evidence WHERE file GLOB ?", (pattern,)).fetchall()
         numbers = (int(Path(file).stem) for (file,) in found)
         return sorted(number for number in numbers if number > after)
+
+    def replayable(self, station: str, engine: str | None, after: int) -> bool:
+        """Whether a part that an engine judged can be judged again: its frame is kept, or the numbers of a request.
+
+        Args:
+            engine: its id; ``None`` for parts of which the record does not say it.
+            after: position at which the engine was started. What it was given once, it was given each time.
+        """
+        kept = self._connection.execute(_A_FRAME, (f"{EVIDENCE}/{station}/*", engine)).fetchone()
+        if kept is not None:
+            return True
+        found = self._connection.execute(_ITS_FIELDS, (after, station, engine)).fetchone()
+        return bool(found and found[0])
 
     def of_kind(self, *kinds: Kind, after: int = 0) -> Iterator[Record]:
         """Every record of these kinds that follows on ``after``, in the order of the chain."""

@@ -91,6 +91,10 @@ class Book(Strict):
             book = book.model_copy(update={"refused": {**book.refused, now.manifest: why or event.value}})
         return book._telling(name, now) if now.ended or now.state in _TOLD else book
 
+    def noted(self, name: str, why: str) -> Book:
+        """Something that the ledger is to hear of, and that leaves the update of ``name`` as far as it is."""
+        return self._telling(name, self.updates[name].model_copy(update={"why": why}))
+
     def _telling(self, name: str, update: Update) -> Book:
         number = self.numbers + 1
         told = Told(

@@ -19,6 +19,7 @@ from edgemill_core.bundle.store import MANIFEST, SEAL, this_edgemill
 from edgemill_core.durable import sha256_bytes, sync_folder, sync_tree
 from edgemill_core.errors import BundleError
 from edgemill_link.trust.blobs import BlobStore
+from edgemill_link.trust.by_delta import ByDelta
 from edgemill_link.trust.plan import PlannedRelease
 from edgemill_link.trust.refusal import Attack, Refused
 from edgemill_link.trust.source import Source
@@ -66,16 +67,24 @@ def understood(content: bytes, release: PlannedRelease) -> Manifest:
     return manifest
 
 
-def fetch_blobs(source: Source, blobs: BlobStore, manifest: Manifest, tell: Callable[[int], None]) -> None:
-    """Every file of the bundle.
+def files_of(manifest: Manifest) -> dict[str, int]:
+    """Sizes of a bundle's files in bytes, by their SHA-256."""
+    return {entry.sha256: entry.bytes for entry in {**manifest.records, **manifest.files}.values()}
+
+
+def fetch_blobs(
+    source: Source, blobs: BlobStore, manifest: Manifest, deltas: ByDelta, tell: Callable[[int], None]
+) -> None:
+    """Every file of the bundle, by deltas where they are shorter.
 
     Raises:
         Refused, LinkError: see ``BlobStore.fetch``.
     """
-    entries = {entry.sha256: entry.bytes for entry in {**manifest.records, **manifest.files}.values()}
+    entries = files_of(manifest)
     blobs.check_room({digest: size for digest, size in entries.items() if not blobs.has(digest, size)})
     for digest, size in entries.items():
-        blobs.fetch(source, digest, size, tell)
+        if not deltas.fetch(digest, size, tell):
+            blobs.fetch(source, digest, size, tell)
 
 
 def stage(state: Path, blobs: BlobStore, content: bytes, manifest: Manifest, installed: Installed) -> Bundle:

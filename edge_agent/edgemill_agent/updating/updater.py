@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 from edgemill_agent.ledger import LedgerView
 from edgemill_agent.settings import AgentSettings, StationSettings
 from edgemill_agent.updating.book import Book, Update, read_book, write_book
+from edgemill_agent.updating.clearing import Clearing
+from edgemill_agent.updating.collecting import Lying
 from edgemill_agent.updating.looking_on import LookingOn
 from edgemill_agent.updating.outcome import Outcome, outcome_of
 from edgemill_agent.updating.proving import Proven, prove_bundle
@@ -23,13 +26,14 @@ from edgemill_agent.updating.slots import (
     read_slots,
     write_slots,
 )
-from edgemill_agent.updating.staging import fetch_blobs, fetch_manifest, stage, understood
+from edgemill_agent.updating.staging import fetch_blobs, fetch_manifest, files_of, stage, understood
 from edgemill_agent.updating.states import Event, State
-from edgemill_core.bundle import Bundle, open_bundle
+from edgemill_core.bundle import Bundle, Manifest, open_bundle
 from edgemill_core.bundle.manifest import parse_manifest
 from edgemill_core.durable import write_bytes
-from edgemill_core.errors import BundleError, InputError, LedgerError
+from edgemill_core.errors import BundleError, EdgemillError, InputError, LedgerError
 from edgemill_link.trust.blobs import BlobStore
+from edgemill_link.trust.by_delta import ByDelta
 from edgemill_link.trust.client import refresh, trusted_now
 from edgemill_link.trust.plan import MOST_PLAN_BYTES, PlannedRelease, believed_before, plan_digest, read_plan
 from edgemill_link.trust.source import Source
@@ -133,6 +137,7 @@ class Updater:
         for release in plan.releases:
             if release.name in self._wanted:
                 self._follow(source, trusted, release)
+        self._collect()
         return self.book
 
     def go_on(self) -> Book:
@@ -249,8 +254,44 @@ class Updater:
             came += more
             self._tell(f"{release.name} {release.version}: {came / 1e6:.1f} of {manifest.size_bytes / 1e6:.1f} MB")
 
-        fetch_blobs(source, self._blobs, manifest, tell)
+        self._make_room(release.name, manifest)
+        deltas = ByDelta(source, self._blobs, self._tell)
+        try:
+            fetch_blobs(source, self._blobs, manifest, deltas, tell)
+        except EdgemillError:
+            self._note_deltas(release.name, deltas)
+            raise
+        self._note_deltas(release.name, deltas)
         self._moved(release.name, Event.FETCHED)
+
+    def _note_deltas(self, name: str, deltas: ByDelta) -> None:
+        if deltas.failed:
+            why = f"deltas that did not lead to their blob: {deltas.failed}; fetched as a whole"
+            self._save(self.book.noted(name, why))
+
+    def _make_room(self, name: str, manifest: Manifest) -> None:
+        files = files_of(manifest)
+
+        def tell(one: Lying) -> None:
+            why = f"{one.name} {one.folder} makes room: the way back, or what kept parts were judged by"
+            self._tell(why)
+            self._save(self.book.noted(name, why))
+
+        with self._clearing() as clearing:
+            clearing.make_room(lambda: self._blobs.missing_bytes(files), tell)
+
+    def _collect(self) -> None:
+        with self._clearing() as clearing:
+            for one in clearing.collect():
+                self._tell(f"{one.name} {one.folder} was removed: nobody needs it any more")
+
+    @contextmanager
+    def _clearing(self) -> Iterator[Clearing]:
+        """A disk that will not let go of what is old holds up no update."""
+        try:
+            yield Clearing(self._settings, self._blobs, self.book)
+        except (OSError, LedgerError) as error:
+            self._tell(f"what is old could not be removed: {error}")
 
     def _finish(self, name: str, installed: Installed) -> None:
         """From verified blobs to a trial, or an end."""

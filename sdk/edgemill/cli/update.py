@@ -17,6 +17,7 @@ from edgemill_agent.updating.shadowing import Shadowed
 from edgemill_agent.updating.states import State
 from edgemill_agent.updating.updater import Updater, names_wanted
 from edgemill_core.errors import InputError, LinkError, MissingPartError, ProofError, SettingsError, TrustError
+from edgemill_link.trust.rate import Rate
 from edgemill_link.trust.source import FolderSource, HttpSource, Source
 
 _LOOK_S = 0.2
@@ -86,7 +87,9 @@ def _source(settings: AgentSettings, given: str | None) -> Source:
             got="neither",
             fix="name the address of the releases, or the folder of a stick",
         )
-    return HttpSource(url, settings.fleet.ca if settings.fleet is not None else None)
+    fleet = settings.fleet
+    rate = Rate(fleet.rate) if fleet is not None and fleet.rate is not None else None
+    return HttpSource(url, fleet.ca if fleet is not None else None, rate=rate)
 
 
 def _root(settings: AgentSettings) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from securesystemslib.signer import Signer
@@ -14,6 +14,7 @@ from edgemill_core.bundle.store import MANIFEST
 from edgemill_core.durable import write_bytes
 from edgemill_core.errors import InputError
 from edgemill_fleet.releases.copying import copy_verified
+from edgemill_fleet.releases.deltas import earlier_releases, make_deltas
 from edgemill_fleet.releases.holding import held
 from edgemill_fleet.releases.repository import WITHDRAWN, Repository
 from edgemill_fleet.releases.signing import can_sign, missing_keys
@@ -34,6 +35,7 @@ class Published:
         new: whether it was signed for now, and not before.
         blobs: files that were copied; others were there.
         bytes: of all its files.
+        deltas: that lead to a file of it from one of an earlier release.
     """
 
     release: str
@@ -41,14 +43,21 @@ class Published:
     new: bool
     blobs: int
     bytes: int
+    deltas: int = 0
 
 
-def publish(repository: Repository, bundle: Bundle, signers: Sequence[Signer]) -> Published:
+def publish(
+    repository: Repository,
+    bundle: Bundle,
+    signers: Sequence[Signer],
+    tell: Callable[[str], None] = lambda _: None,
+) -> Published:
     """Copy the bundle's files to where boxes fetch them, each once, and sign for its manifest.
 
     Args:
         bundle: verified when it was opened; every file is verified again as it is copied.
         signers: of ``releases`` and the online roles.
+        tell: hears of every delta that is made.
 
     Raises:
         InputError: another bundle of this name and version was released, a key is missing, or somebody else publishes.
@@ -70,10 +79,12 @@ def publish(repository: Repository, bundle: Bundle, signers: Sequence[Signer]) -
             copy_verified(bundle.folder / path, place / "blobs" / blob_path(entry.sha256), entry.sha256, entry.bytes)
             for path, entry in sorted(entries.items())
         )
+        earlier = earlier_releases(place, standing, bundle.manifest.name, bundle.manifest.version)
+        deltas = make_deltas(place, bundle.manifest, earlier, tell)
         write_bytes(place / "targets" / name_of(made.path) / f"{digest}.{MANIFEST}", content)
         if known is None:
             repository.change_releases({made.path: made}, [], signers)
-    return Published(name_of(made.path), digest, known is None, copied, bundle.manifest.size_bytes)
+    return Published(name_of(made.path), digest, known is None, copied, bundle.manifest.size_bytes, deltas)
 
 
 def withdraw(repository: Repository, release: str, signers: Sequence[Signer]) -> None:

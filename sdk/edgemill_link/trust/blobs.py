@@ -61,19 +61,37 @@ class BlobStore:
         target = self.path(digest)
         if self.has(digest, length):
             return target
-        make_folder(target.parent)
-        part = self._part(digest)
-        known = _known(part, length)
-        self._check_room(length - known)
-        with part.open("ab") as file:
-            file.truncate(known)
-            if known < length:
-                _append(file.fileno(), source, digest, known, length, tell)
-            os.fsync(file.fileno())
-        _check(part, digest, length)
-        os.replace(part, target)
+        part = self.part(digest)
+        self._check_room(length - known_of(part, length))
+        bring(source, f"blobs/{blob_path(digest)}", part, length, tell)
+        return self.keep(part, digest, length)
+
+    def keep(self, made: Path, digest: str, length: int) -> Path:
+        """Let a file beside its place be the blob from now on, if it is whole.
+
+        Raises:
+            Refused: it is not; it is thrown away.
+            LinkError: it is shorter.
+        """
+        _check(made, digest, length)
+        target = self.path(digest)
+        os.replace(made, target)
         sync_folder(target.parent)
         return target
+
+    def has_room(self, missing: int) -> bool:
+        """Whether so many bytes more leave enough to the ledger."""
+        return self.short_of(missing) <= 0
+
+    def short_of(self, missing: int) -> int:
+        """Bytes to free before so many more leave enough to the ledger; 0 or less if there is room."""
+        make_folder(self.folder)
+        return missing + SPARE_BYTES - self._free(self.folder)
+
+    def missing_bytes(self, blobs: Mapping[str, int]) -> int:
+        """What is yet to come of these blobs, sizes by digest."""
+        left = {digest: size for digest, size in blobs.items() if not self.has(digest, size)}
+        return sum(size - known_of(self.part(digest), size) for digest, size in left.items())
 
     def check_room(self, missing: Mapping[str, int]) -> None:
         """See that so many blobs, sizes by digest, have room; of those that came in part only the rest counts.
@@ -81,8 +99,7 @@ class BlobStore:
         Raises:
             LinkError: they have not.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        known = (_known(self._part(digest), size) for digest, size in missing.items())
+        known = (known_of(self.part(digest), size) for digest, size in missing.items())
         self._check_room(sum(missing.values()) - sum(known))
 
     def forget(self, digests: Iterable[str]) -> None:
@@ -92,30 +109,46 @@ class BlobStore:
             if path.is_file() and sha256_file(path) != digest:
                 path.unlink()
 
-    def _part(self, digest: str) -> Path:
+    def part(self, digest: str) -> Path:
+        """Where what came of a blob lies until it is whole."""
         return self.path(digest).with_name(f"{digest}.part")
 
     def _check_room(self, missing: int) -> None:
-        free = self._free(self.folder)
-        if free < missing + SPARE_BYTES:
+        if not self.has_room(missing):
             raise LinkError(
                 f"there is no room for a release in {self.folder}",
                 expected=f"{missing + SPARE_BYTES:,} bytes, {SPARE_BYTES >> 20} MiB of them left to the ledger",
-                got=f"{free:,} free",
+                got=f"{self._free(self.folder):,} free",
                 fix="make room; what came is kept, and it goes on from there",
             )
 
 
-def _known(part: Path, length: int) -> int:
+def known_of(part: Path, length: int) -> int:
     """How much of a part is here; one that is too long is of something else."""
     size = part.stat().st_size if part.is_file() else 0
     return size if size <= length else 0
 
 
-def _append(file: int, source: Source, digest: str, known: int, length: int, tell: Callable[[int], None]) -> None:
+def bring(source: Source, path: str, part: Path, length: int, tell: Callable[[int], None]) -> None:
+    """Append to ``part`` what it lacks of a file of this length, and sync it; less may come.
+
+    Raises:
+        Refused: more would come, or too slowly.
+        LinkError: the line broke; what came is kept.
+    """
+    make_folder(part.parent)
+    known = known_of(part, length)
+    with part.open("ab") as file:
+        file.truncate(known)
+        if known < length:
+            _append(file.fileno(), source.stream(path, length - known, known), tell)
+        os.fsync(file.fileno())
+
+
+def _append(file: int, pieces: Iterable[bytes], tell: Callable[[int], None]) -> None:
     since = 0
-    for piece in source.stream(f"blobs/{blob_path(digest)}", length - known, known):
-        _write_all(file, piece)
+    for piece in pieces:
+        write_all(file, piece)
         tell(len(piece))
         since += len(piece)
         if since >= _SYNC_BYTES:
@@ -123,7 +156,8 @@ def _append(file: int, source: Source, digest: str, known: int, length: int, tel
             since = 0
 
 
-def _write_all(file: int, piece: bytes) -> None:
+def write_all(file: int, piece: bytes) -> None:
+    """Write all of it, however little the kernel takes at a time."""
     view = memoryview(piece)
     while view:
         view = view[os.write(file, view) :]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgemill_core.errors import LinkError
+from edgemill_link.trust.rate import Rate
 from edgemill_link.trust.refusal import Attack, Refused
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class HttpSource:
         timeout_s: longest wait for a connection, and for the next bytes.
         least_rate: bytes per second that must come on the average after the first ``grace_s``.
         clock: monotonic, in seconds.
+        rate: bytes that come per second at most, all files together.
     """
 
     def __init__(
@@ -138,11 +140,12 @@ class HttpSource:
         least_rate: float = 1_000.0,
         grace_s: float = 20.0,
         clock: Callable[[], float] = time.monotonic,
+        rate: Rate | None = None,
     ) -> None:
         import urllib3
 
         self._url = url.rstrip("/")
-        self._least_rate, self._grace_s, self._clock = least_rate, grace_s, clock
+        self._least_rate, self._grace_s, self._clock, self._rate = least_rate, grace_s, clock, rate
         timeout = urllib3.Timeout(connect=timeout_s, read=timeout_s)
         verified: dict[str, Any] = {"ca_certs": str(ca)} if ca is not None else {}
         self._pool = urllib3.PoolManager(timeout=timeout, retries=False, maxsize=2, **verified)
@@ -159,6 +162,7 @@ class HttpSource:
             while piece := _reading(lambda: answer.read1(PIECE, decode_content=False), path, self._url):
                 came += len(piece)
                 self._check_rate(path, came, self._clock() - begun)
+                begun += self._rate.let(len(piece)) if self._rate is not None else 0.0
                 skip, piece = max(skip - len(piece), 0), piece[skip:]
                 left -= len(piece)
                 if left < 0:

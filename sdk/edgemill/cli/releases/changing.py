@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgemill.cli.given_bundle import open_given
-from edgemill.cli.output import print_json, print_line
+from edgemill.cli.output import print_json, print_line, progress
 from edgemill.cli.releases.key_files import at_hand, public, signers
 from edgemill_fleet.releases.holding import held, writing
 from edgemill_fleet.releases.planning import make_plan, read_plans
@@ -49,7 +49,9 @@ def run_init(folder: Path, named: Named, json: bool) -> None:
 def run_publish(repository: Repository, path: Path, keys: Sequence[Path], json: bool) -> None:
     """A bundle, signed for; exit code 0 also where it was before."""
     able = signers(keys)
-    made = publish(repository, open_given(path), able)
+    bundle = open_given(path)
+    with progress() as tell:
+        made = publish(repository, bundle, able, tell)
     if json:
         print_json(
             {
@@ -57,6 +59,7 @@ def run_publish(repository: Repository, path: Path, keys: Sequence[Path], json: 
                 "manifest": made.manifest,
                 "new": made.new,
                 "blobs_copied": made.blobs,
+                "deltas": made.deltas,
                 "bytes": made.bytes,
             }
         )
@@ -64,6 +67,7 @@ def run_publish(repository: Repository, path: Path, keys: Sequence[Path], json: 
     said = "released" if made.new else "was released before, its files are whole"
     print_line(
         f"{made.release}  {said}: manifest {made.manifest[:12]}, {made.bytes:,} bytes, {made.blobs} blobs copied"
+        f"{f', {made.deltas} deltas' if made.deltas else ''}"
     )
 
 
