@@ -88,7 +88,7 @@ class Clearing:
         coming: set[str] = set()
         for name in self._names():
             slots = read_slots(self._state, name)
-            now |= {one.digest for one in (slots.active, slots.trial) if one is not None}
+            now |= {one.digest for one in slots.in_use}
             previous |= {one.digest for one in (slots.previous,) if one is not None}
         for name, digest in self._on_way:
             manifest = _manifest(home(self._state, name) / "manifests" / f"{digest}.json")
@@ -146,7 +146,7 @@ class Clearing:
             shutil.rmtree(left)
         wanted = {digest for name, digest in self._on_way if name == place.name}
         slots = read_slots(self._state, place.name)
-        wanted |= {one.manifest for one in (slots.active, slots.trial, slots.previous) if one is not None}
+        wanted |= {one.manifest for one in (*slots.in_use, slots.previous) if one is not None}
         for file in (place / "manifests").glob("*"):
             if file.name.startswith(".") or file.stem not in wanted:
                 file.unlink()

@@ -59,6 +59,11 @@ class Slots(Strict):
     seen: Annotated[int, Field(ge=0)] = 0
     since: Annotated[int, Field(ge=0)] = 0
 
+    @property
+    def in_use(self) -> tuple[Installed, ...]:
+        """What judges, is tried, or looks on."""
+        return tuple(one for one in (self.active, self.trial, self.shadow) if one is not None)
+
     def looking_on(self, new: Installed, since: int) -> Slots:
         """With ``new`` to see what the active one judges."""
         return Slots(active=self.active, previous=self.previous, shadow=new, since=since)
