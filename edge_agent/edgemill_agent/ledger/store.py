@@ -205,7 +205,7 @@ class Ledger:
                 self._evict(oldest, "age of its station")
         until = min(self._position_at(total - ages.headers), self._last_to_trim(delivered))
         while until > (begin := self._view.first()[0]):
-            self._trim(min(until, begin + TRIM_MOST))
+            self._trim(min(until, begin + TRIM_MOST, self._view.segment(begin).until))
 
     def _note_age(self, ran_s: float, numbers_from: int) -> float:
         """Count the time on, and note where the ledger is at about every hour; returns the seconds so far."""
@@ -241,7 +241,7 @@ class Ledger:
         for record in self._view.records(until=until):
             trimmed.add(record)
             link = record.link
-        before = self._view.anchor() or Anchor(self._view.id, 0, GENESIS, 0)
+        before = self._counted_before()
         anchor = sign(before.with_trimmed(trimmed, until, link, self._clock.utc_ns()), self.folder)
         files: list[str] = []
 
@@ -255,6 +255,13 @@ class Ledger:
         self._commit(replace)
         self._room.shrink()
         self._unlink(files)
+
+    def _counted_before(self) -> Anchor:
+        """What the next anchor counts on from; one that stands for records of another name is not counted on from."""
+        segment, anchor = self._view.segment(self._view.first()[0]), self._view.anchor()
+        if anchor is not None and anchor.ledger == segment.id:
+            return anchor
+        return segment.anchor or Anchor(segment.id, 0, GENESIS, 0)
 
     def _make_room(self, coming: int) -> None:
         while (need := self._room.short_of(coming)) > 0:
