@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import suppress
+from contextlib import closing, suppress
+from pathlib import Path
 from uuid import uuid4
 
 from edgemill_core.migrations import Migrations, check_not_newer, form_of, migrate
@@ -57,13 +58,26 @@ def prepare(connection: sqlite3.Connection) -> None:
     check_not_newer(connection, MIGRATIONS, WHAT)
     if form_of(connection) == 0:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA journal_mode = WAL")
 
     def name_it() -> None:
         connection.execute("INSERT INTO state VALUES ('id', ?)", (uuid4().hex,))
 
     migrate(connection, MIGRATIONS, WHAT, name_it)
     _let_it_shrink(connection)
+
+
+def check_known(folder: Path) -> None:
+    """Refuse a state folder that a newer Edgemill wrote to, for those who only look whether there is a ledger.
+
+    Raises:
+        LedgerError: it did.
+    """
+    file = folder / "ledger.db"
+    if not file.is_file():
+        return
+    with suppress(sqlite3.Error), closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as found:
+        check_not_newer(found, MIGRATIONS, WHAT)
 
 
 def _let_it_shrink(connection: sqlite3.Connection) -> None:

@@ -28,6 +28,7 @@ from edgemill_core.errors import LedgerError
 from edgemill_core.ledger import (
     EVICTED_FIRST,
     GENESIS,
+    NO_END,
     Account,
     Anchor,
     Header,
@@ -327,6 +328,14 @@ class Ledger:
         self._position, self._link = self._position + len(records), link
         return records
 
+    def forget_lost_frames(self) -> None:
+        """Declare frames evicted whose files are not here, as after a restore."""
+        rows = self._connection.execute("SELECT position, file FROM evidence ORDER BY position").fetchall()
+        if all((self.folder / file).is_file() for _, file in rows):
+            return
+        if oldest := self._room.oldest(Kind.EVIDENCE, NO_END, self._position):
+            self._evict(oldest, "restored from a backup without frames")
+
     def acknowledge(self, position: int) -> None:
         """The consumer has everything up to ``position``."""
         self._commit(lambda: self._set_state("acknowledged", str(position)))
@@ -413,7 +422,7 @@ def open_ledger(folder: Path, clock: Clock, quota: int = QUOTA) -> tuple[Ledger,
     Raises:
         LedgerError: another agent holds it, the folder cannot be written, or the file is no ledger of ours.
     """
-    lock = _lock(folder)
+    lock = lock_ledger(folder)
     try:
         connection = sqlite3.connect(folder / "ledger.db", isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA synchronous = FULL")
@@ -461,7 +470,12 @@ def _encoded(body: Mapping[str, object]) -> bytes:
     return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def _lock(folder: Path) -> int:
+def lock_ledger(folder: Path) -> int:
+    """Be the only writer of the ledger in ``folder``, until the descriptor is closed.
+
+    Raises:
+        LedgerError: another process is, or the folder cannot be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder / "ledger.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

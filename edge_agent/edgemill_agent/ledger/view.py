@@ -199,16 +199,20 @@ class LedgerView:
         return self._undisturbed(self._verify)
 
     def _verify(self) -> Fault | None:
+        return self.verify_chain() or self._frames()
+
+    def verify_chain(self) -> Fault | None:
+        """As ``verify``, without the kept frames, of a ledger that nobody writes to."""
         try:
             anchor = self.anchor()
             if anchor is not None and not holds(anchor):
                 return Fault(anchor.position, "the anchor's signature does not match: what it says was altered")
-            fault = check_chain(self._not_evicted(), *self.first())
+            fault = check_chain(self._not_evicted(), *self.first()) or self._segments_altered()
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             return Fault(0, f"a record cannot be read: {error}")
         except _GoneError as gone:
             return Fault(gone.args[0], "the payload is gone, and no eviction was declared")
-        return fault or self._segments_altered() or self._cut_off() or self._frames()
+        return fault or self._cut_off()
 
     def account(self) -> Account:
         """Verdicts, losses and void numbers on this box, those that were trimmed included in the counts."""

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from edgemill_agent.ledger import LedgerView
+from edgemill_agent.ledger.schema import check_known
 from edgemill_agent.settings import AgentSettings, StationSettings
 from edgemill_agent.updating.book import Book, Update, read_book, write_book
 from edgemill_agent.updating.outcome import Outcome, outcome_of
@@ -59,6 +60,7 @@ class Updater:
 
     Raises:
         InputError: another update is going on.
+        LedgerError: a newer Edgemill wrote to the state folder.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Updater:
                 got="a process that holds updates.lock",
                 fix="wait for it",
             ) from error
+        check_known(self._state)
         self.book = read_book(self._state)
 
     def __enter__(self) -> Updater:
