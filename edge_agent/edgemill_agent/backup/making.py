@@ -209,7 +209,9 @@ def _check_room(folder: Path, size: int) -> None:
 def _write(file: Path, passphrase: str | None, contents: Contents, parts: list[Content]) -> int:
     name = None
     try:
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")  # read by its owner only
+        for left in file.parent.glob(f".{file.name}.*.new"):  # of one that was killed
+            left.unlink(missing_ok=True)
+        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".new")  # read by its owner only
         with os.fdopen(handle, "wb") as out:
             write_archive(out, passphrase, contents, parts)
             out.flush()

@@ -189,7 +189,7 @@ def _beside(state: Path) -> Iterator[Path]:
 
 def _locked(new: Path) -> int:
     make_folder(new)
-    lock = os.open(new, os.O_RDONLY | os.O_CLOEXEC)
+    lock = os.open(new, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
