@@ -8,7 +8,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +85,7 @@ def restore(file: Path, place: Place, ask: Callable[[], str], first_number: int 
         held.enter_context(_nobody_uses(state, place.replace))
         new = held.enter_context(_beside(state))
         _check_room(new, sum(one.bytes for one in contents.files))
-        unpack(opener, contents, new, TOPS if place.device is None else set(TOPS) - {"settings"})
+        _unpack(opener, contents, new, TOPS if place.device is None else set(TOPS) - {"settings"})
         number = _go_on(new, contents, first_number)
         (new / _UNFINISHED).unlink()
         _own(new, state)
@@ -93,6 +93,18 @@ def restore(file: Path, place: Place, ask: Callable[[], str], first_number: int 
         aside = _move(new, state)
     named = {} if place.device is not None else {str(state / path): was for path, was in contents.named.items()}
     return Restored(contents.device, contents.made, number, contents.bundles, named, aside)
+
+
+def _unpack(opener: Opener, contents: Contents, new: Path, wanted: Iterable[str]) -> None:
+    try:
+        unpack(opener, contents, new, wanted)
+    except OSError as error:
+        raise InputError(
+            f"the backup cannot be written to {new}",
+            expected="a disk with room that can be written",
+            got=str(error),
+            fix="make room, or name another folder; nothing was changed",
+        ) from error
 
 
 def _go_on(new: Path, contents: Contents, first_number: int | None) -> int:

@@ -128,7 +128,7 @@ class Opener:
         try:
             self._read += self._cipher.decrypt(_nonce(self._place, not self._next), sealed, self._header)
         except Exception as error:  # cryptography's own, and ours
-            raise damaged(f"piece {self._place}: {error or 'another passphrase, or altered'}") from error
+            raise damaged(f"piece {self._place}: {str(error) or 'another passphrase, or altered'}") from error
         self._place += 1
 
 
