@@ -1,7 +1,7 @@
 """An older SQLite file becomes one of today; one of a newer Edgemill is left as it is.
 
-The form of a file is its ``user_version``: how many steps of its table were taken. All that are missing are taken in one
-transaction, so a file is of the old form or of today's, wherever the power goes.
+The form of a file is its ``user_version``: how many steps of its table were taken. All that are missing are taken in
+one transaction, so a file is of the old form or of today's, wherever the power goes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def check_not_newer(connection: sqlite3.Connection, migrations: Migrations, what
             f"{what} was written by a newer Edgemill",
             expected=f"schema {len(migrations)} or older",
             got=f"schema {version}",
-            fix="update Edgemill here again; nothing was changed, and an older one cannot take over what a newer one wrote",
+            fix="update Edgemill here again: an older one cannot take over what a newer one wrote; nothing was changed",
         )
 
 

@@ -18,7 +18,7 @@ from cuts import killed_before
 from hypothesis import given
 from hypothesis import strategies as some
 
-from edgemill_agent.backup import restoring, sealing
+from edgemill_agent.backup import making, restoring, sealing
 from edgemill_agent.backup.archive import Content, Contents, Packed, read_contents, unpack, write_archive
 from edgemill_agent.backup.making import make_backup
 from edgemill_agent.backup.restoring import Place, Restored, restore
@@ -153,7 +153,8 @@ def test_a_backup_is_read_by_its_owner_and_with_the_passphrase_only(kit: Kit) ->
     assert not list(kit.state.glob(".backup*"))
 
 
-def test_it_is_taken_while_the_agent_writes(kit: Kit, tmp_path: Path) -> None:
+def test_it_is_taken_while_the_agent_writes(kit: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "_PAGES", 1)
     over = threading.Event()
 
     def write() -> None:
@@ -162,8 +163,6 @@ def test_it_is_taken_while_the_agent_writes(kit: Kit, tmp_path: Path) -> None:
             kit.ledger.append(parts(number, 5))
             number += 5
 
-    with closing(sqlite3.connect(kit.state / "ledger.db")) as connection:
-        connection.execute("PRAGMA user_version").fetchone()
     thread = threading.Thread(target=write)
     thread.start()
     try:
@@ -181,8 +180,20 @@ def test_it_is_taken_while_the_agent_writes(kit: Kit, tmp_path: Path) -> None:
     assert positions[2] > positions[0] >= 50
 
 
+def test_it_does_not_begin_anew_whenever_something_is_written(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "_PAGES", 1)
+    told = []
+
+    def tell(step: str) -> None:
+        told.append(step)
+        assert len(told) < 100
+        kit.ledger.append(parts(50 + len(told), 1))
+
+    make_backup(kit.yaml, kit.settings, kit.file, None, tell=tell)
+    assert len(told) > 5
+
+
 def test_there_is_nothing_to_back_up(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgemill_agent.backup import making
     from edgemill_agent.updating.updater import Updater
 
     monkeypatch.setattr(making, "_PATIENCE_S", 0.0)
@@ -223,6 +234,13 @@ def test_pieces_of_any_length_come_back(tmp_path: Path) -> None:
             opener.close()
 
 
+def opened(file: bytes, size: int) -> bytes:
+    opener = Opener(io.BytesIO(file), ask)
+    content = opener.read(size)
+    opener.close()
+    return content
+
+
 @pytest.mark.parametrize("words", [None, WORDS])
 def test_pieces_that_were_altered_exchanged_left_out_or_cut_off_are_refused(
     words: str | None, monkeypatch: pytest.MonkeyPatch
@@ -248,10 +266,10 @@ def test_pieces_that_were_altered_exchanged_left_out_or_cut_off_are_refused(
     }
     for what, file in bad.items():
         with pytest.raises(InputError, match="cannot be read"):
-            opener = Opener(io.BytesIO(file), ask)
-            assert opener.read(len(content)) != content, what
-            opener.close()
-            raise AssertionError(what)
+            pytest.fail(f"{what}: {len(opened(file, len(content)))}")
+    opener = Opener(io.BytesIO(bad["the last left out"]), ask)
+    with pytest.raises(InputError, match="cannot be read"):  # though nothing says here that more is to come
+        opener.read(2 * PIECE)
 
 
 @given(some.data())
@@ -260,12 +278,11 @@ def test_a_plain_backup_with_any_byte_altered_is_refused_or_the_same(data: some.
     file = io.BytesIO()
     write_archive(file, None, told, [Content("box.key", b"k" * 40)])
     content = bytearray(file.getvalue())
+    size = len(content) - content.index(b"}\n") - 2 - 16
     place = data.draw(some.integers(0, len(content) - 1))
     content[place] ^= data.draw(some.integers(1, 255))
     with pytest.raises(InputError, match="cannot be read"):
-        opener = Opener(io.BytesIO(bytes(content)), never)
-        read_contents(opener)
-        opener.read(40)
+        opened(bytes(content), size)
 
 
 def hostile(*files: dict[str, object], **changed: object) -> bytes:
@@ -412,7 +429,7 @@ def test_wherever_a_restore_is_killed_the_box_has_the_old_state_or_the_new_one(k
     def work() -> Restored:
         return restore(kit.file, Place(kit.state, replace=True), never)
 
-    for number in _cuts(200, (12, 30, 31)):
+    for number in _cuts(200, (12, 23, 39)):
         for left in kit.folder.glob("*state*"):
             shutil.rmtree(left)
         shutil.copytree(whole, kit.state)
@@ -480,7 +497,9 @@ def test_a_clock_that_stands_before_the_backup_says_nothing_about_numbers(kit: K
 
 
 def test_a_restored_ledger_says_so_and_goes_on(kit: Kit) -> None:
-    frame = Entry(Kind.EVIDENCE, {"sha256": "0" * 64}, station="cell", file="evidence/cell/000000000007.png", file_bytes=9)
+    frame = Entry(
+        Kind.EVIDENCE, {"sha256": "0" * 64}, station="cell", file="evidence/cell/000000000007.png", file_bytes=9
+    )
     kit.ledger.append([frame])
     cursors = LedgerView.open(kit.state).cursors()
     assert f"cell{COUNTED}" in cursors

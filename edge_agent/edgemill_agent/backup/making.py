@@ -164,7 +164,7 @@ def _no_update(state: Path) -> Iterator[None]:
 
 @contextmanager
 def _ledger_copy(state: Path, tell: Tell) -> Iterator[Path]:
-    """The ledger as it was at one moment, in the state folder: nobody else may read it, and no stick is that private."""
+    """The ledger as it was at one moment; in the state folder, because no stick is as private as that."""
     source = state / "ledger.db"
     if not source.is_file():
         raise _nothing(state, "no ledger.db in it")
@@ -211,7 +211,9 @@ def _write(file: Path, passphrase: str | None, contents: Contents, parts: list[C
     try:
         for left in file.parent.glob(f".{file.name}.*.new"):  # of one that was killed
             left.unlink(missing_ok=True)
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".new")  # read by its owner only
+        handle, name = tempfile.mkstemp(
+            dir=file.parent, prefix=f".{file.name}.", suffix=".new"
+        )  # read by its owner only
         with os.fdopen(handle, "wb") as out:
             write_archive(out, passphrase, contents, parts)
             out.flush()
@@ -230,7 +232,7 @@ def _write(file: Path, passphrase: str | None, contents: Contents, parts: list[C
     finally:
         if name is not None:
             with suppress(FileNotFoundError):
-                os.unlink(name)
+                Path(name).unlink()
 
 
 def _nothing(state: Path, got: str) -> LedgerError:

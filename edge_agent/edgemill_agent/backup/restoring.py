@@ -87,9 +87,10 @@ def restore(file: Path, place: Place, ask: Callable[[], str], first_number: int 
         _check_room(new, sum(one.bytes for one in contents.files))
         _unpack(opener, contents, new, TOPS if place.device is None else set(TOPS) - {"settings"})
         number = _go_on(new, contents, first_number)
-        (new / _UNFINISHED).unlink()
         _own(new, state)
         sync_tree(new)
+        (new / _UNFINISHED).unlink()
+        sync_folder(new)
         aside = _move(new, state)
     named = {} if place.device is not None else {str(state / path): was for path, was in contents.named.items()}
     return Restored(contents.device, contents.made, number, contents.bundles, named, aside)
@@ -138,9 +139,7 @@ def _reading(file: Path) -> Iterator[BinaryIO]:
     try:
         stream = file.open("rb")
     except OSError as error:
-        raise InputError(
-            f"{file} cannot be read", expected="a backup", got=str(error), fix="name the file"
-        ) from error
+        raise InputError(f"{file} cannot be read", expected="a backup", got=str(error), fix="name the file") from error
     with stream:
         yield stream
 
@@ -184,7 +183,7 @@ def _beside(state: Path) -> Iterator[Path]:
     lock = _locked(new)
     try:
         if any(new.iterdir()) and not (new / _UNFINISHED).exists():
-            os.rename(new, _free_name(state))  # it was ready to be moved, or exchanged and not yet put aside
+            new.rename(_free_name(state))  # it was ready to be moved, or exchanged and not yet put aside
             os.close(lock)
             lock = _locked(new)
         os.close(os.open(new / _UNFINISHED, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -242,15 +241,15 @@ def _move(new: Path, state: Path) -> Path | None:
     """Put ``new`` in the place of ``state``; returns where that went, if there was anything in it."""
     try:
         if not state.exists() or not any(state.iterdir()):
-            os.rename(new, state)
+            new.rename(state)
             sync_folder(state.parent)
             return None
         aside = _free_name(state)
         if _exchange(new, state):
-            os.rename(new, aside)
+            new.rename(aside)
         else:  # a file system that cannot: between the two there is no state folder, and an agent does not start
-            os.rename(state, aside)
-            os.rename(new, state)
+            state.rename(aside)
+            new.rename(state)
         sync_folder(state.parent)
         return aside
     except OSError as error:
