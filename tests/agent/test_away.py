@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agent_box import Box
+from agent_box import Box, wait_until
 from other_times import days_since_1970, environment
 from release_keys import Keys
 
@@ -138,3 +138,40 @@ def test_a_bundle_for_a_newer_agent_is_refused_and_that_is_in_the_ledger(away: A
     assert [one["state"] for one in away.told(Kind.UPDATE)] == ["committed", "refused"]
     assert "99.0.0" in away.told(Kind.UPDATE)[-1]["why"]
     assert {one["version"] for one in away.told(Kind.START)} == {"1.0.1"}
+
+
+def test_a_box_that_burned_is_replaced_by_its_backup(away: Away) -> None:
+    assert away.update(0)[0] == 0
+    away.judges(0)
+    source = away.box.settings["stations"][0]["source"]
+    source["once"], source["loop"] = False, True
+    agent = away.box.start()
+    before = away.box.recorded()
+    wait_until(lambda: away.box.recorded() > before + 20, "verdicts")
+    words = away.folder.parent / "words"
+    words.write_text("correct horse battery staple\n")
+    file, yaml = str(away.folder.parent / "box.backup"), str(away.box.write())
+    code, said = away.say(0, "backup", yaml, file, "--passphrase-file", str(words))
+    assert (code, said["encrypted"], said["bundles"]) == (0, True, False)
+    behind = away.box.recorded()
+    wait_until(lambda: away.box.recorded() > behind + 20, "verdicts that no backup has")
+    code, said = away.say(0, "restore", file, yaml, "--replace", "--passphrase-file", str(words))
+    assert (code, said["what"]) == (2, f"another agent writes the ledger in {away.box.state}")
+    agent.kill()
+    agent.wait()
+    lost = {one.header.number for one in away.box.verdicts()}
+    away.box.clear()
+    shutil.rmtree(away.box.state)
+
+    code, said = away.say(0, "restore", file, yaml, "--passphrase-file", str(words))
+    assert code == 0, said
+    assert away.say(0, "run", yaml)[1]["what"] == "station cell: nothing of the release tiny is installed"
+    code, told = away.update(0)
+    assert (code, told["updates"]["tiny"]["state"]) == (0, "committed"), told
+    source["once"], source["loop"] = True, False
+    away.judges(0)
+    numbers = [one.header.number for one in away.box.verdicts()]
+    new = [number for number in numbers if number >= said["numbers_from"]]
+    assert len(new) >= 30
+    assert not lost.intersection(new)
+    assert set(numbers) - set(new) < lost

@@ -508,4 +508,10 @@ def test_a_newer_plan_may_name_an_older_release_and_an_older_plan_is_not_believe
     with pytest.raises(Refused) as caught:
         workplace.follow(state)
     assert caught.value.attack is Attack.ROLLBACK
+    kept = state / "trust" / "plan.json"
+    for damaged in (b"", kept.read_bytes()[:-9], b'{"signed": {"form": 2}, "signatures": []}'):
+        kept.write_bytes(damaged)
+        with pytest.raises(Refused) as caught:
+            workplace.follow(state)
+        assert caught.value.attack is Attack.ROLLBACK
     assert run(4, "1.1.0") == ("1.1.0", "1.0.0")

@@ -117,7 +117,7 @@ class Updater:
         trusted = refresh(source, self._trust, self._clock)
         data = source.read(f"plans/{self._settings.device.id}.json", MOST_PLAN_BYTES)
         now = trusted_now(trusted, self._clock)
-        before = believed_before(trusted, self._trust.read(_PLAN))
+        before = believed_before(trusted, self._trust.read(_PLAN), self.book.plan)
         plan = read_plan(trusted, data, self._settings.device.id, before, now)
         self._trust.keep(_PLAN, data)
         self._save(self.book.with_plan(plan.version, plan_digest(plan)))
