@@ -122,7 +122,7 @@ def believed_before(
 
     ``None`` where there is none, or the keys that signed it were replaced since: whoever stole such a key may have
     counted so far ahead that no version is left, and that must not hold for longer than his key. Bytes that cannot be
-    read, because a disk lost some or a newer Edgemill wrote them, give ``otherwise``: they must not let an older plan in.
+    read, because a disk lost some or a newer Edgemill wrote them, give ``otherwise``: they let no older plan in.
     """
     if data is None:
         return None
