@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from cuts import killed_before
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from edgemill_agent.backup import making, restoring, sealing
@@ -226,9 +226,9 @@ def sealed(content: bytes, words: str | None = None) -> io.BytesIO:
 
 
 def test_pieces_of_any_length_come_back(tmp_path: Path) -> None:
-    for size in (0, 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 2 * PIECE + 5):
-        content = os.urandom(size)
-        for words in (None, WORDS) if size in (0, PIECE) else (None,):
+    for size in (0, 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE):
+        content = bytes(size)
+        for words in (None, WORDS) if size == PIECE else (None,):
             opener = Opener(sealed(content, words), ask)
             assert opener.read(size) == content
             opener.close()
@@ -272,6 +272,7 @@ def test_pieces_that_were_altered_exchanged_left_out_or_cut_off_are_refused(
         opener.read(2 * PIECE)
 
 
+@settings(max_examples=40)
 @given(some.data())
 def test_a_plain_backup_with_any_byte_altered_is_refused_or_the_same(data: some.DataObject) -> None:
     told = Contents(device="b", made=1.0, bundles=False, files=(Content("box.key", b"k" * 40).packed(),))
@@ -319,26 +320,25 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-def test_a_hostile_archive_is_refused_before_anything_is_written(kit: Kit, what: str) -> None:
+def test_a_hostile_archive_is_refused_before_anything_is_written(tmp_path: Path, what: str) -> None:
     told = HOSTILE[what]
-    kit.file.write_bytes(sealed(len(told).to_bytes(4, "big") + told + b"x" * 10).getvalue())
+    (tmp_path / "b").write_bytes(sealed(len(told).to_bytes(4, "big") + told + b"x" * 10).getvalue())
     with pytest.raises(InputError, match="cannot be read"):
-        restore(kit.file, Place(kit.folder / "new"), never)
-    assert not (kit.folder / "new").exists()
-    assert not list(kit.folder.rglob("escape"))
+        restore(tmp_path / "b", Place(tmp_path / "new"), never)
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
-def test_contents_that_would_not_fit_into_memory_or_onto_the_disk(kit: Kit) -> None:
-    kit.file.write_bytes(sealed(b"\xff\xff\xff\xff" + b"x" * 100).getvalue())
+def test_contents_that_would_not_fit_into_memory_or_onto_the_disk(tmp_path: Path) -> None:
+    file = tmp_path / "b"
+    file.write_bytes(sealed(b"\xff\xff\xff\xff" + b"x" * 100).getvalue())
     with pytest.raises(InputError, match="cannot be read") as caught:
-        restore(kit.file, Place(kit.folder / "new"), never)
+        restore(file, Place(tmp_path / "new"), never)
     assert "4,294,967,295" in str(caught.value.got)
     told = hostile(packed("ledger.db", size=1 << 49))
-    kit.file.write_bytes(sealed(len(told).to_bytes(4, "big") + told).getvalue())
+    file.write_bytes(sealed(len(told).to_bytes(4, "big") + told).getvalue())
     with pytest.raises(InputError, match="no room"):
-        restore(kit.file, Place(kit.folder / "new"), never)
-    assert not (kit.folder / "new").exists()
-    assert not (kit.folder / ".new.restoring").exists()
+        restore(file, Place(tmp_path / "new"), never)
+    assert list(tmp_path.iterdir()) == [file]
 
 
 @pytest.mark.parametrize("follows", [b"", b"other", b"xx"])
@@ -469,6 +469,7 @@ def test_wherever_a_backup_is_killed_there_is_the_one_before_or_the_new_one(kit:
 # --- numbers and records ---
 
 
+@settings(max_examples=50)
 @given(some.lists(some.tuples(some.floats(0, 3e5), some.floats(0, 1), some.booleans()), min_size=1, max_size=8))
 def test_no_number_is_given_twice_however_often_a_box_is_restored(lives: list[tuple[float, float, bool]]) -> None:
     now, given_ = float(SINCE_S) + 1e8, [(1, 1000)]

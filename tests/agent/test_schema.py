@@ -14,8 +14,10 @@ import pytest
 from edgemill.cli.ledger import verify
 from edgemill_agent.clock import Clock
 from edgemill_agent.ledger import Entry, LedgerView, open_ledger, schema
+from edgemill_agent.settings import AgentSettings
 from edgemill_agent.updating.book import Book, read_book, write_book
 from edgemill_agent.updating.slots import Slots, home, read_slots, write_slots
+from edgemill_agent.updating.starting import count_start
 from edgemill_core.errors import LedgerError
 from edgemill_core.ledger import GENESIS, Header, Kind, Payload
 from edgemill_link.consumer_store import MIGRATIONS, ConsumerStore, Progress
@@ -104,7 +106,14 @@ def test_a_ledger_of_a_newer_edgemill_is_refused_by_all_who_open_it(tmp_path: Pa
     with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
         connection.execute(f"PRAGMA user_version = {TODAY + 1}")
     before = (tmp_path / "ledger.db").read_bytes()
-    for look in (LedgerView.open, schema.check_known, lambda folder: open_ledger(folder, Clock())):
+    station = {"name": "cell", "bundle": "release:tiny", "source": {"folder": "x"}}
+    settings = AgentSettings.model_validate({"device": {"id": "box"}, "stations": [station], "state": tmp_path})
+    for look in (
+        LedgerView.open,
+        schema.check_known,
+        lambda folder: open_ledger(folder, Clock()),
+        lambda _: count_start(settings),  # it would take the ledger for one that is not there yet
+    ):
         with pytest.raises(LedgerError, match="the ledger was written by a newer Edgemill") as caught:
             look(tmp_path)
         assert "update Edgemill" in str(caught.value.fix)
