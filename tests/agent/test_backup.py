@@ -17,6 +17,7 @@ import pytest
 from cuts import killed_before
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from release_keys import NOW
 
 from edgemill_agent.backup import making, restoring, sealing
 from edgemill_agent.backup.archive import Content, Contents, Packed, read_contents, unpack, write_archive
@@ -197,8 +198,16 @@ def test_there_is_nothing_to_back_up(kit: Kit, monkeypatch: pytest.MonkeyPatch) 
     from edgemill_agent.updating.updater import Updater
 
     monkeypatch.setattr(making, "_PATIENCE_S", 0.0)
-    with Updater(kit.settings, lambda: None), pytest.raises(InputError, match="an update goes on"):  # type: ignore[arg-type,return-value]
-        kit.backup()
+    kit.backup()
+    assert not (kit.state / "updates.lock").exists()  # root's, it would keep the agent from starting
+    kit.file.unlink()
+    with Updater(kit.settings, lambda: NOW):
+        with pytest.raises(InputError, match="an update goes on"):
+            kit.backup()
+        kit.ledger.close()
+        with pytest.raises(InputError, match="an update goes on"):
+            with restoring._nobody_uses(kit.state, replace=True):
+                pytest.fail("somebody does")
     with pytest.raises(InputError, match="cannot be written"):
         make_backup(kit.yaml, kit.settings, kit.folder / "nowhere" / "b", None)
     with closing(sqlite3.connect(kit.state / "ledger.db")) as connection:

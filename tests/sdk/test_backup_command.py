@@ -58,6 +58,9 @@ def test_there_and_back(yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     put = done("restore", file, "--into", tmp_path / "new")
     assert (put["device"], put["aside"], put["state"]) == ("box-1", None, str(tmp_path / "new"))
     assert LedgerView.open(tmp_path / "new").verify() is None
+    stats = CliRunner().invoke(app, ["ledger", "stats", str(tmp_path / "new"), "--json"])
+    assert json.loads(stats.stdout)["restored_behind"] == [0]
+    assert "restored behind record 0" in CliRunner().invoke(app, ["ledger", "stats", str(tmp_path / "new")]).stdout
     assert "not empty" in complaint("restore", file, yaml)
     said = told("restore", file, yaml, "--replace", "--numbers-from", 5_000)
     assert said.exit_code == 0

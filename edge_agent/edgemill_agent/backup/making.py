@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import sqlite3
@@ -16,6 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from edgemill_agent.backup.archive import Content, Contents, write_archive
+from edgemill_agent.backup.holding import no_update
 from edgemill_agent.ledger import schema
 from edgemill_agent.settings import AgentSettings
 from edgemill_agent.updating.book import Book, read_book
@@ -30,7 +30,6 @@ from edgemill_link.trust.blobs import SPARE_BYTES
 _PAGES = 2048
 """Of the ledger, copied at a time."""
 _PATIENCE_S = 120.0
-_LOOK_S = 0.2
 _MOST_NAMED = 1 << 20
 """Bytes of a file that agent.yaml names; what is longer is no key and no certificate."""
 _COPY = ".backup."
@@ -74,7 +73,7 @@ def make_backup(
         LedgerError: there is no ledger, or it was written by a newer Edgemill.
     """
     state = settings.state
-    with _no_update(state), _ledger_copy(state, tell) as ledger:
+    with no_update(state, _PATIENCE_S), _ledger_copy(state, tell) as ledger:
         found = [*_small(state, bundles), Content("ledger.db", ledger)]
         found += list(_bundles(state)) if bundles else []
         named = dict(_named(settings))
@@ -134,32 +133,6 @@ def _paths(model: BaseModel) -> Iterator[Path]:
             yield value
         elif isinstance(value, BaseModel):
             yield from _paths(value)
-
-
-@contextmanager
-def _no_update(state: Path) -> Iterator[None]:
-    """Slots and book do not change meanwhile."""
-    if not state.is_dir():
-        raise _nothing(state, "no such folder")
-    lock = os.open(state / "updates.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    until = time.monotonic() + _PATIENCE_S
-    try:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() > until:
-                    raise InputError(
-                        f"an update goes on in {state}",
-                        expected=f"its end within {_PATIENCE_S:.0f} s",
-                        got="a process that holds updates.lock",
-                        fix="wait for it",
-                    ) from error
-                time.sleep(_LOOK_S)
-        yield
-    finally:
-        os.close(lock)
 
 
 @contextmanager

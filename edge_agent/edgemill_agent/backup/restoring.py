@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edgemill_agent.backup.archive import TOPS, Contents, read_contents, unpack
+from edgemill_agent.backup.holding import no_update
 from edgemill_agent.backup.sealing import Opener
 from edgemill_agent.clock import Clock
 from edgemill_agent.ledger.restored import begin_again, numbers_from, reserved_until
 from edgemill_agent.ledger.store import lock_ledger
 from edgemill_core.durable import make_folder, sync_folder, sync_tree
-from edgemill_core.errors import InputError, LedgerError
+from edgemill_core.errors import InputError
 from edgemill_link.trust.blobs import SPARE_BYTES
 
 _UNFINISHED = "unfinished"
@@ -74,7 +75,7 @@ def restore(file: Path, place: Place, ask: Callable[[], str], first_number: int 
         first_number: to go on with; from the clock if not said (``numbers_from``).
 
     Raises:
-        InputError: no backup, altered, of another device, or the folder is not empty.
+        InputError: no backup, altered, of another device, the folder is not empty, or an update goes on there.
         LedgerError: an agent runs there, or the ledger is not whole.
     """
     state = place.state.resolve()
@@ -157,23 +158,12 @@ def _nobody_uses(state: Path, replace: bool) -> Iterator[None]:
             got="the state of an agent" if (state / "ledger.db").exists() else "other files",
             fix="name another folder; or --replace, which puts it aside as it is",
         )
-    updates = os.open(state / "updates.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    ledger = lock_ledger(state)
     try:
-        ledger = lock_ledger(state)
-        try:
-            fcntl.flock(updates, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with no_update(state, 0.0):
             yield
-        except BlockingIOError as error:
-            raise LedgerError(
-                f"an update goes on in {state}",
-                expected="a folder that nobody uses",
-                got="a process that holds updates.lock",
-                fix="wait for it",
-            ) from error
-        finally:
-            os.close(ledger)
     finally:
-        os.close(updates)
+        os.close(ledger)
 
 
 @contextmanager
