@@ -47,7 +47,6 @@ def read_kept(file: Path, form: type[Kept], what: str, fix: str) -> Kept:
 
 def write_kept(file: Path, state: Strict) -> None:
     """Replace the file, in one move, once it is on the disk."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(file, kept_bytes(state))
 
 
