@@ -48,6 +48,7 @@ IMPORTS: dict[str, tuple[str, ...]] = {
     "dev": ("cyclonedx.validation.json", "hypothesis", "mypy", "pytest"),
     "fleet": ("alembic", "fastapi", "sqlalchemy", "tuf.api.metadata", "uvicorn", "edgemill_fleet.releases.publishing"),
     "frames": ("cv2", "edgemill_runtimes.frames"),
+    "hsm": ("pkcs11", "securesystemslib.signer"),
     "keras": ("keras",),
     "nncf": ("nncf",),
     "openvino": ("openvino", "edgemill_runtimes.engines.openvino"),

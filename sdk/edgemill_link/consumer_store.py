@@ -11,22 +11,26 @@ from pathlib import Path
 
 from edgemill_core.errors import LedgerError
 from edgemill_core.ledger import GENESIS, Account, Anchor, Record
+from edgemill_core.migrations import Migrations, migrate
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS progress(
-    device TEXT NOT NULL, ledger TEXT NOT NULL, position INTEGER NOT NULL, link TEXT NOT NULL,
-    PRIMARY KEY(device, ledger)
-);
-CREATE TABLE IF NOT EXISTS record(
-    device TEXT NOT NULL, ledger TEXT NOT NULL, position INTEGER NOT NULL, number INTEGER NOT NULL, kind TEXT NOT NULL,
-    station TEXT NOT NULL, decision TEXT NOT NULL, utc_ns INTEGER NOT NULL, boot TEXT NOT NULL,
-    monotonic_ns INTEGER NOT NULL, digest TEXT NOT NULL, link TEXT NOT NULL, salt BLOB, body BLOB,
-    PRIMARY KEY(device, ledger, position)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS anchor(
-    device TEXT NOT NULL, ledger TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY(device, ledger)
-);
-"""
+MIGRATIONS: Migrations = (
+    (
+        """CREATE TABLE IF NOT EXISTS progress(
+            device TEXT NOT NULL, ledger TEXT NOT NULL, position INTEGER NOT NULL, link TEXT NOT NULL,
+            PRIMARY KEY(device, ledger)
+        )""",
+        """CREATE TABLE IF NOT EXISTS record(
+            device TEXT NOT NULL, ledger TEXT NOT NULL, position INTEGER NOT NULL, number INTEGER NOT NULL,
+            kind TEXT NOT NULL, station TEXT NOT NULL, decision TEXT NOT NULL, utc_ns INTEGER NOT NULL,
+            boot TEXT NOT NULL, monotonic_ns INTEGER NOT NULL, digest TEXT NOT NULL, link TEXT NOT NULL,
+            salt BLOB, body BLOB, PRIMARY KEY(device, ledger, position)
+        ) WITHOUT ROWID""",
+        """CREATE TABLE IF NOT EXISTS anchor(
+            device TEXT NOT NULL, ledger TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY(device, ledger)
+        )""",
+    ),
+)
+"""The first step takes up files that were made before they had a number (version 0, with tables)."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class ConsumerStore:
     """Records of many boxes.
 
     Raises:
-        LedgerError: the file cannot be opened or written.
+        LedgerError: the file cannot be opened or written, or was written by a newer Edgemill.
     """
 
     def __init__(self, path: Path) -> None:
@@ -51,7 +55,7 @@ class ConsumerStore:
             self._connection = sqlite3.connect(path, isolation_level=None)
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
-            self._connection.executescript(_SCHEMA)
+            migrate(self._connection, MIGRATIONS, f"the consumer's store {path}")
         except (sqlite3.Error, OSError) as error:
             raise self._broken(error) from error
 

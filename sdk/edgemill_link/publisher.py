@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from edgemill_core.ledger import Anchor, Record
+from edgemill_core.ledger import Anchor, Record, Segment
 from edgemill_link import topics
 from edgemill_link.broker_settings import BrokerSettings
 from edgemill_link.connection import Connection, Handlers
@@ -44,8 +44,14 @@ class RecordSource(Protocol):
     def link_at(self, position: int) -> str:
         """Link of the record at ``position``; empty if there is none."""
 
-    def after(self, position: int, limit: int) -> Sequence[Record]:
-        """Up to ``limit`` records that follow on ``position``."""
+    def after(self, position: int, limit: int, until: int) -> Sequence[Record]:
+        """Up to ``limit`` records that follow on ``position``, none behind ``until``."""
+
+    def segment(self, after: int) -> Segment:
+        """The segment of the record that follows on ``after``."""
+
+    def segment_called(self, name: str) -> Segment | None:
+        """The segment of that name, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +144,8 @@ class Publisher:
         if event == "up":
             self._up = True
             self._window.connected(time.monotonic())
-            here = Presence(True, self._source.id, self._window.acknowledged)
+            name = self._source.segment(self._window.acknowledged).id
+            here = Presence(True, name, self._window.acknowledged)
             self._connection.publish(topics.online(self._device), here.encode(), retain=True)
             self._connection.publish(topics.facts(self._device), self._facts, retain=True)
             self._report(Report(connected=True))
@@ -158,15 +165,19 @@ class Publisher:
         except MessageError as error:
             self._report(Report(trouble=str(error)))
             return
-        if said.ledger != self._source.id:
+        segment = self._source.segment_called(said.ledger)
+        if segment is None:
             return  # the ledger this box had before its disk was changed
-        anchor = self._source.anchor()
-        known = anchor is None or said.position >= anchor.position
-        if known and said.link != self._source.link_at(said.position):
-            self._report(Report(trouble=f"the consumer holds another record at position {said.position} than this box"))
-            return
         before = self._window.acknowledged
-        self._window.acknowledge(said.position, said.again, time.monotonic())
+        position = segment.place(said.position, before)
+        if position is None:
+            return
+        anchor = self._source.anchor()
+        known = position == said.position and (anchor is None or position >= anchor.position)
+        if known and said.link != self._source.link_at(position):
+            self._report(Report(trouble=f"the consumer holds another record at position {position} than this box"))
+            return
+        self._window.acknowledge(position, said.again, time.monotonic())
         if self._window.acknowledged != before:
             self._report(Report(acknowledged=self._window.acknowledged))
 
@@ -176,11 +187,16 @@ class Publisher:
             self._window.begin_at(anchor.position)
         while room := self._window.room():
             after = self._window.sent
-            records = self._source.after(after, min(room, _PAGE))
+            segment = self._source.segment(after)
+            if self._window.acknowledged < segment.begin:
+                return  # the consumer could take it before it has what is before it, under another name
+            records = self._source.after(after, min(room, _PAGE), segment.until)
             if not records:
                 return
-            batch = first_batch(self._source.id, after, self._source.link_at(after), records)
-            if anchor is not None and after == anchor.position:
+            batch = first_batch(segment.id, after, self._source.link_at(after), records)
+            if after == segment.begin and segment.anchor is not None:
+                batch = replace(batch, anchor=segment.anchor)
+            elif anchor is not None and after == anchor.position:
                 batch = replace(batch, anchor=anchor)
             if not self._connection.publish(topics.records(self._device), batch.encode(), expires_s=_EXPIRES_S):
                 return

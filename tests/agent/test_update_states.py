@@ -513,3 +513,61 @@ def test_a_file_of_state_that_a_disk_damaged_is_an_error_and_no_empty_state(tmp_
         read_slots(tmp_path, "tiny")
     with pytest.raises(LedgerError, match="how far updates are cannot be read"):
         read_book(tmp_path)
+
+
+# --- another time, another order ---
+
+
+def test_a_clock_at_1970_takes_the_time_from_what_was_signed(
+    workplace: Workplace, stolen: tuple[Path, Path], tmp_path: Path
+) -> None:
+    state, server = stolen
+    epoch, late = datetime.fromtimestamp(0, NOW.tzinfo), NOW + timedelta(days=90)
+    shutil.copytree(server, tmp_path / "of day 0")
+
+    def follow(place: Path) -> Book:
+        with Updater(workplace.settings(state), lambda: epoch, prove=_proves) as updater:
+            updater.started()
+            return updater.follow(FolderSource(place), b"")
+
+    Repository(server, late).sign_again(workplace.keys.all)
+    with pytest.raises(Refused) as caught:  # the plan ended with day 7, by the time that was signed since
+        follow(server)
+    assert caught.value.attack is Attack.FREEZE
+    with pytest.raises(Refused) as caught:
+        follow(tmp_path / "of day 0")
+    assert caught.value.attack is Attack.ROLLBACK
+    assert old_or_new(workplace, state) == "1.0.0"
+    workplace.plan(3, "1.1.0", late)
+    assert follow(server).updates[workplace.name].state is State.TRIAL
+
+
+def test_a_newer_plan_may_name_an_older_release_and_an_older_plan_is_not_believed(
+    workplace: Workplace, stolen: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, server = stolen
+    monkeypatch.setattr(Updater, "_outcome", lambda *_: Outcome(Event.KEPT, ""))
+    plan_two = (server / "plans" / "box.json").read_bytes()
+
+    def run(number: int, version: str) -> tuple[str, ...]:
+        workplace.plan(number, version)
+        workplace.follow(state)
+        settle(workplace, state)
+        slots = read_slots(state, workplace.name)
+        assert slots.active is not None
+        assert slots.previous is not None
+        return slots.active.version, slots.previous.version
+
+    assert run(2, "1.1.0") == ("1.1.0", "1.0.0")
+    assert run(3, "1.0.0") == ("1.0.0", "1.1.0")  # the fleet goes back
+    (server / "plans" / "box.json").write_bytes(plan_two)
+    with pytest.raises(Refused) as caught:
+        workplace.follow(state)
+    assert caught.value.attack is Attack.ROLLBACK
+    kept = state / "trust" / "plan.json"
+    for damaged in (b"", kept.read_bytes()[:-9], b'{"signed": {"form": 2}, "signatures": []}'):
+        kept.write_bytes(damaged)
+        with pytest.raises(Refused) as caught:
+            workplace.follow(state)
+        assert caught.value.attack is Attack.ROLLBACK
+    assert run(4, "1.1.0") == ("1.1.0", "1.0.0")

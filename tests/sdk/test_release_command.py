@@ -97,6 +97,7 @@ def test_a_key_in_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert json.loads((tmp_path / "root-t.key.json").read_bytes())["signer"] == "hsm:2?label=YubiKey"
     assert list(tmp_path.iterdir()) == [tmp_path / "root-t.key.json"]
     monkeypatch.undo()
+    monkeypatch.setattr("securesystemslib.signer._hsm_signer.PKCS11_IMPORT_ERROR", "python-pkcs11 is not installed")
     assert "cannot sign" in str(complaint("sign", tmp_path, "--key", tmp_path / "root-t"))
 
 

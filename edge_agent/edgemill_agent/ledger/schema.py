@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from contextlib import closing, suppress
+from pathlib import Path
 from uuid import uuid4
 
-from edgemill_core.errors import LedgerError
+from edgemill_core.migrations import Migrations, check_not_newer, form_of, migrate
 
-MIGRATIONS: Sequence[Sequence[str]] = (
+WHAT = "the ledger"
+_INCREMENTAL = 2
+"""SQLite's number of that kind of ``auto_vacuum``."""
+MIGRATIONS: Migrations = (
     (
         """CREATE TABLE header(
             position INTEGER PRIMARY KEY,
@@ -40,6 +44,7 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         "CREATE INDEX evicted ON header(position) WHERE kind = 'evicted'",
     ),
     ("CREATE INDEX shadow ON header(position) WHERE kind = 'shadow'",),
+    ("CREATE TABLE earlier(last INTEGER PRIMARY KEY, id TEXT NOT NULL, anchor TEXT NOT NULL)",),
 )
 """Each step takes the ledger from its place in the list to the next; never alter one that was released."""
 
@@ -48,29 +53,37 @@ def prepare(connection: sqlite3.Connection) -> None:
     """Bring the ledger behind ``connection`` to today's schema, in one transaction.
 
     Raises:
-        LedgerError: it was written by a newer Edgemill.
+        LedgerError: it was written by a newer Edgemill, or cannot be written.
     """
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(MIGRATIONS):
-        raise LedgerError(
-            "the ledger was written by a newer Edgemill",
-            expected=f"schema {len(MIGRATIONS)} or older",
-            got=f"schema {version}",
-            fix="update Edgemill on this box; the ledger is left as it is",
-        )
-    if version == 0:
+    check_not_newer(connection, MIGRATIONS, WHAT)
+    if form_of(connection) == 0:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.execute("PRAGMA journal_mode = WAL")
-    if version == len(MIGRATIONS):
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    for step in range(version, len(MIGRATIONS)):
-        for statement in MIGRATIONS[step]:
-            connection.execute(statement)
-    if version == 0:
+    connection.execute("PRAGMA journal_mode = WAL")
+
+    def name_it() -> None:
         connection.execute("INSERT INTO state VALUES ('id', ?)", (uuid4().hex,))
-    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-    connection.execute("COMMIT")
-    if version == 1:  # made before there was a quota: let its file shrink from now on
+
+    migrate(connection, MIGRATIONS, WHAT, name_it)
+    _let_it_shrink(connection)
+
+
+def check_known(folder: Path) -> None:
+    """Refuse a state folder that a newer Edgemill wrote to, for those who only look whether there is a ledger.
+
+    Raises:
+        LedgerError: it did.
+    """
+    file = folder / "ledger.db"
+    if not file.is_file():
+        return
+    with suppress(sqlite3.Error), closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as found:
+        check_not_newer(found, MIGRATIONS, WHAT)
+
+
+def _let_it_shrink(connection: sqlite3.Connection) -> None:
+    """A ledger that was made before there was a quota does not give pages back until it was written anew."""
+    if connection.execute("PRAGMA auto_vacuum").fetchone() == (_INCREMENTAL,):
+        return
+    with suppress(sqlite3.OperationalError):  # no room for a second one: it is tried again at the next start
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("VACUUM")

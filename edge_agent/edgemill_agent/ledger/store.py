@@ -28,6 +28,7 @@ from edgemill_core.errors import LedgerError
 from edgemill_core.ledger import (
     EVICTED_FIRST,
     GENESIS,
+    NO_END,
     Account,
     Anchor,
     Header,
@@ -207,7 +208,7 @@ class Ledger:
                 self._evict(oldest, "age of its station")
         until = min(self._position_at(total - ages.headers), self._last_to_trim(delivered))
         while until > (begin := self._view.first()[0]):
-            self._trim(min(until, begin + TRIM_MOST))
+            self._trim(min(until, begin + TRIM_MOST, self._view.segment(begin).until))
 
     def _note_age(self, ran_s: float, numbers_from: int) -> float:
         """Count the time on, and note where the ledger is at about every hour; returns the seconds so far."""
@@ -243,7 +244,7 @@ class Ledger:
         for record in self._view.records(until=until):
             trimmed.add(record)
             link = record.link
-        before = self._view.anchor() or Anchor(self._view.id, 0, GENESIS, 0)
+        before = self._counted_before()
         anchor = sign(before.with_trimmed(trimmed, until, link, self._clock.utc_ns()), self.folder)
         files: list[str] = []
 
@@ -257,6 +258,13 @@ class Ledger:
         self._commit(replace)
         self._room.shrink()
         self._unlink(files)
+
+    def _counted_before(self) -> Anchor:
+        """What the next anchor counts on from; one that stands for records of another name is not counted on from."""
+        segment, anchor = self._view.segment(self._view.first()[0]), self._view.anchor()
+        if anchor is not None and anchor.ledger == segment.id:
+            return anchor
+        return segment.anchor or Anchor(segment.id, 0, GENESIS, 0)
 
     def _make_room(self, coming: int) -> None:
         while (need := self._room.short_of(coming)) > 0:
@@ -320,6 +328,14 @@ class Ledger:
         self._commit(insert)
         self._position, self._link = self._position + len(records), link
         return records
+
+    def forget_lost_frames(self) -> None:
+        """Declare frames evicted whose files are not here, as after a restore."""
+        rows = self._connection.execute("SELECT position, file FROM evidence ORDER BY position").fetchall()
+        if all((self.folder / file).is_file() for _, file in rows):
+            return
+        if oldest := self._room.oldest(Kind.EVIDENCE, NO_END, self._position):
+            self._evict(oldest, "restored from a backup without frames")
 
     def acknowledge(self, position: int) -> None:
         """The consumer has everything up to ``position``."""
@@ -406,7 +422,7 @@ def open_ledger(folder: Path, clock: Clock, quota: int = QUOTA) -> tuple[Ledger,
     Raises:
         LedgerError: another agent holds it, the folder cannot be written, or the file is no ledger of ours.
     """
-    lock = _lock(folder)
+    lock = lock_ledger(folder)
     try:
         connection = sqlite3.connect(folder / "ledger.db", isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA synchronous = FULL")
@@ -454,7 +470,12 @@ def _encoded(body: Mapping[str, object]) -> bytes:
     return _BODY.encode(body).encode()
 
 
-def _lock(folder: Path) -> int:
+def lock_ledger(folder: Path) -> int:
+    """Be the only writer of the ledger in ``folder``, until the descriptor is closed.
+
+    Raises:
+        LedgerError: another process is, or the folder cannot be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder / "ledger.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

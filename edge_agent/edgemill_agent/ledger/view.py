@@ -9,10 +9,22 @@ from pathlib import Path
 from typing import TypeVar
 
 from edgemill_agent.ledger.room import EVIDENCE
-from edgemill_agent.ledger.schema import MIGRATIONS
+from edgemill_agent.ledger.schema import MIGRATIONS, WHAT
 from edgemill_core.durable import sha256_file
 from edgemill_core.errors import LedgerError
-from edgemill_core.ledger import GENESIS, Account, Anchor, Declared, Fault, Kind, Record, check_chain
+from edgemill_core.ledger import (
+    GENESIS,
+    NO_END,
+    Account,
+    Anchor,
+    Declared,
+    Fault,
+    Kind,
+    Record,
+    Segment,
+    check_chain,
+)
+from edgemill_core.migrations import check_not_newer, form_of
 from edgemill_link.signatures import holds
 
 T = TypeVar("T")
@@ -31,7 +43,6 @@ _ITS_FIELDS = f"""
 SELECT json_type(CAST(p.body AS TEXT), '$.fields') IS NOT NULL FROM header h JOIN payload p USING(position)
 WHERE h.position > ? AND h.station = ? AND {_BY_ENGINE} ORDER BY h.position LIMIT 1
 """  # noqa: S608
-_NO_END = (1 << 63) - 1
 _PAGE = 1000
 
 
@@ -51,13 +62,13 @@ class LedgerView:
         """Open the ledger in ``folder`` for reading.
 
         Raises:
-            LedgerError: there is none.
+            LedgerError: there is none, or it was written by a newer Edgemill.
         """
         path = folder / "ledger.db"
         try:
             connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version != len(MIGRATIONS):
+            check_not_newer(connection, MIGRATIONS, WHAT)
+            if (version := form_of(connection)) != len(MIGRATIONS):
                 raise sqlite3.DatabaseError(f"schema {version}, this Edgemill reads {len(MIGRATIONS)}")
         except (sqlite3.Error, OSError) as error:
             raise LedgerError(
@@ -71,8 +82,25 @@ class LedgerView:
 
     @property
     def id(self) -> str:
-        """Made with the ledger."""
+        """Made with the ledger; another one where it goes on from a backup."""
         return self._state("id", "")
+
+    def segments(self) -> list[Segment]:
+        """What the consumer knows under a name each, in order; one, unless the ledger was restored."""
+        query = "SELECT last, id, anchor FROM earlier ORDER BY last"
+        found, begin, anchor = [], 0, None
+        for last, name, after in self._connection.execute(query).fetchall():
+            found.append(Segment(name, begin, last, anchor))
+            begin, anchor = last, Anchor.from_dict(json.loads(after))
+        return [*found, Segment(self.id, begin, NO_END, anchor)]
+
+    def segment(self, after: int) -> Segment:
+        """The segment of the record that follows on ``after``."""
+        return next(one for one in self.segments() if after < one.until)
+
+    def segment_called(self, name: str) -> Segment | None:
+        """The segment of that name, if there is one."""
+        return next((one for one in self.segments() if one.id == name), None)
 
     def acknowledged(self) -> int:
         """Position up to which the consumer has everything."""
@@ -116,11 +144,11 @@ class LedgerView:
         """Per station the last item that was recorded."""
         return dict(self._connection.execute("SELECT station, item FROM cursor").fetchall())
 
-    def after(self, position: int, limit: int, until: int = _NO_END) -> list[Record]:
+    def after(self, position: int, limit: int, until: int = NO_END) -> list[Record]:
         """Up to ``limit`` records that follow on ``position``, none behind ``until``."""
         return [Record.from_row(row) for row in self._connection.execute(_PAGE_QUERY, (position, until, limit))]
 
-    def records(self, after: int = 0, until: int = _NO_END) -> Iterator[Record]:
+    def records(self, after: int = 0, until: int = NO_END) -> Iterator[Record]:
         """Every record that follows on ``after``, up to ``until``, a page in memory at a time."""
         while page := self.after(after, _PAGE, until):
             yield from page
@@ -194,16 +222,20 @@ class LedgerView:
         return self._undisturbed(self._verify)
 
     def _verify(self) -> Fault | None:
+        return self.verify_chain() or self._frames()
+
+    def verify_chain(self) -> Fault | None:
+        """As ``verify``, without the kept frames, of a ledger that nobody writes to."""
         try:
             anchor = self.anchor()
             if anchor is not None and not holds(anchor):
                 return Fault(anchor.position, "the anchor's signature does not match: what it says was altered")
-            fault = check_chain(self._not_evicted(), *self.first())
+            fault = check_chain(self._not_evicted(), *self.first()) or self._segments_altered()
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             return Fault(0, f"a record cannot be read: {error}")
         except _GoneError as gone:
             return Fault(gone.args[0], "the payload is gone, and no eviction was declared")
-        return fault or self._cut_off() or self._frames()
+        return fault or self._cut_off()
 
     def account(self) -> Account:
         """Verdicts, losses and void numbers on this box, those that were trimmed included in the counts."""
@@ -246,6 +278,16 @@ class LedgerView:
                 declared.add(record)
             after = position
         return after
+
+    def _segments_altered(self) -> Fault | None:
+        for segment in self.segments():
+            anchor, begin = segment.anchor, segment.begin
+            if anchor is None:
+                continue
+            named = (anchor.ledger, anchor.position) == (segment.id, begin)
+            if not named or not holds(anchor) or self.link_at(begin) not in ("", anchor.link):
+                return Fault(begin, "what says that the ledger was restored there was altered")
+        return None
 
     def _cut_off(self) -> Fault | None:
         acknowledged = self.acknowledged()  # first: more may be recorded and acknowledged meanwhile

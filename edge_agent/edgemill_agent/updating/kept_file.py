@@ -1,9 +1,14 @@
-"""A small file of state: replaced whole, in one move, so that it never says two things."""
+"""A small file of state: replaced whole, in one move, so that it never says two things.
+
+Its ``form`` counts up whenever it is to mean something that an older agent would not understand: that one then refuses
+it, instead of taking half of it for the whole.
+"""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -11,6 +16,8 @@ from edgemill_core.durable import canonical_json, write_bytes
 from edgemill_core.errors import LedgerError
 from edgemill_core.validation import Strict, first_complaint
 
+FORM = 1
+"""That this agent writes, and reads up to; also what a file is of that does not say."""
 Kept = TypeVar("Kept", bound=Strict)
 
 
@@ -22,13 +29,16 @@ def read_kept(file: Path, form: type[Kept], what: str, fix: str) -> Kept:
         fix: what to do about a damaged file.
 
     Raises:
-        LedgerError: it is damaged.
+        LedgerError: it is damaged, or was written by a newer Edgemill.
     """
     try:
-        return form.model_validate_json(file.read_bytes())
+        told = json.loads(file.read_bytes())
+        if isinstance(told, dict):
+            _check_form(told.pop("form", FORM), file, what)
+        return form.model_validate_json(json.dumps(told))
     except FileNotFoundError:
         return form()
-    except (OSError, ValidationError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         said = first_complaint(error)[1] if isinstance(error, ValidationError) else str(error)
         raise LedgerError(
             f"{what} cannot be read", expected=f"{file}, as the agent writes it in one move", got=said, fix=fix
@@ -37,5 +47,19 @@ def read_kept(file: Path, form: type[Kept], what: str, fix: str) -> Kept:
 
 def write_kept(file: Path, state: Strict) -> None:
     """Replace the file, in one move, once it is on the disk."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(file, canonical_json(state.model_dump(mode="json")))
+    write_bytes(file, kept_bytes(state))
+
+
+def kept_bytes(state: Strict) -> bytes:
+    """As ``write_kept`` writes it."""
+    return canonical_json({"form": FORM, **state.model_dump(mode="json")})
+
+
+def _check_form(form: Any, file: Path, what: str) -> None:
+    if not isinstance(form, int) or form > FORM:
+        raise LedgerError(
+            f"{what} was written by a newer Edgemill",
+            expected=f"{file} of form {FORM}",
+            got=f"form {form}",
+            fix="update Edgemill on this box again, or restore a backup from before; nothing was changed",
+        )

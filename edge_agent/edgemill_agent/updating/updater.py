@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from edgemill_agent.ledger import LedgerView
+from edgemill_agent.ledger.schema import check_known
 from edgemill_agent.settings import AgentSettings, StationSettings
 from edgemill_agent.updating.book import Book, Update, read_book, write_book
 from edgemill_agent.updating.clearing import Clearing
@@ -67,6 +68,7 @@ class Updater:
 
     Raises:
         InputError: another update is going on.
+        LedgerError: a newer Edgemill wrote to the state folder.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Updater:
                 got="a process that holds updates.lock",
                 fix="wait for it",
             ) from error
+        check_known(self._state)
         self.book = read_book(self._state)
         self.looking_on = LookingOn(
             self._state, self._wanted, lambda: self.book, self._moved, self._position, self._tell
@@ -127,7 +130,7 @@ class Updater:
         self.looking_on.keep_to(lambda _, manifest: manifest in listed, "it was withdrawn")
         data = source.read(f"plans/{self._settings.device.id}.json", MOST_PLAN_BYTES)
         now = trusted_now(trusted, self._clock)
-        before = believed_before(trusted, self._trust.read(_PLAN))
+        before = believed_before(trusted, self._trust.read(_PLAN), self.book.plan)
         plan = read_plan(trusted, data, self._settings.device.id, before, now)
         self._trust.keep(_PLAN, data)
         self._save(self.book.with_plan(plan.version, plan_digest(plan)))

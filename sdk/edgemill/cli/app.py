@@ -242,6 +242,60 @@ def agent_update(
     update(settings, source, wait, again, json)
 
 
+@agent.command("import")
+def agent_import(
+    place: Annotated[str, typer.Argument(metavar="PLACE", help="A stick's folder, as `edgemill release export` made.")],
+    settings: Annotated[Path, typer.Argument(metavar="SETTINGS", help="agent.yaml")],
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the end of a trial.")] = 60.0,
+    again: Annotated[bool, typer.Option("--again", help="Try once more what was refused before.")] = False,
+    json: Json = False,
+) -> None:
+    """Update from a stick: the same as `edgemill agent update SETTINGS --from PLACE`."""
+    from edgemill.cli.update import update
+
+    update(settings, place, wait, again, json)
+
+
+Passphrase = Annotated[
+    Path | None, typer.Option("--passphrase-file", help="Else EDGEMILL_PASSPHRASE, or it is asked for.")
+]
+
+
+@agent.command("backup")
+def agent_backup(
+    settings: Annotated[Path, typer.Argument(metavar="SETTINGS", help="agent.yaml")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="To write; replaced, if it is there.")],
+    bundles: Annotated[bool, typer.Option("--bundles", help="The installed bundles too.")] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="Not encrypted: the box's private key is in it.")] = False,
+    passphrase: Passphrase = None,
+    json: Json = False,
+) -> None:
+    """Write the box's key, its ledger, what it trusts and its settings into one encrypted file; the agent may run."""
+    from edgemill.cli.backup import backup
+
+    backup(settings, file, bundles, plain, passphrase, json)
+
+
+@agent.command("restore")
+def agent_restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="As `edgemill agent backup` wrote it.")],
+    settings: Annotated[Path | None, typer.Argument(metavar="SETTINGS", help="agent.yaml of this box.")] = None,
+    into: Annotated[
+        Path | None, typer.Option("--into", metavar="STATE", help="This state folder, and the settings too.")
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Put aside the state that is there.")] = False,
+    numbers_from: Annotated[
+        int | None, typer.Option("--numbers-from", min=1, help="Go on with this number; from the clock if not said.")
+    ] = None,
+    passphrase: Passphrase = None,
+    json: Json = False,
+) -> None:
+    """Make this box the one that was backed up; its numbers go on behind all that were given since."""
+    from edgemill.cli.backup import Given, restore
+
+    restore(file, Given(settings, into, replace, numbers_from, passphrase), json)
+
+
 @agent.command("install")
 def agent_install(
     settings: Annotated[Path, typer.Argument(metavar="SETTINGS", help="agent.yaml")],

@@ -25,6 +25,7 @@ def stats(state: Path, json: bool) -> None:
     view = LedgerView.open(state)
     position, _ = view.last()
     account = view.account()
+    restored = [segment.begin for segment in view.segments()[1:]]
     found = {
         "ledger": view.id,
         "records": position,
@@ -34,6 +35,7 @@ def stats(state: Path, json: bool) -> None:
         "void_numbers": account.void,
         "stations": account.stations,
         "trimmed_up_to": view.first()[0],
+        "restored_behind": restored,
         "held_bytes": view.held(),
     }
     if json:
@@ -45,6 +47,8 @@ def stats(state: Path, json: bool) -> None:
         print_line(f"  {name}: {count} verdicts")
     if found["trimmed_up_to"]:
         print_line(f"records up to {found['trimmed_up_to']} were trimmed; a signed anchor stands for them")
+    for place in restored:
+        print_line(f"restored behind record {place}: what the lost box recorded after its backup only the consumer has")
     for kind, held in view.held().items():
         print_line(f"  {kind}: {held:,} bytes of payloads{' and frames' if kind == 'evidence' else ''}")
 

@@ -7,10 +7,12 @@ from edgemill_core.ledger.anchor import Anchor
 from edgemill_core.ledger.chain import GENESIS, Fault, check_chain
 from edgemill_core.ledger.record import Header, Kind, Payload, Record
 from edgemill_core.ledger.retention import EVICTED_FIRST, Declared, evictions
+from edgemill_core.ledger.segment import NO_END, Segment
 
 __all__ = [
     "EVICTED_FIRST",
     "GENESIS",
+    "NO_END",
     "Account",
     "Anchor",
     "Declared",
@@ -20,6 +22,7 @@ __all__ = [
     "Payload",
     "Ranges",
     "Record",
+    "Segment",
     "check_chain",
     "evictions",
 ]

@@ -39,6 +39,8 @@ class Kind(str, Enum):
     """A check of the box's health came to another state, or mended something; the payload says which and why."""
     EVIDENCE = "evidence"
     """A frame was kept; the payload names its part, its file and the file's SHA-256."""
+    RESTORED = "restored"
+    """The ledger goes on from a backup; the payload says under which name it was known, and where numbers go on."""
     EVICTED = "evicted"
     """Payloads or frames that were removed for want of room, or because they were older than was asked for."""
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from securesystemslib.signer import CryptoSigner, HSMSigner, Key, Signer, SSlibKey
+from securesystemslib.signer import CryptoSigner, HSMSigner, Key, SecretsHandler, Signature, Signer, SSlibKey
 
 from edgemill_core.durable import write_bytes
 from edgemill_core.errors import InputError
@@ -51,7 +52,7 @@ def import_token_key(folder: Path, name: str, keyid: int) -> Path:
             f"there is no key {keyid} in a token",
             expected="a token with an ECDSA key, and PYKCS11LIB naming its library",
             got=f"{type(error).__name__}: {error}",
-            fix="pip install 'securesystemslib[hsm]', and put the token in",
+            fix="pip install 'edgemill[hsm]', and put the token in",
         ) from error
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / f"{name}{KEY}", public, uri)
@@ -84,7 +85,8 @@ def signer_of(file: Path) -> Signer:
     if scheme == "file2":
         uri = f"file2:{(file.parent / rest).absolute()}"
     try:
-        return Signer.from_priv_key_uri(uri, key, _pin)
+        signer = Signer.from_priv_key_uri(uri, key, cache(_pin))
+        return _Token(signer) if isinstance(signer, HSMSigner) else signer
     except Exception as error:  # of files, of tokens, of cryptography
         raise InputError(
             f"the key {file.name} cannot sign",
@@ -92,6 +94,34 @@ def signer_of(file: Path) -> Signer:
             got=f"{type(error).__name__}: {error}",
             fix="put the stick or token in that holds it",
         ) from error
+
+
+class _Token(Signer):
+    """A token that says in words why it does not sign: it was drawn, or the PIN is another one."""
+
+    def __init__(self, signer: HSMSigner) -> None:
+        self._signer = signer
+
+    @property
+    def public_key(self) -> Key:
+        return self._signer.public_key
+
+    @classmethod
+    def from_priv_key_uri(
+        cls, priv_key_uri: str, public_key: Key, secrets_handler: SecretsHandler | None = None
+    ) -> Signer:
+        return cls(HSMSigner.from_priv_key_uri(priv_key_uri, public_key, secrets_handler))
+
+    def sign(self, payload: bytes) -> Signature:
+        try:
+            return self._signer.sign(payload)
+        except Exception as error:  # python-pkcs11 has forty kinds, most of them without a word
+            raise InputError(
+                f"the token does not sign with key {self.public_key.keyid[:8]}",
+                expected=f"token {self._signer.token_label or ''}, its PIN, and PYKCS11LIB naming its library",
+                got=f"{type(error).__name__} {error}".strip(),
+                fix="put it in, and say the right PIN: most tokens take three wrong ones and no more",
+            ) from error
 
 
 def _pin(what: str) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from securesystemslib.signer import Key, Signer
+from tuf.api.exceptions import UnsignedMetadataError
 from tuf.api.metadata import Metadata, Role, Root, Signed, Targets, Timestamp
 from tuf.api.serialization.json import JSONSerializer
 
@@ -41,7 +42,10 @@ def signed_bytes(
         able |= found
     metadata: Metadata[Any] = Metadata(signed)
     for signer in able.values():
-        metadata.sign(signer, append=True)
+        try:
+            metadata.sign(signer, append=True)
+        except UnsignedMetadataError as error:  # around what a token said
+            raise error.__cause__ if isinstance(error.__cause__, InputError) else error from error
     if not all(vouches(delegator, name, metadata) for delegator in delegators):
         raise InputError(
             f"the signature of {name} does not hold",

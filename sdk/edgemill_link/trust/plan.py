@@ -115,18 +115,21 @@ def read_plan(trusted: Trusted, data: bytes, device: str, before: tuple[int, str
     return plan
 
 
-def believed_before(trusted: Trusted, data: bytes | None) -> tuple[int, str] | None:
+def believed_before(
+    trusted: Trusted, data: bytes | None, otherwise: tuple[int, str] | None = None
+) -> tuple[int, str] | None:
     """Version and digest of the plan that was believed last, for ``read_plan``, from its bytes.
 
     ``None`` where there is none, or the keys that signed it were replaced since: whoever stole such a key may have
-    counted so far ahead that no version is left, and that must not hold for longer than his key.
+    counted so far ahead that no version is left, and that must not hold for longer than his key. Bytes that cannot be
+    read, because a disk lost some or a newer Edgemill wrote them, give ``otherwise``: they let no older plan in.
     """
     if data is None:
         return None
     try:
         told = Signed.model_validate_json(data)
     except (ValidationError, RecursionError):
-        return None
+        return otherwise
     role = plan_role(trusted.root)
     if count_signatures(trusted.root, role, told) < role.threshold:
         return None
