@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from edgemill_core.durable import canonical_json, write_bytes
 from edgemill_core.errors import LedgerError
-from edgemill_core.validation import Strict, first_complaint
+from edgemill_core.validation import Strict, complaint
 
 Kept = TypeVar("Kept", bound=Strict)
 
@@ -29,9 +29,11 @@ def read_kept(file: Path, form: type[Kept], what: str, fix: str) -> Kept:
     except FileNotFoundError:
         return form()
     except (OSError, ValidationError) as error:
-        said = first_complaint(error)[1] if isinstance(error, ValidationError) else str(error)
         raise LedgerError(
-            f"{what} cannot be read", expected=f"{file}, as the agent writes it in one move", got=said, fix=fix
+            f"{what} cannot be read",
+            expected=f"{file}, as the agent writes it in one move",
+            got=complaint(error),
+            fix=fix,
         ) from error
 
 
