@@ -21,12 +21,14 @@ class Update(Strict):
         version: of the release.
         manifest: SHA-256 of its manifest.
         why: what led to its end, in words.
+        runtime: that it was proved with; ``None`` as long as it is not.
     """
 
     version: str
     manifest: str
     state: State = State.PLANNED
     why: str = ""
+    runtime: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -80,10 +82,15 @@ class Book(Strict):
         new = Update(version=version, manifest=manifest)
         return book.model_copy(update={"updates": {**book.updates, name: new}})
 
-    def moved(self, name: str, event: Event, why: str = "") -> Book:
-        """Something happened to the update of ``name``; its end, and its trial, are told."""
+    def moved(self, name: str, event: Event, why: str = "", runtime: str | None = None) -> Book:
+        """Something happened to the update of ``name``; its end, and its trial, are told.
+
+        Args:
+            runtime: that it is proved with since.
+        """
         before = self.updates[name]
-        now = before.model_copy(update={"state": after(before.state, event), "why": why})
+        changed = {"state": after(before.state, event), "why": why, "runtime": runtime or before.runtime}
+        now = before.model_copy(update=changed)
         book = self.model_copy(update={"updates": {**self.updates, name: now}})
         if now.state in (State.REFUSED, State.ROLLED_BACK):
             book = book.model_copy(update={"refused": {**book.refused, now.manifest: why or event.value}})

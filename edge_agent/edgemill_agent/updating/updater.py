@@ -124,10 +124,14 @@ class Updater:
         return self.book
 
     def go_on(self) -> Book:
-        """Do what can be done without a server: prove and try what lies here, and see what became of trials."""
+        """Do what can be done without a server: lay out, prove and try what came, and see what became of trials.
+
+        Raises:
+            BundleError: a blob was damaged since; it is fetched again the next time.
+        """
         self.settle()
         for name, update in self.book.updates.items():
-            if name in self._wanted and update.state in (State.STAGED, State.PROVED):
+            if name in self._wanted and update.state in (State.VERIFIED, State.STAGED, State.PROVED):
                 self._finish(name, self._installed_of(name, update))
         return self.book
 
@@ -255,13 +259,11 @@ class Updater:
         if found.runtime is None:
             self._moved(name, Event.DECIDES_OTHERWISE, "; ".join(found.why))
             return
-        write_bytes(self._runtime_file(name, installed), found.runtime.encode())
-        self._moved(name, Event.DECIDES, "; ".join(found.why))
+        self._moved(name, Event.DECIDES, "; ".join(found.why), found.runtime)
 
     def _take_up(self, name: str, installed: Installed) -> None:
         slots = read_slots(self._state, name)
-        runtime = self._runtime_file(name, installed).read_text()
-        proved = installed.model_copy(update={"runtime": runtime})
+        proved = installed.model_copy(update={"runtime": self.book.updates[name].runtime})
         if slots.active is None:
             write_slots(self._state, name, slots.first(proved))
             self._moved(name, Event.FIRST)
@@ -286,17 +288,14 @@ class Updater:
     def _manifest_file(self, name: str, digest: str) -> Path:
         return self._state / "slots" / name / "manifests" / f"{digest}.json"
 
-    def _runtime_file(self, name: str, installed: Installed) -> Path:
-        return self._manifest_file(name, installed.manifest).with_suffix(".runtime")
-
     def _again(self, name: str) -> None:
         """A blob was damaged on the disk: everything is looked for again."""
         updates = {**self.book.updates}
         updates[name] = updates[name].model_copy(update={"state": State.PLANNED})
         self._save(self.book.model_copy(update={"updates": updates}))
 
-    def _moved(self, name: str, event: Event, why: str = "") -> None:
-        self._save(self.book.moved(name, event, why))
+    def _moved(self, name: str, event: Event, why: str = "", runtime: str | None = None) -> None:
+        self._save(self.book.moved(name, event, why, runtime))
         update = self.book.updates[name]
         self._tell(f"{name} {update.version}: {update.state.value}{f': {why}' if why else ''}")
 
