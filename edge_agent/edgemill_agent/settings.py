@@ -218,12 +218,15 @@ class SwapSettings(Strict):
     """How one engine follows another while the line runs.
 
     Attributes:
-        trial_parts: verdicts of the new engine after which the old one is ended; until then it is the way back.
+        trial_parts: verdicts in time of the new engine after which the old one is ended; until then it is the way back.
+        trial_minutes: after which it is ended too, if one verdict of the new engine came in time, and the last did: for a
+            line that is slow. Only parts count if not said.
         max_memory: resident bytes of all engine workers of the station together; a new one that would take more is
             ended before it judges anything. Not limited if not said.
     """
 
     trial_parts: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    trial_minutes: Annotated[float, Field(gt=0, le=10_080)] | None = None
     max_memory: Annotated[ByteSize, Field(ge=1 << 20)] | None = None
 
 

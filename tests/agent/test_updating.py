@@ -176,12 +176,14 @@ def test_one_on_trial_that_dies_is_rolled_back(plant: Plant) -> None:
 
 
 def test_an_agent_that_was_killed_in_a_trial_starts_on_what_worked_and_tries_again(plant: Plant) -> None:
+    plant.box.settings["stations"][0]["swap"] = {"trial_parts": 1_000_000, "trial_minutes": 0.005}
     plant.release("1.0.1")
     plant.update()
     plant.release("1.1.0")
     assert plant.update()[1]["updates"]["tiny"]["state"] == "trial"  # no agent runs: it waits
     agent = going(plant)
     wait_until(lambda: "committed" in [one["outcome"] for one in plant.told(Kind.SWAP)], "the trial's end")
+    assert "its time is up" in plant.told(Kind.SWAP)[-1]["why"]
     assert [start["version"] for start in plant.told(Kind.START)][:2] == ["1.0.1", "1.1.0"]
     agent.kill()
     agent.wait()

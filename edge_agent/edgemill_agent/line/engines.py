@@ -110,6 +110,11 @@ class Engines:
         return self._restarts + sum(seat.child.restarts for seat in self._running.values())
 
     @property
+    def undecided(self) -> bool:
+        """Whether another engine is on its way, or on trial."""
+        return self.newcomer is not None or self._trial is not None
+
+    @property
     def busy(self) -> bool:
         """Whether an engine is at a part, the challenger too."""
         return any(seat.asked for seat in self.seats)
@@ -160,11 +165,7 @@ class Engines:
     def judged(self, late: bool) -> None:
         """A part got its verdict, from an engine or from the clock."""
         if self._trial is not None:
-            course = self._trial.judged(late)
-            if course is Course.KEPT:
-                self._commit(f"{self._settings.swap.trial_parts} verdicts in time")
-            elif course is Course.BACK:
-                self._fall_back(f"{self._trial.late} parts in a row were late")
+            self._go_by(self._trial.judged(late, asyncio.get_running_loop().time()))
         self._look()
 
     def use(self, settings: StationSettings) -> None:
@@ -313,12 +314,33 @@ class Engines:
         self.active, self.previous = new, old
         new.stand(False, asyncio.get_running_loop().time())
         same_product = bool(new.products & old.products)
-        self._trial = Trial(self._settings.swap.trial_parts, self._settings.alarm_after) if same_product else None
+        self._trial = self._new_trial() if same_product else None
         new.child.name, old.child.name = f"{self._settings.name}/engine", f"{self._settings.name}/previous"
         self._note("took over", "", {"from": _told(old), "to": _told(new), **more})
         self._record(Kind.START, new.facts)
         self._changed()
         self._owner.engines_changed()
+
+    def _new_trial(self) -> Trial:
+        loop, swap = asyncio.get_running_loop(), self._settings.swap
+        if swap.trial_minutes is None:
+            return Trial(swap.trial_parts, self._settings.alarm_after)
+        until_s = loop.time() + 60 * swap.trial_minutes
+        trial = Trial(swap.trial_parts, self._settings.alarm_after, until_s)
+        loop.call_at(until_s, self._time_is_up, trial, until_s)
+        return trial
+
+    def _time_is_up(self, trial: Trial, now_s: float) -> None:
+        if trial is self._trial:
+            self._go_by(trial.look(now_s))
+
+    def _go_by(self, course: Course) -> None:
+        """Do what the trial has come to."""
+        assert self._trial is not None
+        if course is Course.KEPT:
+            self._commit(self._trial.why_kept)
+        elif course is Course.BACK:
+            self._fall_back(f"{self._trial.late} parts in a row were late")
 
     def _commit(self, why: str) -> None:
         """The new engine stays: the way back is closed."""
