@@ -219,8 +219,8 @@ class SwapSettings(Strict):
 
     Attributes:
         trial_parts: verdicts in time of the new engine after which the old one is ended; until then it is the way back.
-        trial_minutes: after which it is ended too, if one verdict of the new engine came in time, and the last did: for a
-            line that is slow. Only parts count if not said.
+        trial_minutes: after which it is ended too, if one verdict of the new engine came in time, and the last did: for
+            a line that is slow. Only parts count if not said.
         max_memory: resident bytes of all engine workers of the station together; a new one that would take more is
             ended before it judges anything. Not limited if not said.
     """
@@ -228,6 +228,17 @@ class SwapSettings(Strict):
     trial_parts: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     trial_minutes: Annotated[float, Field(gt=0, le=10_080)] | None = None
     max_memory: Annotated[ByteSize, Field(ge=1 << 20)] | None = None
+
+
+class ProofSettings(Strict):
+    """What this box must find out about an engine before it judges.
+
+    Attributes:
+        may_differ: golden samples that it may decide otherwise than at build, where one lies on the border; the outputs
+            must be within tolerance all the same.
+    """
+
+    may_differ: Annotated[int, Field(ge=0, le=10_000)] = 0
 
 
 class FleetSettings(Strict):
@@ -265,6 +276,7 @@ class StationSettings(Strict):
         mode: an engine that is quick over one part, or, ``throughput``, at several parts at once: more parts in the
             same time, each of which takes longer.
         swap: how a new engine takes over.
+        proof: what must hold of a new engine before.
         shadow: a challenger, which sees the same parts; what it says goes into the ledger and nowhere else.
         products: engines by the controller's number of the product; ``bundle``, ``runtime`` and ``tune`` above are
             for the time before the controller named one.
@@ -286,6 +298,7 @@ class StationSettings(Strict):
     alarm_after: Annotated[int, Field(ge=1, le=1000)] = 3
     mode: Literal["latency", "throughput"] = "latency"
     swap: SwapSettings = SwapSettings()
+    proof: ProofSettings = ProofSettings()
     shadow: EngineChoice | None = None
     products: dict[Annotated[int, Field(ge=0, le=0xFFFF_FFFF)], EngineChoice] = Field(default_factory=dict)
 
