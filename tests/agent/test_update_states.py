@@ -186,7 +186,7 @@ class Workplace:
             return updater.follow(FolderSource(self.releases), (self.releases / "metadata/1.root.json").read_bytes())
 
 
-def _proves(_: Bundle, __: object) -> Proven:
+def _proves(_: Bundle, __: object, first: str | None = None) -> Proven:
     return Proven("onnxruntime", ())
 
 

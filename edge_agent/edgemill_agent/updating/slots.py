@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,15 @@ MOST_STARTS = 3
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 
 
+class Reproof(str, Enum):
+    """What a new proof of the active bundle came to, after the box had changed."""
+
+    HOLDS = "proved again"
+    ANOTHER_RUNTIME = "another of its runtimes is proved"
+    WENT_BACK = "the one before is proved, and judges again"
+    DOUBTED = "nothing is proved here any more; it goes on"
+
+
 class Installed(Strict):
     """A bundle that lies in its place.
 
@@ -24,6 +34,9 @@ class Installed(Strict):
         digest: SHA-256 of its content.
         manifest: SHA-256 of its manifest, as it was signed for.
         runtime: that it was proved with here.
+        proved_on: the box on which the latest proof was made, whatever it came to; see ``box.read_box``.
+        again: what that proof came to, if it was a new one; ``None`` if it is that of the update.
+        why: it was made, and what it found.
     """
 
     name: Name
@@ -31,6 +44,9 @@ class Installed(Strict):
     digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     manifest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     runtime: str | None = None
+    proved_on: dict[str, str] = Field(default_factory=dict)
+    again: Reproof | None = None
+    why: str = ""
 
     @property
     def folder(self) -> str:
@@ -64,6 +80,10 @@ class Slots(Strict):
         assert self.active is None
         return Slots(active=new)
 
+    def with_active(self, looked_at: Installed) -> Slots:
+        """With more known of the active one."""
+        return self.model_copy(update={"active": looked_at})
+
     def committed(self) -> Slots:
         """With what was tried as the active one."""
         assert self.trial is not None
@@ -85,6 +105,14 @@ class Slots(Strict):
 def home(state: Path, name: str) -> Path:
     """Where everything of a name lies."""
     return state / "slots" / name
+
+
+def name_of(state: Path, bundle: Path) -> str | None:
+    """The name of which ``bundle`` is an installed one; ``None`` for a folder that somebody named."""
+    try:
+        return bundle.relative_to(state / "slots").parts[0]
+    except (ValueError, IndexError):
+        return None
 
 
 def bundle_folder(state: Path, installed: Installed) -> Path:
