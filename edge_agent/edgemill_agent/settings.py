@@ -248,11 +248,19 @@ class FleetSettings(Strict):
         trust: the root that the release keys were made with; believed at the first update, and followed from there.
         url: of the folder of releases, by HTTP or HTTPS; not needed where they come on a stick.
         ca: certificates to believe instead of the system's.
+        every: the running agent looks for updates by itself, so often; only ``edgemill agent update`` does if not said.
     """
 
     trust: Path
     url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] | None = None
     ca: Path | None = None
+    every: Annotated[Duration, Field(ge=timedelta(seconds=1))] | None = None
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> FleetSettings:
+        if self.every is not None and self.url is None:
+            raise ValueError("every needs a url: a stick is not there by itself")
+        return self
 
 
 class StationSettings(Strict):

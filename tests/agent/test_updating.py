@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from agent_box import Box, wait_until
 from release_keys import Keys
+from static_server import serving
 
 from edgemill_agent.ledger import LedgerView
 from edgemill_agent.settings import read_settings
-from edgemill_agent.updating.slots import Slots, read_slots
+from edgemill_agent.updating.slots import Slots, read_slots, write_slots
 from edgemill_agent.updating.starting import count_start
 from edgemill_core.bundle import Bundle, describe_files, open_bundle, write_bundle
 from edgemill_core.ledger import Kind
@@ -129,6 +130,29 @@ def test_a_newer_release_takes_over_while_parts_are_judged(plant: Plant) -> None
     assert account["late"] == account["safe"] == 0
     assert [one["state"] for one in plant.told(Kind.UPDATE)] == ["committed", "trial", "committed"]
     assert plant.update()[1]["updates"]["tiny"]["state"] == "committed"  # nothing more to do
+
+
+def test_an_agent_follows_its_plan_by_itself_and_proves_anew_what_the_box_has_changed_under(plant: Plant) -> None:
+    plant.release("1.0.1")
+    plant.update()
+    before = plant.slots.active
+    assert before is not None
+    elsewhere = before.model_copy(update={"proved_on": {**before.proved_on, "driver": "1.2.3"}})
+    write_slots(plant.box.state, "tiny", plant.slots.with_active(elsewhere))
+    with serving(plant.folder) as url:
+        plant.box.settings["fleet"] = {"trust": "root.json", "url": url, "every": "1s"}
+        agent = going(plant)
+        wait_until(lambda: len(plant.told(Kind.UPDATE)) == 2, "the new proof")
+        plant.release("1.1.0")
+        wait_until(lambda: len(plant.told(Kind.UPDATE)) == 4, "the ledger to hear of the update")
+        assert plant.slots.active is not None
+        assert (plant.slots.active.version, plant.slots.trial) == ("1.1.0", None)
+    agent.send_signal(signal.SIGTERM)
+    account = plant.box.end(agent)["stations"]["cell"]
+    assert account["late"] == account["safe"] == 0
+    told = plant.told(Kind.UPDATE)
+    assert [one["state"] for one in told] == ["committed", "proved again", "trial", "committed"]
+    assert "driver: 1.2.3, now nothing" in told[1]["why"]
 
 
 def test_a_bundle_that_was_broken_on_purpose_is_refused_and_not_tried_again(plant: Plant) -> None:

@@ -26,6 +26,8 @@ _LOOK_S = 0.05
 
 ENGINE, CHALLENGER = "engine", "challenger"
 """Roles in records of swaps."""
+ENDS = ("committed", "fell back", "refused")
+"""What may become of an engine that was to judge; ``Engines.decided`` counts these."""
 _ANOTHER = "another one was asked for"
 
 
@@ -94,7 +96,7 @@ class Engines:
         self._trial: Trial | None = None
         self._running: dict[asyncio.Task[None], EngineSeat] = {}
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._restarts = 0
+        self._restarts = self.decided = 0
         self._watch: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
@@ -108,11 +110,6 @@ class Engines:
     def restarts(self) -> int:
         """Engine workers that were started again."""
         return self._restarts + sum(seat.child.restarts for seat in self._running.values())
-
-    @property
-    def undecided(self) -> bool:
-        """Whether another engine is on its way, or on trial."""
-        return self.newcomer is not None or self._trial is not None
 
     @property
     def busy(self) -> bool:
@@ -417,6 +414,7 @@ class Engines:
         return True
 
     def _note(self, outcome: str, why: str, told: Mapping[str, object], role: str = ENGINE) -> None:
+        self.decided += outcome in ENDS
         product = {} if self.product is None else {"product": self.product}
         self._record(Kind.SWAP, {"outcome": outcome, "role": role, **({"why": why} if why else {}), **product, **told})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -107,12 +108,10 @@ def home(state: Path, name: str) -> Path:
     return state / "slots" / name
 
 
-def name_of(state: Path, bundle: Path) -> str | None:
-    """The name of which ``bundle`` is an installed one; ``None`` for a folder that somebody named."""
-    try:
-        return bundle.relative_to(state / "slots").parts[0]
-    except (ValueError, IndexError):
-        return None
+def names_of(state: Path, bundles: Iterable[Path]) -> list[str]:
+    """The names of which these are installed ones, each once; a folder that somebody named is of none."""
+    slots = state / "slots"
+    return sorted({one.relative_to(slots).parts[0] for one in bundles if slots in one.parents})
 
 
 def bundle_folder(state: Path, installed: Installed) -> Path:
