@@ -51,7 +51,7 @@ def read_box(root: Path = Path("/"), parts: Mapping[str, str] | None = None) -> 
         root: where ``proc``, ``sys``, ``etc`` and ``var`` lie.
         parts: versions of what is installed; read if not given.
     """
-    machine = this_machine(root / "proc/cpuinfo", root / "proc/meminfo")
+    machine = this_machine(root / "proc/cpuinfo")
     installed = machine.parts if parts is None else parts
     found = {
         "processor": f"{machine.cpu} ({machine.architecture})",
