@@ -178,8 +178,8 @@ def test_a_bundle_that_was_broken_on_purpose_is_refused_and_not_tried_again(plan
     assert plant.slots.active.version == "1.0.1"
     wait_until(lambda: plant.told(Kind.UPDATE)[-1]["state"] == "refused", "the ledger to hear of it")
     why = plant.told(Kind.UPDATE)[-1]["why"]
-    assert "golden samples" in why
-    assert all(f"{runtime}: " in why for runtime in ("onnxruntime", "openvino")), "every variant has its reason"
+    assert why.startswith("onnxruntime: it does not decide here as it did on the bench")
+    assert "golden samples decided otherwise, of which 0 may" in why
     assert plant.update()[1]["updates"]["tiny"] == told["updates"]["tiny"]
     agent.send_signal(signal.SIGTERM)
     plant.box.end(agent)
