@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 NEW_MB = 40
 VERSIONS = ("1.0.0", "1.1.0")
 TRIAL_PARTS = 200
-CALM, PIECE = 1000, 200
+WARM, CALM, PIECE = 100, 500, 100
 MOST_S = 600.0
 
 
@@ -95,26 +95,36 @@ def update_in_the_middle(box: Box, bundle: Path, every_s: float) -> list[Row]:
             [sys.executable, "-m", "edgemill", "agent", "update", str(box.place / "agent.yaml")], check=True, stdout=2
         )
         with box.agent():
-            box.parts(CALM, every_s)
-            before = box.late()[0]
+            box.parts(WARM, every_s)
+            calm = _late_in(box, CALM, every_s)[0]
             releases.plan("deadline", VERSIONS[1])
-            start, asked, answered = time.monotonic(), 0, 0
+            start, late, asked, answered = time.monotonic(), 0, 0, 0
             while not (told := _ended(box, releases.name)) and time.monotonic() - start < MOST_S:
-                answered += len(box.parts(PIECE, every_s))
-                asked += PIECE
+                found = _late_in(box, PIECE, every_s)
+                late, answered, asked = late + found[0], answered + found[1], asked + PIECE
             took = time.monotonic() - start
-            late, undeclared = box.late()
+            after = _late_in(box, CALM, every_s)[0]
+            undeclared = box.late()[1]
     case, done = f"{box.controller.kind}, update", told == State.COMMITTED.value
     print(f"the update: {told or 'not ended'}", file=sys.stderr)
     return [
         stated(case, "from the plan to the commit", "s", took, 1),
         stated(case, "of it new bytes", "MB", NEW_MB, 1),
         at_most(case, "updates not committed", "updates", 0 if done else 1, 0, 1),
-        stated(case, "answers late before it", "answers", before, CALM),
-        at_most(case, "answers late during it", "answers", late - before, 0, asked),
+        stated(case, "answers late before it", "%", 100 * calm / CALM, CALM),
+        stated(case, "answers late after it", "%", 100 * after / CALM, CALM),
+        stated(case, "answers late during it", "%", 100 * late / asked, asked),
+        at_most(case, "answers late during it", "answers", late, 0, asked),
         at_most(case, "parts not answered exactly once", "parts", asked - answered, 0, asked),
         at_most(case, "answers after the deadline and not declared", "answers", undeclared, 0, asked),
     ]
+
+
+def _late_in(box: Box, parts: int, every_s: float) -> tuple[int, int]:
+    """How many of so many parts are late, and how many are answered exactly once."""
+    before = box.late()[0]
+    answered = len(box.parts(parts, every_s))
+    return box.late()[0] - before, answered
 
 
 def _ended(box: Box, name: str) -> str:

@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as some
 from release_keys import NOW
 
+from edgemill.cli.status import _lines
 from edgemill_agent.health.finding import State as Health
 from edgemill_agent.health.proof import Proof, judge
 from edgemill_agent.health.table import checks_for
 from edgemill_agent.line.updates import Look, Pace, Updates
 from edgemill_agent.settings import AgentSettings
+from edgemill_agent.status_file import Status
 from edgemill_agent.updating.book import Book, read_book
 from edgemill_agent.updating.proving import Proven
 from edgemill_agent.updating.reproving import needs_proof, proved_anew
@@ -171,6 +173,20 @@ def test_a_bundle_that_is_damaged_is_not_proved(state: Path) -> None:
     assert active.version == "2.0.0"
     with pytest.raises(Exception, match="manifest"):
         open_bundle(bundle_folder(state, active))
+
+
+def test_status_says_what_is_in_each_slot_and_how_far_the_update_is(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prove_anew(state, NEW, monkeypatch, v2=None, v1="openvino")
+    told = {"device": "box", "written": {"utc": 0.0}, "processes": {}, "stations": {}, "health": []}
+    lines = list(_lines(Status({**told, "releases": told_of(state, ["tiny", "none"])}, False, None)))
+    assert "  tiny: active 1.0.0, previous 2.0.0; 1.0.0 committed: driver: 1, now 2; 2.0.0: openvino" in "\n".join(
+        lines
+    )
+    assert "  none: nothing is installed" in lines
+    (state / "updates.json").write_text("{")
+    assert "cannot be read" in told_of(state, ["tiny"])["tiny"]["trouble"]
 
 
 # --- the check ---

@@ -48,7 +48,9 @@ def update(path: Path, given: str | None, wait_s: float, again: bool, json: bool
     with progress() as tell, Updater(settings, _now, tell) as updater:
         if again:
             updater.forget_refused()
-        updater.prove_anew()
+        before = updater.book
+        if updater.prove_anew() != before:
+            _tell_agent(settings)  # whatever becomes of the rest
         try:
             updater.follow(source, root)
         except LinkError:
