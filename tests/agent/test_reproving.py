@@ -18,10 +18,11 @@ from edgemill_agent.health.table import checks_for
 from edgemill_agent.line.updates import Look, Pace, Updates
 from edgemill_agent.settings import AgentSettings
 from edgemill_agent.status_file import Status
-from edgemill_agent.updating.book import Book, read_book
+from edgemill_agent.updating.book import Book, read_book, write_book
 from edgemill_agent.updating.proving import Proven
 from edgemill_agent.updating.reproving import needs_proof, proved_anew
 from edgemill_agent.updating.slots import Installed, Reproof, Slots, bundle_folder, read_slots, write_slots
+from edgemill_agent.updating.states import Event
 from edgemill_agent.updating.telling import told_of
 from edgemill_agent.updating.updater import Updater
 from edgemill_core.bundle import open_bundle
@@ -255,6 +256,26 @@ def test_a_box_without_an_address_asks_nobody_and_looks_at_itself_all_the_same()
     for _ in range(12):
         pace.looked(False, 0.0)
     assert pace.box_at_s > 3 * 3600
+
+
+def test_what_the_agent_does_of_its_own_accord(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert SLOTS.active is not None
+    made = settings(state)
+    there = [one.model_copy(update={"bundle": bundle_folder(state, SLOTS.active)}) for one in made.stations]
+    made = made.model_copy(update={"stations": tuple(there)})
+    updates = Updates(state / "agent.yaml", made, bool, int, list, print, list)
+    monkeypatch.setattr("edgemill_agent.line.updates.read_box", lambda: OLD)
+    assert not updates._something_to_do()
+    book = Book().begun("tiny", "3.0.0", "a" * 64)
+    for event, so in ((None, False), (Event.FETCHED, True), (Event.LAID_OUT, True), (Event.DECIDES, True)):
+        book = book.moved("tiny", event) if event is not None else book
+        write_book(state, book)
+        assert updates._something_to_do() is so, "what came is gone on with, however the one before ended"
+    for over in (book.moved("tiny", Event.TAKEN_UP), book.moved("tiny", Event.FIRST)):
+        write_book(state, over)
+        assert not updates._something_to_do()
+    monkeypatch.setattr("edgemill_agent.line.updates.read_box", lambda: NEW)
+    assert updates._something_to_do()
 
 
 def test_trouble_is_said_once(state: Path, caplog: pytest.LogCaptureFixture) -> None:

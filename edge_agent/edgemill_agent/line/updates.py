@@ -15,9 +15,11 @@ from edgemill_agent.back_off import BackOff
 from edgemill_agent.line.health import in_daemon_thread
 from edgemill_agent.processes.child import Child
 from edgemill_agent.settings import AgentSettings
+from edgemill_agent.updating.book import read_book
 from edgemill_agent.updating.box import read_box
 from edgemill_agent.updating.reproving import needs_proof
 from edgemill_agent.updating.slots import names_of, read_slots
+from edgemill_agent.updating.states import State
 from edgemill_core.errors import LedgerError
 
 _log = logging.getLogger("edgemill.updates")
@@ -26,6 +28,8 @@ _FIRST_MOST_S = 300.0
 """The boxes of a hall that were switched on together do not all ask at once, and none waits for long."""
 _AGAIN_S, _LONGEST_S = 60.0, 6 * 3600.0
 _JITTER = 0.1
+_OTHERS_TURN = (State.PLANNED, State.TRIAL)
+"""The server's, and the line's."""
 _READY_MOST_S = 120.0
 """A station that cannot judge may be just what an update mends."""
 
@@ -119,7 +123,7 @@ class Updates:
         while True:
             decided, now_s = self._decided(), loop.time()
             ask = now_s >= pace.ask_at_s
-            box = now_s >= pace.box_at_s and await in_daemon_thread(self._box_changed)
+            box = now_s >= pace.box_at_s and await in_daemon_thread(self._something_to_do)
             if decided != known or ask or box:
                 look = await self._look(ask)
                 known = decided
@@ -134,10 +138,13 @@ class Updates:
         while not self._judging() and asyncio.get_running_loop().time() < until_s:
             await asyncio.sleep(_TICK_S)
 
-    def _box_changed(self) -> bool:
+    def _something_to_do(self) -> bool:
+        """Whether the box is another one, or an update was cut: what came is here, and the line does not decide it."""
         box = read_box()
         try:
-            return any(needs_proof(read_slots(self._state, name), box) for name in self.names)
+            updates = [one for name, one in read_book(self._state).updates.items() if name in self.names]
+            cut = any(not one.ended and one.state not in _OTHERS_TURN for one in updates)
+            return cut or any(needs_proof(read_slots(self._state, name), box) for name in self.names)
         except LedgerError as error:
             _log.warning("%s", error)
             return False

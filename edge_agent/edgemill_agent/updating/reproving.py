@@ -48,9 +48,8 @@ def proved_anew(slots: Slots, box: Mapping[str, str], prove: Prove) -> Slots:
         other = prove(slots.previous)
         if other.runtime is not None:
             why = (changed, f"{active.version}: {'; '.join(found.why)}")
-            return Slots(
-                active=_looked_at(slots.previous, box, Reproof.WENT_BACK, why, other.runtime), previous=doubted
-            )
+            back = _looked_at(slots.previous, box, Reproof.WENT_BACK, why, other.runtime)
+            return slots.model_copy(update={"active": back, "previous": doubted})
         doubted = doubted.model_copy(update={"why": f"{doubted.why}; {slots.previous.version}: {'; '.join(other.why)}"})
     return slots.with_active(doubted)
 
