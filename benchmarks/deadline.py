@@ -2,8 +2,9 @@
 
 The controller is a process of its own: it counts parts up, and notes when the count of an answered part was written.
 First nothing is disturbed; then another bundle takes over every eight seconds; then the engine's process is frozen or
-killed every other second; then the line process is killed. ``--triggers N`` per controller (10,000 if not said; with
-swaps and with faults a quarter of that, at most 2,500), ``--every S`` seconds from one to the next.
+killed every other second; then the line process is killed; at last, on another box, an update comes in the middle
+(``updated.py``; ``--update`` for that alone). ``--triggers N`` per controller (10,000 if not said; with swaps and with
+faults a quarter of that, at most 2,500), ``--every S`` seconds from one to the next, ``--deadline MS`` (60).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import onnx
 import yaml
 from form import Row, at_most, main, stated
 from onnx import helper, numpy_helper
+from updated import update_in_the_middle
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "parts"))
 from controllers import Controller
@@ -49,11 +51,21 @@ Answers = list[tuple[float, int]]
 """Of each answered part: milliseconds from its trigger, and the code."""
 
 
-def measure(kinds: tuple[str, ...], triggers: int, every_s: float) -> list[Row]:
+def measure(kinds: tuple[str, ...], triggers: int, every_s: float, update_alone: bool) -> list[Row]:
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         bundle = _bundle(place)
-        return [row for kind in kinds for row in _controller(kind, bundle, place / kind, triggers, every_s)]
+        alone = () if update_alone else kinds
+        rows = [row for kind in alone for row in _controller(kind, bundle, place / kind, triggers, every_s)]
+        return [*rows, *_updated(kinds[0], bundle, place / "updated", every_s)]
+
+
+def _updated(kind: str, bundle: Path, place: Path, every_s: float) -> list[Row]:
+    box = Box(place, bundle, Controller(kind))
+    try:
+        return update_in_the_middle(box, bundle, every_s)
+    finally:
+        box.controller.close()
 
 
 def _controller(kind: str, bundle: Path, place: Path, triggers: int, every_s: float) -> list[Row]:
@@ -143,11 +155,14 @@ class Box:
             "trigger": {**controller.place, "counter": points["counter"]},
             "outputs": [{**controller.place, **{name: points[name] for name in POINTS}}],
         }
-        self.settings = {"device": {"id": "deadline"}, "stations": [station]}
-        (place / "agent.yaml").write_text(yaml.safe_dump(self.settings))
+        self.settings: dict[str, Any] = {"device": {"id": "deadline"}, "stations": [station]}
+        self.write()
         self.seen: dict[int, float] = {}
         self.rng = random.Random(1)
         self.counted, self.answered = Whole(), Whole()
+
+    def write(self) -> None:
+        (self.place / "agent.yaml").write_text(yaml.safe_dump(self.settings))
 
     @contextmanager
     def agent(self) -> Iterator[subprocess.Popen[bytes]]:
@@ -195,7 +210,7 @@ class Box:
         """Let the other bundle take over."""
         self.bundles.reverse()
         self.settings["stations"][0]["bundle"] = str(self.bundles[0])
-        (self.place / "agent.yaml").write_text(yaml.safe_dump(self.settings))
+        self.write()
         self._signal("line", signal.SIGHUP)
 
     def _signal(self, process: str, number: int) -> None:
@@ -323,5 +338,9 @@ if __name__ == "__main__":
     parser.add_argument("--triggers", type=int, default=10_000)
     parser.add_argument("--every", type=float, default=0.025)
     parser.add_argument("--kind", choices=["modbus", "opcua"])
+    parser.add_argument("--update", action="store_true")
+    parser.add_argument("--deadline", type=int, default=DEADLINE_MS)
     told, sys.argv[1:] = parser.parse_known_args()
-    main(lambda: measure((told.kind,) if told.kind else ("modbus", "opcua"), told.triggers, told.every))
+    DEADLINE_MS = told.deadline
+    kinds = (told.kind,) if told.kind else ("modbus", "opcua")
+    main(lambda: measure(kinds, told.triggers, told.every, told.update))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgemill_agent.line.engines import CHALLENGER, ENGINE
 from edgemill_agent.settings import AgentSettings, StationSettings
 
-TAKEN_UP = frozenset({"bundle", "runtime", "tune", "shadow", "swap", "products"})
+TAKEN_UP = frozenset({"bundle", "runtime", "tune", "shadow", "swap", "proof", "products"})
 """Keys of a station that change while it runs."""
 
 

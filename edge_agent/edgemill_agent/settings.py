@@ -250,13 +250,16 @@ class SwapSettings(Strict):
     Attributes:
         shadow: a new release looks on first, until a test of how often it decides otherwise has concluded; if not
             said, it goes on trial at once.
-        trial_parts: verdicts of the new engine after which the old one is ended; until then it is the way back.
+        trial_parts: verdicts in time of the new engine after which the old one is ended; until then it is the way back.
+        trial_minutes: after which it is ended too, if one verdict of the new engine came in time, and the last did: for
+            a line that is slow. Only parts count if not said.
         max_memory: resident bytes of all engine workers of the station together; a new one that would take more is
             ended before it judges anything, and so is a challenger. Not limited if not said.
     """
 
     shadow: ShadowSettings | None = None
     trial_parts: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    trial_minutes: Annotated[float, Field(gt=0, le=10_080)] | None = None
     max_memory: Annotated[ByteSize, Field(ge=1 << 20)] | None = None
 
 
@@ -269,6 +272,17 @@ def _per_second(said: Any) -> Any:
     return size
 
 
+class ProofSettings(Strict):
+    """What this box must find out about an engine before it judges.
+
+    Attributes:
+        may_differ: golden samples that it may decide otherwise than at build, where one lies on the border; the outputs
+            must be within tolerance all the same.
+    """
+
+    may_differ: Annotated[int, Field(ge=0, le=10_000)] = 0
+
+
 class FleetSettings(Strict):
     """Where updates come from.
 
@@ -277,12 +291,20 @@ class FleetSettings(Strict):
         url: of the folder of releases, by HTTP or HTTPS; not needed where they come on a stick.
         ca: certificates to believe instead of the system's.
         rate: bytes per second that updates take of the network at most, e.g. ``2MB/s``; not limited if not said.
+        every: the running agent looks for updates by itself, so often; only ``edgemill agent update`` does if not said.
     """
 
     trust: Path
     url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] | None = None
     ca: Path | None = None
     rate: Annotated[ByteSize, Field(ge=LEAST_RATE), BeforeValidator(_per_second)] | None = None
+    every: Annotated[Duration, Field(ge=timedelta(seconds=1))] | None = None
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> FleetSettings:
+        if self.every is not None and self.url is None:
+            raise ValueError("every needs a url: a stick is not there by itself")
+        return self
 
 
 class StationSettings(Strict):
@@ -306,6 +328,7 @@ class StationSettings(Strict):
         mode: an engine that is quick over one part, or, ``throughput``, at several parts at once: more parts in the
             same time, each of which takes longer.
         swap: how a new engine takes over.
+        proof: what must hold of a new engine before.
         shadow: a challenger, which sees the same parts; what it says goes into the ledger and nowhere else.
         products: engines by the controller's number of the product; ``bundle``, ``runtime`` and ``tune`` above are
             for the time before the controller named one.
@@ -327,6 +350,7 @@ class StationSettings(Strict):
     alarm_after: Annotated[int, Field(ge=1, le=1000)] = 3
     mode: Literal["latency", "throughput"] = "latency"
     swap: SwapSettings = SwapSettings()
+    proof: ProofSettings = ProofSettings()
     shadow: EngineChoice | None = None
     products: dict[Annotated[int, Field(ge=0, le=0xFFFF_FFFF)], EngineChoice] = Field(default_factory=dict)
 

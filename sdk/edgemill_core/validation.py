@@ -23,3 +23,8 @@ def first_complaint(error: ValidationError) -> tuple[str, str, str]:
     if first["type"] == "missing":
         return where, "this key", "nothing"
     return where, first["msg"].removeprefix("Value error, "), masked(repr(first["input"]))[:200]
+
+
+def complaint(error: Exception) -> str:
+    """What is wrong with a file that cannot be read, or does not say what it should, in one line."""
+    return first_complaint(error)[1] if isinstance(error, ValidationError) else str(error)

@@ -125,6 +125,7 @@ def test_a_plan_is_proved_at_each_start(
         "tune": {},
         "mode": "latency",
         "prove": asked,
+        "may_differ": 0,
         "plans": None,
     }
     with pytest.raises(Stop):

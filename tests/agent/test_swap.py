@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 from agent_box import Box, alive, wait_until
+from hypothesis import given
+from hypothesis import strategies as some
 from other_bundles import another, reads_otherwise
 
 from edgemill_agent.ledger import LedgerView
@@ -297,10 +299,43 @@ def test_a_challenger_that_cannot_be_used_is_declared(box: Box, tmp_path: Path) 
     ],
 )
 def test_whether_a_new_engine_stays(late: list[bool], course: Course) -> None:
-    trial = Trial(parts_left=3, late_most=2)
-    courses = [trial.judged(one) for one in late]
+    trial = Trial(parts=3, late_most=2)
+    courses = [trial.judged(one, 0.0) for one in late]
     assert courses[-1] is course
     assert set(courses[:-1]) <= {Course.ON}
+
+
+@pytest.mark.parametrize(
+    ("late", "course"),
+    [
+        ([], Course.ON),
+        ([True], Course.ON),
+        ([False], Course.KEPT),
+        ([False, True], Course.ON),
+        ([True, False], Course.KEPT),
+    ],
+)
+def test_whether_it_stays_when_its_time_is_up(late: list[bool], course: Course) -> None:
+    trial = Trial(parts=3, late_most=2, until_s=60.0)
+    assert [trial.judged(one, 59.9) for one in late] == [Course.ON] * len(late)
+    assert trial.look(59.9) is Course.ON
+    assert trial.look(60.0) is course
+    if course is Course.ON:  # it stays with the next part in time, and goes back with the next late ones
+        assert Trial(3, 2, 60.0, trial.good, trial.late).judged(False, 61.0) is Course.KEPT
+        assert [trial.judged(True, 61.0), trial.judged(True, 61.0)][-1] is Course.BACK
+
+
+@given(some.lists(some.tuples(some.booleans(), some.floats(0, 2)), max_size=30), some.integers(1, 5))
+def test_an_engine_is_kept_for_what_it_did_and_for_nothing_else(parts: list[tuple[bool, float]], most: int) -> None:
+    trial, now_s, seen = Trial(parts=5, late_most=most, until_s=20.0), 0.0, ""
+    for late, passed_s in parts:
+        now_s, seen = now_s + passed_s, seen + "L" * late + "." * (not late)
+        course = trial.judged(late, now_s)
+        kept = seen.count(".") >= 5 or (now_s >= 20.0 and seen.endswith("."))
+        back = seen.endswith("L" * most)
+        assert course is (Course.BACK if back else Course.KEPT if kept else Course.ON)
+        if course is not Course.ON:
+            return
 
 
 def test_what_is_taken_up_and_what_is_not(box: Box, tmp_path: Path) -> None:

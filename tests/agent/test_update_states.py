@@ -192,7 +192,7 @@ class Workplace:
             return updater.follow(FolderSource(self.releases), (self.releases / "metadata/1.root.json").read_bytes())
 
 
-def _proves(_: Bundle, __: object) -> Proven:
+def _proves(_: Bundle, __: object, first: str | None = None) -> Proven:
     return Proven("onnxruntime", ())
 
 
@@ -272,6 +272,31 @@ def test_an_update_that_is_cut_anywhere_leaves_old_or_new_and_goes_on(workplace:
             break
         at += EVERY
     assert points > 100 / EVERY
+
+
+@pytest.mark.parametrize("until", [State.VERIFIED, State.STAGED, State.PROVED])
+def test_what_came_is_tried_without_a_server(
+    workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: State
+) -> None:
+    workplace.plan(1, "1.0.0")
+    workplace.follow(tmp_path)
+    workplace.plan(2, "1.1.0")
+    real = Book.moved
+
+    def cut(book: Book, *given: Any, **named: Any) -> Book:
+        if book.updates[workplace.name].state is until:
+            raise Cut
+        return real(book, *given, **named)
+
+    with monkeypatch.context() as patch, suppress(Cut):
+        patch.setattr(Book, "moved", cut)
+        workplace.follow(tmp_path)
+    assert read_book(tmp_path).updates[workplace.name].state is until
+    with Updater(workplace.settings(tmp_path), lambda: NOW, prove=_proves) as updater:
+        assert updater.go_on().updates[workplace.name].state is State.TRIAL
+    trial = read_slots(tmp_path, workplace.name).trial
+    assert trial is not None
+    assert (trial.version, trial.runtime) == ("1.1.0", "onnxruntime")
 
 
 def test_the_end_of_a_trial_that_is_cut_anywhere_is_reached_all_the_same(

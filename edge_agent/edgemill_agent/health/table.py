@@ -11,10 +11,11 @@ from edgemill_agent.health.engine import EngineWorker
 from edgemill_agent.health.late import Late
 from edgemill_agent.health.memory import Memory
 from edgemill_agent.health.plc import PlcLink
+from edgemill_agent.health.proof import Proof
 from edgemill_agent.health.temperature import Temperature
 from edgemill_agent.settings import AgentSettings
 
-OF_BOX: tuple[type[Check], ...] = (Disk, Temperature, WallClock, Broker, Memory)
+OF_BOX: tuple[type[Check], ...] = (Disk, Temperature, WallClock, Broker, Memory, Proof)
 OF_STATION: tuple[type[Check], ...] = (Camera, EngineWorker, Late, PlcLink)
 
 

@@ -140,6 +140,7 @@ class EngineSeat:
             **self.choice.model_dump(mode="json"),
             "mode": station.mode,
             "prove": self._prove,
+            "may_differ": station.proof.may_differ,
             "plans": str(self._plans) if self._plans else None,
             "quality": quality.model_dump(mode="json") if quality else None,
             "gives": station.source.gives,

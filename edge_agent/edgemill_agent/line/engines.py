@@ -28,6 +28,8 @@ _LOOK_AGAIN_S = 1.0
 
 ENGINE, CHALLENGER = "engine", "challenger"
 """Roles in records of swaps."""
+ENDS = ("committed", "fell back", "refused")
+"""What may become of an engine that was to judge; ``Engines.decided`` counts these."""
 _ANOTHER = "another one was asked for"
 
 
@@ -96,7 +98,7 @@ class Engines:
         self._trial: Trial | None = None
         self._running: dict[asyncio.Task[None], EngineSeat] = {}
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._restarts = 0
+        self._restarts = self.decided = 0
         self._watch: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._watch_challenger: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -164,11 +166,7 @@ class Engines:
     def judged(self, late: bool) -> None:
         """A part got its verdict, from an engine or from the clock."""
         if self._trial is not None:
-            course = self._trial.judged(late)
-            if course is Course.KEPT:
-                self._commit(f"{self._settings.swap.trial_parts} verdicts in time")
-            elif course is Course.BACK:
-                self._fall_back(f"{self._trial.late} parts in a row were late")
+            self._go_by(self._trial.judged(late, asyncio.get_running_loop().time()))
         self._look()
 
     def use(self, settings: StationSettings) -> None:
@@ -316,12 +314,33 @@ class Engines:
         self.active, self.previous = new, old
         new.stand(False, asyncio.get_running_loop().time())
         same_product = bool(new.products & old.products)
-        self._trial = Trial(self._settings.swap.trial_parts, self._settings.alarm_after) if same_product else None
+        self._trial = self._new_trial() if same_product else None
         new.child.name, old.child.name = f"{self._settings.name}/engine", f"{self._settings.name}/previous"
         self._note("took over", "", {"from": _told(old), "to": _told(new), **more})
         self._record(Kind.START, new.facts)
         self._changed()
         self._owner.engines_changed()
+
+    def _new_trial(self) -> Trial:
+        loop, swap = asyncio.get_running_loop(), self._settings.swap
+        if swap.trial_minutes is None:
+            return Trial(swap.trial_parts, self._settings.alarm_after)
+        until_s = loop.time() + 60 * swap.trial_minutes
+        trial = Trial(swap.trial_parts, self._settings.alarm_after, until_s)
+        loop.call_at(until_s, self._time_is_up, trial, until_s)
+        return trial
+
+    def _time_is_up(self, trial: Trial, now_s: float) -> None:
+        if trial is self._trial:
+            self._go_by(trial.look(now_s))
+
+    def _go_by(self, course: Course) -> None:
+        """Do what the trial has come to."""
+        assert self._trial is not None
+        if course is Course.KEPT:
+            self._commit(self._trial.why_kept)
+        elif course is Course.BACK:
+            self._fall_back(f"{self._trial.late} parts in a row were late")
 
     def _commit(self, why: str) -> None:
         """The new engine stays: the way back is closed."""
@@ -419,6 +438,7 @@ class Engines:
         return True
 
     def _note(self, outcome: str, why: str, told: Mapping[str, object], role: str = ENGINE) -> None:
+        self.decided += outcome in ENDS
         product = {} if self.product is None else {"product": self.product}
         self._record(Kind.SWAP, {"outcome": outcome, "role": role, **({"why": why} if why else {}), **product, **told})
 

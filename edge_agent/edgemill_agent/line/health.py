@@ -17,6 +17,8 @@ from edgemill_agent.health.watch import Change, Mend, Round, Watch
 from edgemill_agent.ledger import Entry
 from edgemill_agent.settings import AgentSettings
 from edgemill_agent.status_file import STALE_S, write_status
+from edgemill_agent.updating.slots import names_of
+from edgemill_agent.updating.telling import told_of
 from edgemill_core.ledger import Kind
 
 _log = logging.getLogger("edgemill.health")
@@ -49,6 +51,7 @@ class HealthRounds:
         self._facts, self._figures, self._restart, self._record = facts, figures, restart, record
         self._every_s = settings.health.every.total_seconds()
         self._watch = Watch(checks_for(settings), self._every_s, settings.health.mend)
+        self._names = names_of(settings.state, (one.bundle for one in settings.stations))
         self._hangs = False
         self._told: dict[str, Any] = {}
         self._written_s = float("-inf")
@@ -86,9 +89,9 @@ class HealthRounds:
         found = self._watch.round(facts)
         if found.changes or facts.now_s - self._written_s >= _WRITE_S:
             with suppress(OSError):  # a full disk is a finding, not the end of the checks
-                write_status(
-                    self._settings.state, {**self._told, "health": [one.as_dict() for one in self._watch.standings()]}
-                )
+                more = {"releases": told_of(self._settings.state, self._names)} if self._names else {}
+                standings = [one.as_dict() for one in self._watch.standings()]
+                write_status(self._settings.state, {**self._told, **more, "health": standings})
                 self._written_s = facts.now_s
         return found
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from edgemill_agent.clock import Clock, ClockWatch
@@ -20,6 +21,7 @@ from edgemill_agent.line.figures import resident_megabytes, station_figures
 from edgemill_agent.line.health import HealthRounds
 from edgemill_agent.line.journal import Journal
 from edgemill_agent.line.station import Station
+from edgemill_agent.line.updates import Updates
 from edgemill_agent.processes.child import Child
 from edgemill_agent.processes.orphans import end_orphans
 from edgemill_agent.processes.priority import step_forward
@@ -65,16 +67,22 @@ class Line:
         settings: from ``agent.yaml``.
         clock: the box's.
         read_again: reads the settings anew, for ``reload``.
+        file: where they stand, for the process that looks after updates; nothing is looked after if not given.
     """
 
     def __init__(
-        self, settings: AgentSettings, clock: Clock, read_again: Callable[[], AgentSettings] | None = None
+        self,
+        settings: AgentSettings,
+        clock: Clock,
+        read_again: Callable[[], AgentSettings] | None = None,
+        file: Path | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._read_again = read_again
         self._stations: list[Station] = []
         self._link: Child | None = None
+        self._updates = self._make_updates(file)
         self._stop = asyncio.Event()
         self._updates_told = 0
         self._ledger_trouble = ""
@@ -113,6 +121,7 @@ class Line:
             asyncio.create_task(self._note_metrics()),
             asyncio.create_task(self._show_figures()),
             asyncio.create_task(self._health.run()),
+            *([asyncio.create_task(self._updates.run())] if self._updates is not None else []),
         ]
         try:
             self._link = self._make_link()
@@ -181,6 +190,19 @@ class Line:
                 body = one.model_dump(mode="json", exclude={"number"})
                 self._journal.put(Entry(Kind.UPDATE, body, item=str(one.number)))
                 self._updates_told = one.number
+
+    def _make_updates(self, file: Path | None) -> Updates | None:
+        if file is None:
+            return None
+        return Updates(
+            file,
+            self._settings,
+            lambda: bool(self._stations) and all(station.engines.ready for station in self._stations),
+            lambda: sum(station.engines.decided for station in self._stations),
+            self.reload,
+            lambda words: self._journal.put(Entry(Kind.UPDATE, {"state": "not believed", "why": masked(words)})),
+            self._tell_processes,
+        )
 
     def _refuse_settings(self, why: str) -> None:
         why = masked(why)  # the ledger keeps it for years
@@ -386,7 +408,8 @@ class Line:
 
     def _processes(self) -> dict[str, int | None]:
         children = [child for station in self._stations for child in station.children]
-        return {child.name: child.pid for child in (*children, *([self._link] if self._link else []))}
+        more = (self._link, self._updates.child if self._updates is not None else None)
+        return {child.name: child.pid for child in (*children, *(one for one in more if one is not None))}
 
     def _tell_processes(self) -> None:
         told = {"line": os.getpid(), **self._processes()}
@@ -422,6 +445,7 @@ def run_agent(
     read: Callable[[], AgentSettings],
     clock: Clock | None = None,
     read_again: Callable[[], AgentSettings] | None = None,
+    file: Path | None = None,
 ) -> dict[str, Any]:
     """Run an agent in this process until it ends; returns its account.
 
@@ -430,9 +454,12 @@ def run_agent(
         clock: the box's.
         read_again: at each SIGHUP, and once every station judges; ``read`` if not given. What is on trial stands in
             these and not in those of the start.
+        file: ``agent.yaml``, for updates.
     """
-    return asyncio.run(_run(read(), clock or Clock(), read_again or read))
+    return asyncio.run(_run(read(), clock or Clock(), read_again or read, file))
 
 
-async def _run(settings: AgentSettings, clock: Clock, read: Callable[[], AgentSettings]) -> dict[str, Any]:
-    return await Line(settings, clock, read).run()
+async def _run(
+    settings: AgentSettings, clock: Clock, read: Callable[[], AgentSettings], file: Path | None
+) -> dict[str, Any]:
+    return await Line(settings, clock, read, file).run()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import resource
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +14,10 @@ _PRIORITY_MOST = 10
 
 FIRST_TO_GO = 500
 """Added to what the kernel makes of a worker when it looks whom to kill for want of memory (proc(5)), not the line."""
+_NICEST = 19
+_IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
+"""Number of the system call ioprio_set(2), which the C library has no function for."""
+_OF_PROCESS, _DISK_WHEN_IDLE = 1, 3 << 13
 WORKER, LINK = 5, 10
 """Niceness above that of the line process, which keeps the deadlines. Anybody may stand back; to push needs root."""
 
@@ -21,6 +27,23 @@ def stand_back(by: int) -> None:
     os.nice(by)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_GO), encoding="ascii")
+
+
+def give_way() -> None:
+    """Take what everything else on the box leaves, of cores and of the disk; what is started from here on inherits it.
+
+    An update has all the time in the world, and a part has not. To be nice is not enough: a nice process has its turn,
+    where one of the kernel's idle class is preempted at once by whatever wakes up.
+    """
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_GO), encoding="ascii")
+    for task in Path("/proc/self/task").iterdir():  # threads that a library made while it was imported, too
+        with suppress(OSError):  # it has just ended
+            os.setpriority(os.PRIO_PROCESS, int(task.name), _NICEST)
+            os.sched_setscheduler(int(task.name), os.SCHED_IDLE, os.sched_param(0))
+    number = _IOPRIO_SET.get(platform.machine())
+    if number is not None:
+        ctypes.CDLL(None, use_errno=True).syscall(number, _OF_PROCESS, 0, _DISK_WHEN_IDLE)
 
 
 def step_forward() -> int:

@@ -10,11 +10,9 @@ import json
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
 from edgemill_core.durable import canonical_json, write_bytes
 from edgemill_core.errors import LedgerError
-from edgemill_core.validation import Strict, first_complaint
+from edgemill_core.validation import Strict, complaint
 
 FORM = 1
 """That this agent writes, and reads up to; also what a file is of that does not say."""
@@ -39,9 +37,11 @@ def read_kept(file: Path, form: type[Kept], what: str, fix: str) -> Kept:
     except FileNotFoundError:
         return form()
     except (OSError, ValueError, RecursionError) as error:
-        said = first_complaint(error)[1] if isinstance(error, ValidationError) else str(error)
         raise LedgerError(
-            f"{what} cannot be read", expected=f"{file}, as the agent writes it in one move", got=said, fix=fix
+            f"{what} cannot be read",
+            expected=f"{file}, as the agent writes it in one move",
+            got=complaint(error),
+            fix=fix,
         ) from error
 
 

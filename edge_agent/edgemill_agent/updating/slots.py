@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +19,15 @@ MOST_STARTS = 3
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 
 
+class Reproof(str, Enum):
+    """What a new proof of the active bundle came to, after the box had changed."""
+
+    HOLDS = "proved again"
+    ANOTHER_RUNTIME = "another of its runtimes is proved"
+    WENT_BACK = "the one before is proved, and judges again"
+    DOUBTED = "nothing is proved here any more; it goes on"
+
+
 class Installed(Strict):
     """A bundle that lies in its place.
 
@@ -24,6 +35,9 @@ class Installed(Strict):
         digest: SHA-256 of its content.
         manifest: SHA-256 of its manifest, as it was signed for.
         runtime: that it was proved with here.
+        proved_on: the box on which the latest proof was made, whatever it came to; see ``box.read_box``.
+        again: what that proof came to, if it was a new one; ``None`` if it is that of the update.
+        why: it was made, and what it found.
     """
 
     name: Name
@@ -31,6 +45,9 @@ class Installed(Strict):
     digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     manifest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     runtime: str | None = None
+    proved_on: dict[str, str] = Field(default_factory=dict)
+    again: Reproof | None = None
+    why: str = ""
 
     @property
     def folder(self) -> str:
@@ -77,6 +94,10 @@ class Slots(Strict):
         assert self.active is None
         return Slots(active=new)
 
+    def with_active(self, looked_at: Installed) -> Slots:
+        """With more known of the active one."""
+        return self.model_copy(update={"active": looked_at})
+
     def committed(self) -> Slots:
         """With what was tried as the active one."""
         assert self.trial is not None
@@ -105,6 +126,12 @@ class Slots(Strict):
 def home(state: Path, name: str) -> Path:
     """Where everything of a name lies."""
     return state / "slots" / name
+
+
+def names_of(state: Path, bundles: Iterable[Path]) -> list[str]:
+    """The names of which these are installed ones, each once; a folder that somebody named is of none."""
+    slots = state / "slots"
+    return sorted({one.relative_to(slots).parts[0] for one in bundles if slots in one.parents})
 
 
 def bundle_folder(state: Path, installed: Installed) -> Path:

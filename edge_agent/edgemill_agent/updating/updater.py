@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -14,14 +14,17 @@ from edgemill_agent.ledger import LedgerView
 from edgemill_agent.ledger.schema import check_known
 from edgemill_agent.settings import AgentSettings, StationSettings
 from edgemill_agent.updating.book import Book, Update, read_book, write_book
+from edgemill_agent.updating.box import read_box
 from edgemill_agent.updating.clearing import Clearing
 from edgemill_agent.updating.collecting import Lying
 from edgemill_agent.updating.looking_on import LookingOn
 from edgemill_agent.updating.outcome import Outcome, outcome_of
 from edgemill_agent.updating.proving import Proven, prove_bundle
+from edgemill_agent.updating.reproving import needs_proof, proved_anew
 from edgemill_agent.updating.slots import (
     MOST_STARTS,
     Installed,
+    Reproof,
     Slots,
     bundle_folder,
     read_slots,
@@ -29,7 +32,7 @@ from edgemill_agent.updating.slots import (
 )
 from edgemill_agent.updating.staging import fetch_blobs, fetch_manifest, files_of, stage, understood
 from edgemill_agent.updating.states import Event, State
-from edgemill_core.bundle import Bundle, Manifest, open_bundle
+from edgemill_core.bundle import Manifest, open_bundle
 from edgemill_core.bundle.manifest import parse_manifest
 from edgemill_core.durable import write_bytes
 from edgemill_core.errors import BundleError, EdgemillError, InputError, LedgerError
@@ -62,6 +65,7 @@ class Updater:
         clock: this box's, which may be wrong.
         tell: told what is going on.
         prove: tries a bundle on this box for the stations that are to run it; ``prove_bundle`` if not given.
+        box: what this box is now.
 
     Attributes:
         looking_on: how far the releases are that see first what others judge.
@@ -76,10 +80,12 @@ class Updater:
         settings: AgentSettings,
         clock: Callable[[], datetime],
         tell: Tell = lambda _: None,
-        prove: Callable[[Bundle, Iterable[StationSettings]], Proven] | None = None,
+        prove: Callable[..., Proven] | None = None,
+        box: Callable[[], dict[str, str]] = read_box,
     ) -> None:
         self._settings, self._clock, self._tell = settings, clock, tell
         self._prove_bundle = prove or partial(prove_bundle, plans=settings.plan_store)
+        self._box = box
         self._state = settings.state
         self._wanted = names_wanted(settings)
         self._blobs = BlobStore(self._state / "blobs")
@@ -143,13 +149,43 @@ class Updater:
         self._collect()
         return self.book
 
-    def go_on(self) -> Book:
-        """Do what can be done without a server: prove and try what lies here, and see what became of trials."""
-        self.settle()
+    def go_on(self, going_on: bool = True) -> Book:
+        """Do what can be done without a server: lay out, prove and try what came, and see what became of trials.
+
+        Args:
+            going_on: see ``settle``; no server can be reached, or there is none.
+
+        Raises:
+            BundleError: a blob was damaged since; it is fetched again the next time.
+        """
+        self.settle(going_on)
         for name, update in self.book.updates.items():
-            if name in self._wanted and update.state in (State.STAGED, State.PROVED):
+            if name in self._wanted and update.state in (State.VERIFIED, State.STAGED, State.PROVED):
                 self._finish(name, self._installed_of(name, update))
         return self.book
+
+    def prove_anew(self) -> Book:
+        """Prove what is active once more where the box is another one than that on which it was proved."""
+        box = self._box()
+        for name in self._wanted:
+            slots = read_slots(self._state, name)
+            if needs_proof(slots, box):
+                self._tell(f"{name}: the box has changed, so what judges is proved anew")
+                if slots.previous is not None and slots.previous.again is Reproof.DOUBTED:
+                    self._save(self.book.without_doubt(slots.previous))
+                slots = proved_anew(slots, box, partial(self._prove_installed, name))
+                write_slots(self._state, name, slots)
+            if slots.active is not None:
+                went_back = slots.active.again is Reproof.WENT_BACK
+                self._save(self.book.proved_anew(name, slots.active, slots.previous if went_back else None))
+        return self.book
+
+    def _prove_installed(self, name: str, installed: Installed) -> Proven:
+        try:
+            bundle = open_bundle(bundle_folder(self._state, installed))
+        except BundleError as error:
+            return Proven(None, (f"{error.what} ({error.got})",))
+        return self._prove_bundle(bundle, self._wanted[name], first=installed.runtime)
 
     def forget_refused(self) -> None:
         """Let what was refused before be tried again."""
@@ -313,26 +349,26 @@ class Updater:
 
     def _prove(self, name: str, installed: Installed) -> None:
         self._tell(f"{name} {installed.version}: proving it by its golden samples")
-        bundle = open_bundle(bundle_folder(self._state, installed))
+        bundle, box = open_bundle(bundle_folder(self._state, installed)), self._box()
         found = self._prove_bundle(bundle, self._wanted[name])
         if found.runtime is None:
             self._moved(name, Event.DECIDES_OTHERWISE, "; ".join(found.why))
             return
-        write_bytes(self._runtime_file(name, installed), found.runtime.encode())
-        self._moved(name, Event.DECIDES, "; ".join(found.why))
+        self._moved(name, Event.DECIDES, "; ".join(found.why), runtime=found.runtime, proved_on=box)
 
     def _take_up(self, name: str, installed: Installed) -> None:
         slots = read_slots(self._state, name)
-        runtime = self._runtime_file(name, installed).read_text()
-        proved = installed.model_copy(update={"runtime": runtime})
+        update = self.book.updates[name]
+        found, why = {"runtime": update.runtime, "proved_on": update.proved_on}, update.why
+        proved = installed.model_copy(update=found)
         if slots.active is None:
             write_slots(self._state, name, slots.first(proved))
-            self._moved(name, Event.FIRST)
+            self._moved(name, Event.FIRST, why)
             return
         if self.looking_on.begin(name, proved):
             return
         write_slots(self._state, name, slots.on_trial(proved, self._position()))
-        self._moved(name, Event.TAKEN_UP)
+        self._moved(name, Event.TAKEN_UP, why)
 
     def _position(self) -> int:
         try:
@@ -351,17 +387,14 @@ class Updater:
     def _manifest_file(self, name: str, digest: str) -> Path:
         return self._state / "slots" / name / "manifests" / f"{digest}.json"
 
-    def _runtime_file(self, name: str, installed: Installed) -> Path:
-        return self._manifest_file(name, installed.manifest).with_suffix(".runtime")
-
     def _again(self, name: str) -> None:
         """A blob was damaged on the disk: everything is looked for again."""
         updates = {**self.book.updates}
         updates[name] = updates[name].model_copy(update={"state": State.PLANNED})
         self._save(self.book.model_copy(update={"updates": updates}))
 
-    def _moved(self, name: str, event: Event, why: str = "") -> None:
-        self._save(self.book.moved(name, event, why))
+    def _moved(self, name: str, event: Event, why: str = "", **found: object) -> None:
+        self._save(self.book.moved(name, event, why, **found))
         update = self.book.updates[name]
         self._tell(f"{name} {update.version}: {update.state.value}{f': {why}' if why else ''}")
 

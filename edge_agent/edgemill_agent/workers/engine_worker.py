@@ -30,9 +30,9 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
     """Until the line process is gone.
 
     First message: ``bundle``, ``runtime``, ``tune`` (the station's own settings of the task), ``mode`` (of the engine),
-    ``prove`` (whether to prove the engine even without such settings), ``plans`` (folder of this box's plans of
-    TensorRT, or ``None``), ``quality`` (of pictures, or ``None``), ``ring`` (descriptor), ``slot_bytes``, ``gives``
-    (what the source gives).
+    ``prove`` (whether to prove the engine even without such settings), ``may_differ`` (golden samples that may be
+    decided otherwise than at build), ``plans`` (folder of this box's plans of TensorRT, or ``None``), ``quality`` (of
+    pictures, or ``None``), ``ring`` (descriptor), ``slot_bytes``, ``gives`` (what the source gives).
     Sends ``{"ready": facts, "depth": questions at once}``; gets ``{"number", "slot", "shape", "context"}``, or
     ``"fields"`` instead of slot and shape, and answers ``{"number", "verdict", "ms"}``, with ``"unfit"`` where the
     picture could not be judged, or ``{"number", "fault"}``.
@@ -44,7 +44,8 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
     plans = Path(first["plans"]) if first["plans"] else None
     with open_pipeline(bundle, first["runtime"], mode=first["mode"], plans=plans) as pipeline:
         # A plan may have come from another box, or with another driver: it is proved each time.
-        own = _proved(pipeline, bundle, first["tune"], first["prove"] or pipeline.runtime in NVIDIA_RUNTIMES)
+        always = first["prove"] or pipeline.runtime in NVIDIA_RUNTIMES
+        own = _proved(pipeline, bundle, first["tune"], first["may_differ"], always)
         pipeline.warm_up()
         judge = Judge(pipeline, gate, ring)
         ahead = _AHEAD if judge.depth > 1 else 0
@@ -90,13 +91,15 @@ def _facts(pipeline: Pipeline, bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _proved(pipeline: Pipeline, bundle: Bundle, own: Mapping[str, Any], always: bool) -> dict[str, Any]:
+def _proved(
+    pipeline: Pipeline, bundle: Bundle, own: Mapping[str, Any], may_differ: int, always: bool
+) -> dict[str, Any]:
     """Give the task the station's own settings, and prove the engine with them; both go into the ledger."""
     if not own and not always:
         return {}
     if own:
         pipeline.tune(own)
-    proofs = list(prove_all(pipeline, bundle).values())
+    proofs = list(prove_all(pipeline, bundle, may_differ).values())
     for proof in proofs:
         if not proof.holds:
             whose = " with the station's own settings" if own else ""

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationError
 
 from edgemill_core.errors import BundleError
-from edgemill_core.validation import Strict, first_complaint
+from edgemill_core.validation import Strict, complaint
 from edgemill_runtimes.nvidia.gpu import Gpu
 
 NvidiaRuntime = Literal["tensorrt", "tensorrt_rtx"]
@@ -89,10 +89,9 @@ def read_facts(plan: Path) -> PlanFacts:
     try:
         return PlanFacts.model_validate_json(file.read_bytes())
     except (OSError, ValidationError) as error:
-        said = first_complaint(error)[1] if isinstance(error, ValidationError) else str(error)
         raise BundleError(
             f"what {plan.name} is for cannot be read",
             expected=f"{file.name} beside it",
-            got=said,
+            got=complaint(error),
             fix="compile it again with `edgemill agent compile`, or get the bundle again",
         ) from error

@@ -27,7 +27,8 @@ def run(settings: Path, json: bool, log: str) -> None:
     count_start(read_settings(settings, "names"))
     found = read_settings(settings)
     with agent_log(log, found.device.id, _secrets(found)):
-        account = run_agent(partial(read_settings, settings), read_again=partial(read_settings, settings, "trial"))
+        again = partial(read_settings, settings, "trial")
+        account = run_agent(partial(read_settings, settings), read_again=again, file=settings)
     if json:
         print_json(account)
         return

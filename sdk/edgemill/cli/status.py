@@ -49,12 +49,25 @@ def _lines(status: Status) -> Iterator[str]:
     yield f"  processes   {', '.join(processes)}"
     for name, found in told["stations"].items():
         yield f"  {name}: {_station(found)}"
+    for name, found in told.get("releases", {}).items():
+        yield f"  {name}: {_release(found)}"
     yield from _health(told["health"])
 
 
 def _station(found: Mapping[str, Any]) -> str:
     took = f", p50 {found['p50']:.1f} ms, p99 {found['p99']:.1f} ms" if found["p50"] is not None else ""
     return f"{found['verdicts']} verdicts, {found['late']} late, {found['safe']} without an engine{took}"
+
+
+def _release(found: Mapping[str, Any]) -> str:
+    if "trouble" in found:
+        return str(found["trouble"])
+    slots = [f"{slot} {one['version']}" for slot in ("active", "trial", "previous") if (one := found[slot]) is not None]
+    said, last = ", ".join(slots) or "nothing is installed", found["update"]
+    if last is None:
+        return said
+    why = f": {last['why']}" if last["why"] else ""
+    return f"{said}; {last['version']} {last['state']}{why}"
 
 
 def _health(found: list[Mapping[str, Any]]) -> Iterator[str]:

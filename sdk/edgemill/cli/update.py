@@ -10,15 +10,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from edgemill.cli.output import print_json, print_line, progress
+from edgemill_agent.processes.priority import give_way
 from edgemill_agent.running import hang_up, line_process
 from edgemill_agent.settings import AgentSettings, read_settings
 from edgemill_agent.updating.book import Book
 from edgemill_agent.updating.shadowing import Shadowed
 from edgemill_agent.updating.states import State
 from edgemill_agent.updating.updater import Updater, names_wanted
-from edgemill_core.errors import InputError, LinkError, MissingPartError, ProofError, SettingsError, TrustError
-from edgemill_link.trust.rate import Rate
-from edgemill_link.trust.source import FolderSource, HttpSource, Source
+from edgemill_agent.updating.whence import root_of, source_of
+from edgemill_core.errors import InputError, LinkError, MissingPartError, ProofError, TrustError
 
 _LOOK_S = 0.2
 _BAD = (State.REFUSED, State.ROLLED_BACK)
@@ -47,10 +47,14 @@ def update(path: Path, given: str | None, wait_s: float, again: bool, json: bool
             got="folders alone",
             fix="name a release there; docs/guide/releases.md shows it",
         )
-    source, root = _source(settings, given), _root(settings)
+    source, root = source_of(settings, given), root_of(settings)
+    give_way()  # before a library makes threads of its own; whatever judges goes first
     with progress() as tell, Updater(settings, _now, tell) as updater:
         if again:
             updater.forget_refused()
+        before = updater.book
+        if updater.prove_anew() != before:
+            _tell_agent(settings)  # whatever becomes of the rest
         try:
             updater.follow(source, root)
         except LinkError:
@@ -74,36 +78,6 @@ def update(path: Path, given: str | None, wait_s: float, again: bool, json: bool
 
 def _now() -> datetime:
     return datetime.now(timezone.utc)
-
-
-def _source(settings: AgentSettings, given: str | None) -> Source:
-    if given is not None and not given.startswith(("http://", "https://")):
-        return FolderSource(Path(given))
-    url = given or (settings.fleet.url if settings.fleet is not None else None)
-    if url is None:
-        raise SettingsError(
-            "it is not said where updates come from",
-            expected="fleet: {url: …, trust: root.json} in agent.yaml, or --from",
-            got="neither",
-            fix="name the address of the releases, or the folder of a stick",
-        )
-    fleet = settings.fleet
-    rate = Rate(fleet.rate) if fleet is not None and fleet.rate is not None else None
-    return HttpSource(url, fleet.ca if fleet is not None else None, rate=rate)
-
-
-def _root(settings: AgentSettings) -> bytes:
-    try:
-        if settings.fleet is None:
-            raise OSError("no fleet: in agent.yaml")
-        return settings.fleet.trust.read_bytes()
-    except OSError as error:
-        raise SettingsError(
-            "it is not said whom this box trusts",
-            expected="fleet: {trust: root.json} in agent.yaml, the metadata/1.root.json of the releases",
-            got=str(error),
-            fix="put that file on the box by hand, when it is set up: everything else is verified by it",
-        ) from error
 
 
 def _tell_agent(settings: AgentSettings) -> bool:

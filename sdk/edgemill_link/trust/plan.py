@@ -12,7 +12,7 @@ from securesystemslib.signer import Signature, Signer
 from tuf.api.metadata import Role, Root, TargetFile
 
 from edgemill_core.durable import canonical_json, sha256_bytes
-from edgemill_core.validation import Strict, first_complaint
+from edgemill_core.validation import Strict, complaint
 from edgemill_link.trust.refusal import Attack, Refused
 from edgemill_link.trust.trusted import Trusted
 
@@ -98,8 +98,7 @@ def read_plan(trusted: Trusted, data: bytes, device: str, before: tuple[int, str
     try:
         told = Signed.model_validate_json(data)
     except (ValidationError, RecursionError) as error:
-        said = first_complaint(error)[1] if isinstance(error, ValidationError) else str(error)
-        raise _refused(Attack.NOT_METADATA, "a plan", said[:200]) from error
+        raise _refused(Attack.NOT_METADATA, "a plan", complaint(error)[:200]) from error
     plan = told.signed
     _check_signatures(trusted, told)
     if plan.device != device:

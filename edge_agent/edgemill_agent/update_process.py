@@ -1,0 +1,71 @@
+"""Looks once after updates, takes what all else leaves of the box, and ends. Never in the line process.
+
+It may be killed at any moment: each step of an update is durable before the next begins, and the next look goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from edgemill_agent.processes.priority import give_way
+from edgemill_agent.settings import read_settings
+from edgemill_agent.updating.slots import read_slots
+from edgemill_agent.updating.updater import Updater, names_wanted
+from edgemill_agent.updating.whence import root_of, source_of
+from edgemill_core.errors import LinkError
+from edgemill_core.processes.channel import Channel
+from edgemill_core.processes.child_main import child_main
+
+
+def work(channel: Channel, first: Mapping[str, Any]) -> None:
+    """Settle trials, prove anew what the box has changed under, and follow the plan if that is asked for.
+
+    First message: ``settings`` (``agent.yaml``), ``follow`` (whether the server is asked). Sends ``{"doing": words}``;
+    ``{"changed": true}`` where another bundle is to judge, or the ledger is to hear of something; ``{"done": true}``.
+    """
+    settings = read_settings(Path(first["settings"]), "names")
+    names = names_wanted(settings)
+    told = ""
+
+    def tell(words: str) -> None:
+        nonlocal told
+        if words.partition(": ")[0] != told.partition(": ")[0] or not words.endswith(" MB"):
+            channel.send({"doing": words})  # not of every piece that comes
+        told = words
+
+    with Updater(settings, lambda: datetime.now(timezone.utc), tell) as updater:
+
+        def stands() -> tuple[object, ...]:
+            return (updater.book.numbers, *(read_slots(settings.state, name) for name in names))
+
+        before = stands()
+        try:
+            updater.settle(going_on=False)  # the plan may name something else by now
+            updater.prove_anew()
+            if stands() != before:  # before anything is asked, which may take long
+                channel.send({"changed": True})
+                before = stands()
+            if first["follow"]:
+                _follow(updater, source_of(settings), root_of(settings))
+            else:
+                updater.go_on(going_on=settings.fleet is None or settings.fleet.url is None)
+        finally:
+            if stands() != before:
+                channel.send({"changed": True})
+    channel.send({"done": True})
+
+
+def _follow(updater: Updater, source: Any, root: bytes) -> None:
+    try:
+        updater.follow(source, root)
+    except LinkError:
+        updater.go_on()  # what came before may be proved all the same
+        raise
+
+
+if __name__ == "__main__":
+    give_way()
+    child_main(work, beats=False)
