@@ -65,12 +65,13 @@ class BlobStore:
         part = self._part(digest)
         known = _known(part, length)
         self._check_room(length - known)
-        with part.open("ab") as file:
-            file.truncate(known)
-            if known < length:
-                _append(file.fileno(), source, digest, known, length, tell)
-            os.fsync(file.fileno())
-        _check(part, digest, length)
+        try:
+            _fill(part, source, digest, known, length, tell)
+        except Refused as refusal:
+            if not known or refusal.attack is not Attack.ALTERED:
+                raise
+            # Not all of it came from this source just now: a power cut may have left zeros of what came before.
+            _fill(part, source, digest, 0, length, tell)
         os.replace(part, target)
         sync_folder(target.parent)
         return target
@@ -81,7 +82,7 @@ class BlobStore:
         Raises:
             LinkError: they have not.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         known = (_known(self._part(digest), size) for digest, size in missing.items())
         self._check_room(sum(missing.values()) - sum(known))
 
@@ -110,6 +111,16 @@ def _known(part: Path, length: int) -> int:
     """How much of a part is here; one that is too long is of something else."""
     size = part.stat().st_size if part.is_file() else 0
     return size if size <= length else 0
+
+
+def _fill(part: Path, source: Source, digest: str, known: int, length: int, tell: Callable[[int], None]) -> None:
+    """Have the source say the rest behind ``known`` bytes, sync it, and see that it is what was signed for."""
+    with part.open("ab") as file:
+        file.truncate(known)
+        if known < length:
+            _append(file.fileno(), source, digest, known, length, tell)
+        os.fsync(file.fileno())
+    _check(part, digest, length)
 
 
 def _append(file: int, source: Source, digest: str, known: int, length: int, tell: Callable[[int], None]) -> None:
