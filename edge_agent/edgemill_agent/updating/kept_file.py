@@ -37,5 +37,4 @@ def read_kept(file: Path, form: type[Kept], what: str, fix: str) -> Kept:
 
 def write_kept(file: Path, state: Strict) -> None:
     """Replace the file, in one move, once it is on the disk."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(file, canonical_json(state.model_dump(mode="json")))

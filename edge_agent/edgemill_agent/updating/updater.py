@@ -26,7 +26,7 @@ from edgemill_agent.updating.staging import fetch_blobs, fetch_manifest, stage, 
 from edgemill_agent.updating.states import Event, State
 from edgemill_core.bundle import Bundle, open_bundle
 from edgemill_core.bundle.manifest import parse_manifest
-from edgemill_core.durable import write_bytes
+from edgemill_core.durable import make_folder, write_bytes
 from edgemill_core.errors import BundleError, InputError, LedgerError
 from edgemill_link.trust.blobs import BlobStore
 from edgemill_link.trust.client import refresh, trusted_now
@@ -74,7 +74,7 @@ class Updater:
         self._wanted = names_wanted(settings)
         self._blobs = BlobStore(self._state / "blobs")
         self._trust = TrustStore(self._state / "trust")
-        self._state.mkdir(parents=True, exist_ok=True)
+        make_folder(self._state)
         self._lock = os.open(self._state / "updates.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -220,9 +220,7 @@ class Updater:
         except BundleError as error:
             self._moved(release.name, Event.UNFIT, f"{error.what} (expected: {error.expected}; got: {error.got})"[:500])
             return
-        file = self._manifest_file(release.name, release.manifest)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(file, content)
+        write_bytes(self._manifest_file(release.name, release.manifest), content)
         came = 0
 
         def tell(more: int) -> None:
