@@ -26,7 +26,7 @@ from edgemill_agent.updating.staging import fetch_blobs, fetch_manifest, stage, 
 from edgemill_agent.updating.states import Event, State
 from edgemill_core.bundle import Bundle, open_bundle
 from edgemill_core.bundle.manifest import parse_manifest
-from edgemill_core.durable import make_folder, write_bytes
+from edgemill_core.durable import make_folder, sync_folder, sync_names, write_bytes
 from edgemill_core.errors import BundleError, InputError, LedgerError
 from edgemill_link.trust.blobs import BlobStore
 from edgemill_link.trust.client import refresh, trusted_now
@@ -86,7 +86,12 @@ class Updater:
                 got="a process that holds updates.lock",
                 fix="wait for it",
             ) from error
-        self.book = read_book(self._state)
+        try:
+            self._make_safe()
+            self.book = read_book(self._state)
+        except BaseException:
+            os.close(self._lock)
+            raise
 
     def __enter__(self) -> Updater:
         return self
@@ -160,6 +165,12 @@ class Updater:
                 self._moved(name, Event.STARTED_TOO_OFTEN, why)
             else:
                 write_slots(self._state, name, slots)
+
+    def _make_safe(self) -> None:
+        """What is built on what an update left that was killed must not be taken away from below by a power cut."""
+        for folder in ("slots", "trust"):
+            sync_names(self._state / folder)
+        sync_folder(self._state)
 
     def _outcome(self, name: str, slots: Slots) -> Outcome | None:
         assert slots.trial is not None
