@@ -12,7 +12,7 @@ from pathlib import Path
 from edgemill_agent.ledger import LedgerView
 from edgemill_agent.settings import AgentSettings, StationSettings
 from edgemill_agent.updating.book import Book, Update, read_book, write_book
-from edgemill_agent.updating.outcome import Outcome, outcome_of
+from edgemill_agent.updating.outcome import Outcome, last_told, outcome_of
 from edgemill_agent.updating.proving import Proven, prove_bundle
 from edgemill_agent.updating.slots import (
     MOST_STARTS,
@@ -89,6 +89,8 @@ class Updater:
         try:
             self._make_safe()
             self.book = read_book(self._state)
+            if not self.book.numbers:  # a new one, in the place of one that was lost: numbers were used before
+                self.book = self.book.model_copy(update={"numbers": last_told(self._state)})
         except BaseException:
             os.close(self._lock)
             raise
@@ -162,7 +164,9 @@ class Updater:
             if slots.starts > MOST_STARTS:
                 why = f"the agent was started {MOST_STARTS} times, and nothing decided it"
                 write_slots(self._state, name, slots.rolled_back())
-                self._moved(name, Event.STARTED_TOO_OFTEN, why)
+                update = self.book.updates.get(name)
+                if update is not None and update.state is State.TRIAL:  # a book that was lost knows of none
+                    self._moved(name, Event.STARTED_TOO_OFTEN, why)
             else:
                 write_slots(self._state, name, slots)
 
