@@ -15,8 +15,7 @@ from lossy_disk import Killed, Left, Tape
 from released_box import NAME, ReleasedBox, Releases, ToldLedger, proves, refuses
 
 from edgemill_agent.updating.book import read_book
-from edgemill_agent.updating.slots import Slots, bundle_folder, read_slots, write_slots
-from edgemill_agent.updating.states import State
+from edgemill_agent.updating.slots import read_slots
 from edgemill_core.bundle import store
 from edgemill_core.errors import BundleError
 

@@ -182,9 +182,7 @@ def whole(bundle: Bundle, folder: Path) -> bool:
 
 @pytest.mark.usefixtures("unsynced")
 @pytest.mark.parametrize("course", ["publish", "withdraw", "sign"] if FULL else ["publish"])
-def test_a_box_that_saw_what_was_lost_then_goes_on(
-    course: str, plant: Plant, tmp_path: Path
-) -> None:
+def test_a_box_that_saw_what_was_lost_then_goes_on(course: str, plant: Plant, tmp_path: Path) -> None:
     """It may have seen a timestamp that no disk had yet; later one of the same version is another."""
     work, after = COURSES[course]
     tape = taped(plant, work, tmp_path / "whole")

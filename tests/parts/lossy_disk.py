@@ -1,7 +1,7 @@
 """What a disk may hold after the power went: everything that was synced, and any part of what was not.
 
-``Tape`` records what is done below a folder, and ``cuts`` plays through what a power cut may leave of it. The model is that of
-POSIX.1-2017, which is harder than any file system of Linux:
+``Tape`` records what is done below a folder, and ``cuts`` plays through what a power cut may leave of it. The model is
+that of POSIX.1-2017, which is harder than any file system of Linux:
 
 - the bytes of a file are safe once *it* was fsynced, a name once the *folder* that it is in was;
 - before that each name may be there or not, and each file may have its new bytes, those that were synced last, a part
@@ -228,7 +228,9 @@ class Tape:
         if self.folder.is_dir():
             self._inodes = {self.folder.stat().st_ino: _ROOT} | self._live_inodes()
             self._look_into(self.folder, _ROOT, seen, begin)
-        assert seen == self._names, f"changed by a call that was not seen: {set(seen.items()) ^ set(self._names.items())}"
+        assert seen == self._names, (
+            f"changed by a call that was not seen: {set(seen.items()) ^ set(self._names.items())}"
+        )
 
     def _live_inodes(self) -> dict[int, int]:
         """Without those of files that are gone: the system gives their numbers away again."""

@@ -11,7 +11,7 @@ from release_keys import NOW, Keys
 from small_bundle import make_bundle
 
 from edgemill_agent.clock import Clock
-from edgemill_agent.ledger import Entry, LedgerView
+from edgemill_agent.ledger import Entry, Ledger, LedgerView
 from edgemill_agent.ledger.store import open_ledger
 from edgemill_agent.settings import AgentSettings
 from edgemill_agent.updating.book import Told, read_book, untold
@@ -116,26 +116,34 @@ class ReleasedBox:
 
     def decide(self, outcome: str) -> None:
         """The ledger says this of the trial, as the line would have recorded it."""
+        ledger, _ = open_ledger(self.state, Clock())
+        self.record_outcome(ledger, outcome)
+        ledger.close()
+
+    def record_outcome(self, ledger: Ledger, outcome: str) -> None:
+        """The same, in any ledger."""
         trial = read_slots(self.state, NAME).trial
         assert trial is not None
         side = "from" if outcome == "fell back" else "to"
         body = {"outcome": outcome, "role": "engine", side: {"digest": trial.digest}, "why": "so it was"}
-        ledger, _ = open_ledger(self.state, Clock())
         ledger.append([Entry(Kind.SWAP, body, station="cell")])
-        ledger.close()
 
     def tell_ledger(self) -> list[str]:
         """Have the ledger record what it was not told yet, as the line does; all that it was told then."""
         ledger, opened = open_ledger(self.state, Clock())
-        for one in untold(self.state, int(opened.cursors.get("", "0"))):
-            body = one.model_dump(mode="json", exclude={"number"})
-            ledger.append([Entry(Kind.UPDATE, body, item=str(one.number))])
+        self.tell(ledger, int(opened.cursors.get("", "0")))
         ledger.close()
         view = LedgerView.open(self.state)
         try:
             return [record.payload.content()["state"] for record in view.of_kind(Kind.UPDATE) if record.payload]
         finally:
             view.close()
+
+    def tell(self, ledger: Ledger, last: int) -> None:
+        """Record what comes behind the event of this number."""
+        for one in untold(self.state, last):
+            body = one.model_dump(mode="json", exclude={"number"})
+            ledger.append([Entry(Kind.UPDATE, body, item=str(one.number))])
 
     def stands(self) -> Mapping[str, object]:
         """What judges, what is tried, how far updates are: as far as it must not depend on a cut."""
