@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -149,7 +148,11 @@ def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass
 class Run:
-    """A course as it goes uncut, on tape."""
+    """A course as it goes uncut, on tape.
+
+    Attributes:
+        seen: what the ledger had been told, behind so many steps.
+    """
 
     course: Course
     tape: Tape
@@ -158,10 +161,7 @@ class Run:
 
     def ledger_at(self, step: int) -> ToldLedger:
         """What the line had recorded by then."""
-        found = ToldLedger()
-        for done, ledger in self.seen:
-            if done <= step:
-                found = ledger
+        found = [ledger for done, ledger in self.seen if done <= step][-1]
         return ToldLedger(found.cursor, list(found.told))
 
 
@@ -169,27 +169,23 @@ def play(course: Course, releases: Releases, folder: Path, line_runs: bool) -> R
     box = ReleasedBox(folder, releases)
     course.before(box)
     box.prove = proves if course.proves else refuses
-    ledger = ToldLedger()
-    if box.state.is_dir():
-        ledger.look(box.state)
-    run = Run(course, Tape(folder), box, [(0, ToldLedger(ledger.cursor, list(ledger.told)))])
-    looking = False
+    run = Run(course, Tape(folder), box, [(0, ToldLedger())])
+    ledger, looking = ToldLedger(), False
 
     def look(step: int) -> None:
         nonlocal looking
-        if looking or not line_runs:
+        if looking or not box.state.is_dir():
             return
-        looking = True
-        before = ledger.cursor
-        if box.state.is_dir():
-            ledger.look(box.state)
+        looking, before = True, ledger.cursor
+        ledger.look(box.state)
         if ledger.cursor != before:
-            run.seen.append((len(run.tape.steps), ToldLedger(ledger.cursor, list(ledger.told))))
+            run.seen.append((step and len(run.tape.steps), ToldLedger(ledger.cursor, list(ledger.told))))
         looking = False
 
-    with run.tape.recording(look):
+    look(0)
+    with run.tape.recording(look if line_runs else lambda _: None):
         course.work(box)
-    ledger.look(box.state)
+    look(len(run.tape.steps))
     run.seen.append((len(run.tape.steps) + 1, ledger))
     return run
 
@@ -254,31 +250,32 @@ def test_a_process_is_killed_and_the_power_goes_while_the_next_one_goes_on(
 ) -> None:
     """What the first had not synced is not taken for safe by the second, which finds it there."""
     whole = play(COURSES[course], releases, tmp_path / "whole", False)
-    number = 0
-    for dies_at in range(0, 10_000, 8 if FULL else 97):
-        box = ReleasedBox(tmp_path / f"killed {dies_at}", releases)
-        COURSES[course].before(box)
-        tape = Tape(box.folder)
-        ended = False
-        with tape.recording(dies_at=dies_at), suppress(Killed):
-            COURSES[course].work(box)
-            ended = True
-        if ended:
-            break
+    moments = [number for number, call in enumerate(whole.tape.calls) if call == "fsync"]  # most is owed then
+    assert len(moments) > 20
+    for dies_at in moments if FULL else moments[-3:]:
+        box, tape = killed(COURSES[course], releases, tmp_path / f"killed {dies_at}", dies_at)
         begin = len(tape.steps)
         with tape.recording():
             COURSES[course].finish(box)
-        run = Run(COURSES[course], tape, whole.box, [whole.seen[0], (10_000, whole.seen[-1][1])])
-        for done in {*range(begin, len(tape.steps), 61), len(tape.steps)}:
-            for left in different(tape.cut_after(done), run):
-                number += 1
+        run = Run(COURSES[course], tape, whole.box, [whole.seen[0], (len(tape.steps) + 1, whole.seen[-1][1])])
+        for done in {*range(begin, len(tape.steps), 97), len(tape.steps)}:
+            for number, left in enumerate(different(tape.cut_after(done), run)):
                 try:
-                    check(run, left, tmp_path / f"cut {number}")
+                    check(run, left, tmp_path / f"cut {dies_at} {done} {number}")
                 except BaseException as error:
                     error.add_note(f"killed at call {dies_at}; {tape.steps[done - 1].what}; lost: {left.why}")
                     raise
         shutil.rmtree(box.folder)
-    assert dies_at > 50
+
+
+def killed(course: Course, releases: Releases, folder: Path, dies_at: int) -> tuple[ReleasedBox, Tape]:
+    """A box on which the course's process was killed before its call of this number."""
+    box = ReleasedBox(folder, releases)
+    course.before(box)
+    tape = Tape(folder)
+    with tape.recording(dies_at=dies_at), pytest.raises(Killed):
+        course.work(box)
+    return box, tape
 
 
 def test_a_box_whose_book_is_lost_starts_and_tells_of_what_comes(releases: Releases, tmp_path: Path) -> None:

@@ -111,11 +111,16 @@ class Tape:
     Args:
         folder: need not be there yet; its own name is safe.
         passing_over: names that are not looked at: what SQLite keeps beside its file.
+
+    Attributes:
+        steps: what was done, in its order.
+        calls: of ``os``, by which it was done or which were done about it.
     """
 
     folder: Path
     passing_over: Callable[[str], bool] = lambda name: name.endswith(("-wal", "-shm"))
     steps: list[Step] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._numbers = count(1)
@@ -159,6 +164,7 @@ class Tape:
             if self._left_to_live == 0:
                 raise Killed
             self._left_to_live -= 1
+            self.calls.append(name)
             changes = self._changes(name, given, named)
             found = real(*given, **named)
             for names in changes:
