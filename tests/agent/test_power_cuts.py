@@ -278,14 +278,20 @@ def killed(course: Course, releases: Releases, folder: Path, dies_at: int) -> tu
     return box, tape
 
 
-def test_a_box_whose_book_is_lost_starts_and_tells_of_what_comes(releases: Releases, tmp_path: Path) -> None:
-    """It was damaged, and removed as its message says; the ledger has heard of two events under numbers of before."""
-    box = ReleasedBox(tmp_path, releases)
+@pytest.mark.parametrize("older", [False, True])
+def test_a_box_whose_book_is_lost_starts_and_tells_of_what_comes(
+    releases: Releases, tmp_path: Path, older: bool
+) -> None:
+    """It was damaged, and removed as its message says, or an older one put back; the ledger has heard of two events."""
+    box, book = ReleasedBox(tmp_path, releases), tmp_path / "state" / "updates.json"
     COURSES["second"].before(box)
+    before = book.read_bytes()
     COURSES["second"].work(box)
     ledger = box.tell_ledger()
     assert ledger == ["committed", "trial"]
-    (box.state / "updates.json").unlink()
+    book.unlink()
+    if older:
+        book.write_bytes(before)
     started_too_often(box)
     assert box.check() == "1.0.0"
     assert read_slots(box.state, NAME).trial is None

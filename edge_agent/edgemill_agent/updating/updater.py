@@ -89,8 +89,9 @@ class Updater:
         try:
             self._make_safe()
             self.book = read_book(self._state)
-            if not self.book.numbers:  # a new one, in the place of one that was lost: numbers were used before
-                self.book = self.book.model_copy(update={"numbers": last_told(self._state)})
+            used = last_told(self._state)
+            if used > self.book.numbers:  # an older book, or a new one in the place of one that was lost
+                self.book = self.book.model_copy(update={"numbers": used})
         except BaseException:
             os.close(self._lock)
             raise
