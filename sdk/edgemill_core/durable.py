@@ -50,6 +50,12 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def sync_names(folder: Path) -> None:
+    """Make every name below ``folder`` durable: of a process that was killed, some may not be yet."""
+    for root, _, _ in os.walk(folder):
+        sync_folder(Path(root))
+
+
 def sync_tree(folder: Path) -> None:
     """Make every file and name below ``folder`` durable, the leaves first."""
     for root, _, names in os.walk(folder, topdown=False):

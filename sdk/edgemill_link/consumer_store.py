@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgemill_core.durable import make_folder
 from edgemill_core.errors import LedgerError
 from edgemill_core.ledger import GENESIS, Account, Anchor, Record
 from edgemill_core.migrations import Migrations, migrate
@@ -51,7 +52,7 @@ class ConsumerStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             self._connection = sqlite3.connect(path, isolation_level=None)
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import dying_command
 import numpy as np
 import onnx
 import pytest
 from agent_box import Box, wait_until
+from dying_command import FETCHING
 from onnx import numpy_helper
 from other_bundles import reads_otherwise
 from release_keys import Keys
@@ -65,7 +69,9 @@ class Plant:
         if otherwise:
             bundle = reads_otherwise(bundle, self.folder.parent / "otherwise", version)
         shutil.copytree(bundle.folder, place)
-        manifest = bundle.manifest.model_copy(update={"version": version})
+        (place / "report.html").write_text(f"of {version}")
+        records = {**bundle.manifest.records, **describe_files(place, ["report.html"])}
+        manifest = bundle.manifest.model_copy(update={"version": version, "records": records})
         if broken:
             (model,) = manifest.models
             files = dict(manifest.files)
@@ -277,4 +283,70 @@ def test_a_release_that_disagrees_never_judges_and_one_that_agrees_is_kept(plant
     assert [int(one) for one in named] == disputed[: len(named)]
     view = LedgerView.open(plant.box.state)
     assert [one.number for one in list_evidence(view) if one.state == "kept"] == disputed
+    view.close()
+
+
+FULL = bool(os.environ.get("EDGEMILL_EVERY_CUT"))
+MOMENTS = ("planned", FETCHING, "verified", "staged", "proved", "trial")
+
+
+def killed(plant: Plant, moment: str) -> None:
+    """Begin an update, by a process that is killed then."""
+    command = [sys.executable, dying_command.__file__, moment, "agent", "update", plant.box.write()]
+    done = subprocess.run([*command, "--from", plant.folder], capture_output=True, text=True, timeout=120)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+@pytest.mark.skipif(
+    not FULL, reason="each takes seconds: the power cuts of test_power_cuts.py pass through all of them"
+)
+def test_an_update_that_is_killed_in_any_state_goes_on_while_an_agent_judges(plant: Plant) -> None:
+    plant.release("1.0.1")
+    for moment in MOMENTS[:-1]:  # the first of all
+        killed(plant, moment)
+        assert plant.slots == Slots()
+    assert plant.update()[1]["updates"]["tiny"]["state"] == "committed"
+    agent = going(plant)
+    told = ["committed"]
+    for minor, moment in enumerate(MOMENTS, start=1):
+        before = plant.slots.active
+        plant.release(f"1.{minor}.0")
+        killed(plant, moment)
+        assert plant.slots.active == before
+        assert agent.poll() is None
+        code, said = plant.update()
+        assert (code, said["updates"]["tiny"]["state"]) == (0, "committed"), (moment, said)
+        assert plant.slots.active is not None
+        assert (plant.slots.active.version, plant.slots.trial) == (f"1.{minor}.0", None)
+        told += ["trial", "committed"]
+    wait_until(lambda: len(plant.told(Kind.UPDATE)) == len(told), "the ledger to hear of all")
+    agent.send_signal(signal.SIGTERM)
+    account = plant.box.end(agent)["stations"]["cell"]
+    assert account["late"] == account["safe"] == 0
+    assert [one["state"] for one in plant.told(Kind.UPDATE)] == told
+
+
+@pytest.mark.skipif(
+    not FULL, reason="each takes seconds: the power cuts of test_power_cuts.py pass through all of them"
+)
+@pytest.mark.parametrize("moment", ["staged", "trial"])
+def test_an_agent_and_an_update_that_are_killed_together_go_on(plant: Plant, moment: str) -> None:
+    plant.release("1.0.1")
+    plant.update()
+    agent = going(plant)
+    plant.release("1.1.0")
+    killed(plant, moment)
+    agent.kill()
+    agent.wait()
+    before = plant.box.recorded()
+    again = plant.box.start()
+    wait_until(lambda: plant.box.recorded() > before, "verdicts")
+    assert plant.told(Kind.START)[-1]["version"] in ("1.0.1", "1.1.0")
+    assert (plant.update()[1]["updates"]["tiny"]["state"]) == "committed"
+    wait_until(lambda: len(plant.told(Kind.UPDATE)) == 3, "the ledger to hear of all")
+    again.send_signal(signal.SIGTERM)
+    plant.box.end(again)
+    assert [one["state"] for one in plant.told(Kind.UPDATE)] == ["committed", "trial", "committed"]
+    view = LedgerView.open(plant.box.state)
+    assert view.verify() is None
     view.close()

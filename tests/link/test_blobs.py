@@ -71,10 +71,26 @@ def test_a_half_that_another_server_altered_is_found_out(tmp_path: Path) -> None
     altered = bytes([CONTENT[0] ^ 1]) + CONTENT[1:]
     with pytest.raises(LinkError):
         store.fetch(Breaking(altered, 1_000_000), DIGEST, len(CONTENT))
-    with pytest.raises(Refused):
-        store.fetch(Breaking(CONTENT, 1 << 30), DIGEST, len(CONTENT))
-    store.fetch(Breaking(CONTENT, 1 << 30), DIGEST, len(CONTENT))
+    with pytest.raises(Refused):  # all of it came from this one
+        store.fetch(Breaking(altered, 1 << 30), DIGEST, len(CONTENT))
+    with pytest.raises(LinkError):
+        store.fetch(Breaking(altered, 1_000_000), DIGEST, len(CONTENT))
+    honest = Breaking(CONTENT, 1 << 30)
+    store.fetch(honest, DIGEST, len(CONTENT))
     assert store.path(DIGEST).read_bytes() == CONTENT
+    assert honest.sent == 2 * len(CONTENT) - 1_000_000
+
+
+@pytest.mark.parametrize("zeros", [1, 1_000_000, len(CONTENT)])
+def test_what_a_power_cut_left_as_zeros_is_asked_for_again(tmp_path: Path, zeros: int) -> None:
+    store, source = BlobStore(tmp_path), Breaking(CONTENT, 1 << 30)
+    part = store.path(DIGEST).with_name(f"{DIGEST}.part")
+    part.parent.mkdir()
+    part.write_bytes(CONTENT[:-zeros] + bytes(zeros))
+    store.fetch(source, DIGEST, len(CONTENT))
+    assert store.path(DIGEST).read_bytes() == CONTENT
+    assert source.sent == len(CONTENT)
+    assert not part.exists()
 
 
 def test_a_full_disk_is_said_before_a_byte_is_asked_for(tmp_path: Path) -> None:

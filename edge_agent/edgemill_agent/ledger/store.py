@@ -24,6 +24,7 @@ from edgemill_agent.clock import Clock
 from edgemill_agent.ledger import schema
 from edgemill_agent.ledger.room import EVIDENCE, HEADER_BYTES, LOG_BYTES, ROW_BYTES, Oldest, Room
 from edgemill_agent.ledger.view import LedgerView
+from edgemill_core.durable import make_folder
 from edgemill_core.errors import LedgerError
 from edgemill_core.ledger import (
     EVICTED_FIRST,
@@ -477,7 +478,7 @@ def lock_ledger(folder: Path) -> int:
         LedgerError: another process is, or the folder cannot be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         lock = os.open(folder / "ledger.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise LedgerError(

@@ -29,7 +29,7 @@ from edgemill_agent.processes.supervisor import Supervisor
 from edgemill_agent.reload import needs_start, to_swap
 from edgemill_agent.settings import AgentSettings, StationSettings
 from edgemill_agent.source_memory import others
-from edgemill_agent.updating.book import read_book
+from edgemill_agent.updating.book import untold
 from edgemill_core.durable import write_bytes
 from edgemill_core.errors import LedgerError, SettingsError
 from edgemill_core.ledger import Kind
@@ -181,15 +181,14 @@ class Line:
     def _note_updates(self) -> None:
         """Record what became of updates since the last time; the cursor moves with the record, so each stands once."""
         try:
-            told = read_book(self._settings.state).told
+            told = untold(self._settings.state, self._updates_told)
         except LedgerError as error:
             _log.warning("%s", error)
             return
         for one in told:
-            if one.number > self._updates_told:
-                body = one.model_dump(mode="json", exclude={"number"})
-                self._journal.put(Entry(Kind.UPDATE, body, item=str(one.number)))
-                self._updates_told = one.number
+            body = one.model_dump(mode="json", exclude={"number"})
+            self._journal.put(Entry(Kind.UPDATE, body, item=str(one.number)))
+            self._updates_told = one.number
 
     def _make_updates(self, file: Path | None) -> Updates | None:
         if file is None:

@@ -10,7 +10,7 @@ from pydantic import Field
 from edgemill_agent.updating.kept_file import read_kept, write_kept
 from edgemill_agent.updating.slots import Installed, Reproof
 from edgemill_agent.updating.states import ENDS, Event, State, after
-from edgemill_core.durable import canonical_json, sha256_bytes
+from edgemill_core.durable import canonical_json, sha256_bytes, sync_folder
 from edgemill_core.validation import Strict
 
 _MOST_EVENTS = 200
@@ -153,3 +153,19 @@ def read_book(state: Path) -> Book:
 def write_book(state: Path, book: Book) -> None:
     """Replace it, in one move, once it is on the disk."""
     write_kept(state / "updates.json", book)
+
+
+def untold(state: Path, last: int) -> tuple[Told, ...]:
+    """What the ledger is still to record, in its order; on the disk for good by then.
+
+    Args:
+        state: the agent's state folder.
+        last: number of the event that the ledger recorded last.
+
+    Raises:
+        LedgerError: the book is damaged.
+    """
+    found = tuple(one for one in read_book(state).told if one.number > last)
+    if found:
+        sync_folder(state)  # its writer may be about to: what the ledger says must not be taken back by a power cut
+    return found

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from edgemill_agent.ledger import LedgerView
 from edgemill_agent.line.engines import ENGINE
 from edgemill_agent.updating.states import Event
+from edgemill_core.errors import LedgerError
 from edgemill_core.ledger import Kind, Record
 
 
@@ -47,6 +50,18 @@ def outcome_of(records: Iterable[Record], digest: str, folder: str, stations: fr
     if stations and kept == stations:
         return Outcome(Event.KEPT, "")
     return None
+
+
+def last_told(state: Path) -> int:
+    """Number of the event that the ledger in the agent's state folder recorded last; 0 if it heard of none."""
+    try:
+        view = LedgerView.open(state)
+    except LedgerError:
+        return 0  # the agent was never started
+    try:
+        return int(view.cursors().get("", "0"))
+    finally:
+        view.close()
 
 
 def is_of(engine: Mapping[str, Any] | None, digest: str, folder: str) -> bool:

@@ -16,7 +16,7 @@ from edgemill_core.bundle import Bundle, Manifest, open_bundle
 from edgemill_core.bundle.manifest import parse_manifest
 from edgemill_core.bundle.requirements import check_agent
 from edgemill_core.bundle.store import MANIFEST, SEAL, this_edgemill
-from edgemill_core.durable import sha256_bytes, sync_folder, sync_tree
+from edgemill_core.durable import make_folder, sha256_bytes, sync_folder, sync_tree
 from edgemill_core.errors import BundleError
 from edgemill_link.trust.blobs import BlobStore
 from edgemill_link.trust.by_delta import ByDelta
@@ -91,7 +91,7 @@ def stage(state: Path, blobs: BlobStore, content: bytes, manifest: Manifest, ins
     """Lay the bundle out beside its place, verify it, and move it there; what lies there already is verified.
 
     Raises:
-        BundleError: a blob is damaged; it is thrown away, and fetched again the next time.
+        BundleError: a blob is damaged or gone; it is thrown away, and fetched again the next time.
     """
     target = bundle_folder(state, installed)
     if target.is_dir():
@@ -99,18 +99,15 @@ def stage(state: Path, blobs: BlobStore, content: bytes, manifest: Manifest, ins
             return open_bundle(target)
         except BundleError:
             shutil.rmtree(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     for left in target.parent.glob(".new.*"):  # of an update that was cut
         shutil.rmtree(left, ignore_errors=True)
     place = Path(tempfile.mkdtemp(dir=target.parent, prefix=".new."))
     try:
-        for name, entry in {**manifest.records, **manifest.files}.items():
-            file = place / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            os.link(blobs.path(entry.sha256), file)
         (place / MANIFEST).write_bytes(content)
         (place / SEAL).write_text(f"{sha256_bytes(content)}\n")
         try:
+            _link_blobs(blobs, manifest, place)
             open_bundle(place)
         except BundleError:
             blobs.forget(entry.sha256 for entry in {**manifest.records, **manifest.files}.values())
@@ -121,3 +118,18 @@ def stage(state: Path, blobs: BlobStore, content: bytes, manifest: Manifest, ins
         shutil.rmtree(place, ignore_errors=True)
     sync_folder(target.parent)
     return open_bundle(target)
+
+
+def _link_blobs(blobs: BlobStore, manifest: Manifest, place: Path) -> None:
+    for name, entry in {**manifest.records, **manifest.files}.items():
+        file = place / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(blobs.path(entry.sha256), file)
+        except FileNotFoundError as error:
+            raise BundleError(
+                f"{name} is gone from this box",
+                expected=str(blobs.path(entry.sha256)),
+                got="no such file",
+                fix="update once more: what is gone is fetched again",
+            ) from error

@@ -18,7 +18,7 @@ from edgemill_agent.updating.box import read_box
 from edgemill_agent.updating.clearing import Clearing
 from edgemill_agent.updating.collecting import Lying
 from edgemill_agent.updating.looking_on import LookingOn
-from edgemill_agent.updating.outcome import Outcome, outcome_of
+from edgemill_agent.updating.outcome import Outcome, last_told, outcome_of
 from edgemill_agent.updating.proving import Proven, prove_bundle
 from edgemill_agent.updating.reproving import needs_proof, proved_anew
 from edgemill_agent.updating.slots import (
@@ -34,7 +34,7 @@ from edgemill_agent.updating.staging import fetch_blobs, fetch_manifest, files_o
 from edgemill_agent.updating.states import Event, State
 from edgemill_core.bundle import Manifest, open_bundle
 from edgemill_core.bundle.manifest import parse_manifest
-from edgemill_core.durable import write_bytes
+from edgemill_core.durable import make_folder, sync_folder, sync_names, write_bytes
 from edgemill_core.errors import BundleError, EdgemillError, InputError, LedgerError
 from edgemill_link.trust.blobs import BlobStore
 from edgemill_link.trust.by_delta import ByDelta
@@ -90,7 +90,7 @@ class Updater:
         self._wanted = names_wanted(settings)
         self._blobs = BlobStore(self._state / "blobs")
         self._trust = TrustStore(self._state / "trust")
-        self._state.mkdir(parents=True, exist_ok=True)
+        make_folder(self._state)
         self._lock = os.open(self._state / "updates.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -102,8 +102,16 @@ class Updater:
                 got="a process that holds updates.lock",
                 fix="wait for it",
             ) from error
-        check_known(self._state)
-        self.book = read_book(self._state)
+        try:
+            check_known(self._state)
+            self._make_safe()
+            self.book = read_book(self._state)
+            used = last_told(self._state)
+            if used > self.book.numbers:  # an older book, or a new one in the place of one that was lost
+                self.book = self.book.model_copy(update={"numbers": used})
+        except BaseException:
+            os.close(self._lock)
+            raise
         self.looking_on = LookingOn(
             self._state, self._wanted, lambda: self.book, self._moved, self._position, self._tell
         )
@@ -220,9 +228,17 @@ class Updater:
             if slots.starts > MOST_STARTS:
                 why = f"the agent was started {MOST_STARTS} times, and nothing decided it"
                 write_slots(self._state, name, slots.rolled_back())
-                self._moved(name, Event.STARTED_TOO_OFTEN, why)
+                update = self.book.updates.get(name)
+                if update is not None and update.state is State.TRIAL:  # a book that was lost knows of none
+                    self._moved(name, Event.STARTED_TOO_OFTEN, why)
             else:
                 write_slots(self._state, name, slots)
+
+    def _make_safe(self) -> None:
+        """What is built on what an update left that was killed must not be taken away from below by a power cut."""
+        for folder in ("slots", "trust"):
+            sync_names(self._state / folder)
+        sync_folder(self._state)
 
     def _outcome(self, name: str, slots: Slots) -> Outcome | None:
         assert slots.trial is not None
@@ -283,9 +299,7 @@ class Updater:
         except BundleError as error:
             self._moved(release.name, Event.UNFIT, f"{error.what} (expected: {error.expected}; got: {error.got})"[:500])
             return
-        file = self._manifest_file(release.name, release.manifest)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(file, content)
+        write_bytes(self._manifest_file(release.name, release.manifest), content)
         came = 0
 
         def tell(more: int) -> None:

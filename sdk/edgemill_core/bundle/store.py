@@ -12,7 +12,15 @@ from pathlib import Path
 
 from edgemill_core.bundle.manifest import Chain, FileEntry, Manifest, ModelEntry, parse_manifest
 from edgemill_core.bundle.requirements import check_agent
-from edgemill_core.durable import canonical_json, sha256_bytes, sha256_file, sync_folder, sync_tree, write_bytes
+from edgemill_core.durable import (
+    canonical_json,
+    make_folder,
+    sha256_bytes,
+    sha256_file,
+    sync_folder,
+    sync_tree,
+    write_bytes,
+)
 from edgemill_core.errors import BundleError
 from edgemill_core.tasks import Task, task_from
 
@@ -94,7 +102,7 @@ def write_bundle(source: Path, manifest: Manifest, target: Path) -> Bundle:
     write_bytes(source / MANIFEST, content)
     write_bytes(source / SEAL, (sha256_bytes(content) + "\n").encode())
     sync_tree(source)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     if target.exists():
         grave = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
         os.replace(target, grave / "bundle")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from edgemill_core.durable import sync_names
 from edgemill_core.errors import InputError
 
 _LEFT_OVER = re.compile(r"\.(new|.+\.json)\.[a-z0-9_]{8}")
@@ -35,6 +36,7 @@ def held(folder: Path, shared: bool = False) -> Iterator[None]:
         with writing(folder):
             if not shared:
                 _sweep(folder)
+                sync_names(folder)  # whoever was killed may have left some that are taken for safe now
             yield
     finally:
         os.close(place)

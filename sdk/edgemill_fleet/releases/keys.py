@@ -31,7 +31,6 @@ def make_key(folder: Path, name: str) -> Path:
             fix="name another",
         )
     signer = CryptoSigner.generate_ed25519()
-    folder.mkdir(parents=True, exist_ok=True)
     write_bytes(private, signer.private_bytes, mode=0o600)
     _write(file, signer.public_key, f"file2:{private.name}")
     return file
@@ -54,7 +53,6 @@ def import_token_key(folder: Path, name: str, keyid: int) -> Path:
             got=f"{type(error).__name__}: {error}",
             fix="pip install 'edgemill[hsm]', and put the token in",
         ) from error
-    folder.mkdir(parents=True, exist_ok=True)
     _write(folder / f"{name}{KEY}", public, uri)
     return folder / f"{name}{KEY}"
 
