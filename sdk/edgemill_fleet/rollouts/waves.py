@@ -1,0 +1,248 @@
+"""The decision of a rollout: which devices are to be asked next, and when it stops. No database, no clock, no network.
+
+A rollout asks its waves one after the other. A device that was asked counts as failed when it refused the release, rolled
+it back, or said nothing for ``silent_s``: **silence counts as failure**, because a box that a release broke may be one
+that cannot tell. A wave is over when enough of its devices took the release and its soak time has passed. A rollout that
+saw too many failures stops by itself; what took the release keeps it until somebody decides otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Annotated
+
+from pydantic import Field
+
+from edgemill_core.validation import Strict
+
+
+class Outcome(str, Enum):
+    """What became of one device."""
+
+    WAITING = "waiting"
+    """Not asked yet."""
+    ASKED = "asked"
+    """Its plan names the release."""
+    TOOK = "took"
+    """It said that the release is committed."""
+    REFUSED = "refused"
+    """It said that it does not prove, or cannot be used."""
+    ROLLED_BACK = "rolled back"
+    """It said that it was tried, and the one before is back."""
+    SILENT = "silent"
+    """It was asked, and nothing came of it in time; what it says later counts again."""
+    LEFT = "left"
+    """It was taken out of the rollout: revoked, or planned for something else by somebody."""
+
+
+FAILED = frozenset({Outcome.REFUSED, Outcome.ROLLED_BACK, Outcome.SILENT})
+
+
+class Course(str, Enum):
+    """How a rollout stands."""
+
+    DRAFT = "draft"
+    """Waits for a second person's approval."""
+    RUNNING = "running"
+    PAUSED = "paused"
+    """Nobody new is asked; what was asked goes on, and is counted."""
+    STOPPED = "stopped"
+    """Too many failed. Can be resumed by somebody who has looked."""
+    ABORTED = "aborted"
+    """By somebody; devices that were asked and have not taken it are asked for what they had before."""
+    DONE = "done"
+
+
+OVER = frozenset({Course.ABORTED, Course.DONE})
+
+
+class WaveSettings(Strict):
+    """One wave.
+
+    Attributes:
+        percent: of the rollout's devices, cumulative: ``10`` then ``100`` are two waves.
+        group: instead of it, every device of this group.
+        success: share of its devices that must take the release before the next wave begins.
+        soak_s: seconds after that in which nothing may go wrong.
+    """
+
+    percent: Annotated[float, Field(gt=0, le=100)] | None = None
+    group: str | None = None
+    success: Annotated[float, Field(gt=0, le=1)] = 1.0
+    soak_s: Annotated[float, Field(ge=0)] = 0.0
+
+
+class Thresholds(Strict):
+    """When a rollout stops by itself.
+
+    Attributes:
+        failures: devices of one wave that may fail; one more stops it.
+        failure_share: share of a wave's devices that may fail; the stricter of the two counts.
+        silent_s: seconds after being asked in which a device must have said how it ended.
+    """
+
+    failures: Annotated[int, Field(ge=0)] = 0
+    failure_share: Annotated[float, Field(ge=0, le=1)] = 1.0
+    silent_s: Annotated[float, Field(gt=0)] = 3600.0
+
+
+@dataclass(frozen=True)
+class Member:
+    """A device of a rollout.
+
+    Attributes:
+        wave: from 0.
+        since_s: when it came to its outcome, in seconds since 1970.
+    """
+
+    device: str
+    wave: int
+    outcome: Outcome = Outcome.WAITING
+    since_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Everything that its decisions are made from.
+
+    Attributes:
+        wave: that is asked now, from 0.
+        met_s: when enough devices of that wave had taken the release; ``None``: not yet.
+    """
+
+    waves: tuple[WaveSettings, ...]
+    thresholds: Thresholds
+    members: tuple[Member, ...]
+    course: Course = Course.DRAFT
+    wave: int = 0
+    met_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What follows from how a rollout stands.
+
+    Attributes:
+        rollout: how it stands now.
+        ask: devices whose plan is to name the release from now on.
+        why: what changed its course, in words; empty if nothing did.
+    """
+
+    rollout: Rollout
+    ask: tuple[str, ...] = ()
+    why: str = ""
+
+
+def members_of(devices: Mapping[str, str], waves: Sequence[WaveSettings]) -> tuple[Member, ...]:
+    """Each device once, in the first wave that takes it; those that no wave takes are left out.
+
+    Args:
+        devices: group by device, in the order in which they are to be asked.
+    """
+    left: dict[str, str] = dict(devices)
+    found: list[Member] = []
+    for number, wave in enumerate(waves):
+        if wave.group is not None:
+            taken = [device for device, group in left.items() if group == wave.group]
+        else:
+            upto = math.ceil(len(devices) * (wave.percent or 100.0) / 100)
+            taken = list(left)[: max(0, upto - len(found))]
+        found += [Member(device, number) for device in taken]
+        for device in taken:
+            del left[device]
+    return tuple(found)
+
+
+def heard(rollout: Rollout, device: str, outcome: Outcome, now_s: float) -> Rollout:
+    """A device that was asked says how it ended; one that was not asked is passed over."""
+    return _with(rollout, {device: outcome}, now_s, {Outcome.ASKED, Outcome.SILENT, Outcome.TOOK})
+
+
+def left(rollout: Rollout, device: str, now_s: float) -> Rollout:
+    """A device is taken out of the rollout."""
+    return _with(rollout, {device: Outcome.LEFT}, now_s, set(Outcome))
+
+
+def step(rollout: Rollout, now_s: float, may_ask: bool = True) -> Step:
+    """What is to be done now; doing it again changes nothing.
+
+    Args:
+        may_ask: a maintenance window is open.
+    """
+    if rollout.course in OVER or rollout.course is Course.DRAFT:
+        return Step(rollout)
+    rollout = _silenced(rollout, now_s)
+    if rollout.course is not Course.RUNNING:
+        return Step(rollout)
+    if why := _too_many(rollout):
+        return Step(replace(rollout, course=Course.STOPPED), why=why)
+    return _onward(rollout, now_s, may_ask)
+
+
+def _onward(rollout: Rollout, now_s: float, may_ask: bool) -> Step:
+    wave = rollout.waves[rollout.wave]
+    inside = _of_wave(rollout, rollout.wave)
+    took = sum(one.outcome is Outcome.TOOK for one in inside)
+    if took < wave.success * len(inside):
+        waiting = tuple(one.device for one in inside if one.outcome is Outcome.WAITING) if may_ask else ()
+        return Step(
+            _with(replace(rollout, met_s=None), dict.fromkeys(waiting, Outcome.ASKED), now_s, set(Outcome)), waiting
+        )
+    if rollout.met_s is None:
+        rollout = replace(rollout, met_s=now_s)
+    assert rollout.met_s is not None
+    if now_s - rollout.met_s < wave.soak_s:
+        return Step(rollout)
+    if rollout.wave + 1 < len(rollout.waves):
+        return _onward(replace(rollout, wave=rollout.wave + 1, met_s=None), now_s, may_ask)
+    if any(one.outcome is Outcome.ASKED for one in rollout.members):
+        return Step(rollout)
+    return Step(replace(rollout, course=Course.DONE), why="every wave took it")
+
+
+def allowed_failures(rollout: Rollout, wave: int) -> int:
+    """How many devices of a wave may fail."""
+    size, limits = len(_of_wave(rollout, wave)), rollout.thresholds
+    return min(limits.failures, math.floor(limits.failure_share * size + 1e-9))
+
+
+def _too_many(rollout: Rollout) -> str:
+    """Why it stops; empty if it does not. A device of an earlier wave may fail late, and counts where it is."""
+    for number in range(rollout.wave + 1):
+        inside = _of_wave(rollout, number)
+        failed = [one for one in inside if one.outcome in FAILED]
+        if len(failed) > allowed_failures(rollout, number):
+            named = ", ".join(f"{one.device} ({one.outcome.value})" for one in failed[:5])
+            most = allowed_failures(rollout, number)
+            return f"{len(failed)} of {len(inside)} devices of wave {number + 1} failed, {most} may: {named}"
+        if len(inside) - len(failed) < rollout.waves[number].success * len(inside):
+            return f"wave {number + 1} cannot reach {rollout.waves[number].success:.0%} any more: {len(failed)} failed"
+    return ""
+
+
+def _silenced(rollout: Rollout, now_s: float) -> Rollout:
+    late = {
+        one.device: Outcome.SILENT
+        for one in rollout.members
+        if one.outcome is Outcome.ASKED and now_s - one.since_s >= rollout.thresholds.silent_s
+    }
+    return _with(rollout, late, now_s, {Outcome.ASKED})
+
+
+def _of_wave(rollout: Rollout, wave: int) -> list[Member]:
+    return [one for one in rollout.members if one.wave == wave and one.outcome is not Outcome.LEFT]
+
+
+def _with(rollout: Rollout, outcomes: Mapping[str, Outcome], now_s: float, before: set[Outcome]) -> Rollout:
+    if not outcomes:
+        return rollout
+    members = tuple(
+        replace(one, outcome=outcomes[one.device], since_s=now_s)
+        if one.device in outcomes and one.outcome in before and one.outcome is not outcomes[one.device]
+        else one
+        for one in rollout.members
+    )
+    return replace(rollout, members=members)
