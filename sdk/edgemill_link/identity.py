@@ -12,7 +12,6 @@ The key is made here and never leaves this box. The library for keys is imported
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -90,8 +89,8 @@ class Identity:
 
     def prove(self, csr: str) -> str:
         """Signature that asks for a certificate for ``csr`` in the place of this one, hex."""
-        from cryptography.hazmat.primitives.hashes import SHA256
         from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey
+        from cryptography.hazmat.primitives.hashes import SHA256
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
         key = load_pem_private_key(self._own_text().encode(), None)
@@ -148,8 +147,9 @@ def write_identity(state: Path, url: str, key_pem: str, given: Enrolled) -> Iden
     sync_tree(beside)
     _undo_half_a_swap(folder)
     if folder.exists():
-        os.rename(folder, _before(folder))
-    os.rename(beside, folder)
+        shutil.rmtree(_before(folder), ignore_errors=True)
+        folder.rename(_before(folder))
+    beside.rename(folder)
     sync_folder(state)
     shutil.rmtree(_before(folder), ignore_errors=True)
     return Identity(folder, fleet)
@@ -213,7 +213,7 @@ def _before(folder: Path) -> Path:
 def _undo_half_a_swap(folder: Path) -> None:
     """A box that was enrolled again, and lost power between two renames, is what it was before."""
     if not folder.exists() and _before(folder).exists():
-        os.rename(_before(folder), folder)
+        _before(folder).rename(folder)
 
 
 def _damaged(folder: Path, got: str) -> IdentityError:
