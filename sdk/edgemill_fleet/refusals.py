@@ -13,47 +13,47 @@ class FleetError(EdgemillError):
     status: ClassVar[int] = 400
 
 
-class Unknown(FleetError):
+class UnknownError(FleetError):
     """There is no such thing."""
 
     status = 404
 
 
-class Conflict(FleetError):
+class ConflictError(FleetError):
     """As things stand it cannot be: it is used, over, or somebody else's."""
 
     exit_code = 1
     status = 409
 
 
-class Stranger(FleetError):
+class StrangerError(FleetError):
     """Nobody is known by this token, code or certificate."""
 
     exit_code = 1
     status = 401
 
 
-class NotAllowed(FleetError):
+class NotAllowedError(FleetError):
     """Who asks is known, and may not."""
 
     exit_code = 1
     status = 403
 
 
-class TooMuch(FleetError):
+class TooMuchError(FleetError):
     """More bytes than may come."""
 
     status = 413
 
 
-class TooOften(FleetError):
+class TooOftenError(FleetError):
     """More requests than may come; later they may."""
 
     exit_code = 3
     status = 429
 
 
-class TooSlow(FleetError):
+class TooSlowError(FleetError):
     """It took too long to come."""
 
     exit_code = 3

@@ -61,7 +61,7 @@ def client_certificate(
     ca: x509.Certificate, key: Key, who: str, public: ec.EllipticCurvePublicKey, now: datetime, holds: timedelta
 ) -> x509.Certificate:
     """For who connects, to the server and to the broker."""
-    return _signed(ca, key, _begun(name_of(who), ca.subject, public, now, holds), ExtendedKeyUsageOID.CLIENT_AUTH)
+    return _signed(key, _begun(name_of(who), ca.subject, public, now, holds), ExtendedKeyUsageOID.CLIENT_AUTH)
 
 
 def server_certificate(
@@ -77,7 +77,7 @@ def server_certificate(
     builder = _begun(name_of(known[0][:64]), ca.subject, public, now, holds).add_extension(
         x509.SubjectAlternativeName([_general(one) for one in known]), critical=False
     )
-    return _signed(ca, key, builder, ExtendedKeyUsageOID.SERVER_AUTH)
+    return _signed(key, builder, ExtendedKeyUsageOID.SERVER_AUTH)
 
 
 def revocation_list(
@@ -143,9 +143,7 @@ def _begun(
     )
 
 
-def _signed(
-    ca: x509.Certificate, key: Key, builder: x509.CertificateBuilder, purpose: x509.ObjectIdentifier
-) -> x509.Certificate:
+def _signed(key: Key, builder: x509.CertificateBuilder, purpose: x509.ObjectIdentifier) -> x509.Certificate:
     return (
         builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(digital_signature=True), critical=True)
