@@ -57,7 +57,7 @@ def _invalid(_: Request, error: Exception) -> Response:
         f"{where} cannot be used",
         expected=str(first["msg"]),
         got=masked(repr(first.get("input")))[:200],
-        fix="see /docs for what each route takes",
+        fix="see /openapi.json for what each route takes",
     )
     return JSONResponse(told.as_dict(), 422)
 
@@ -69,7 +69,7 @@ def _http(request: Request, error: Exception) -> Response:
         str(error.detail),
         expected="a route of this server",
         got=f"{request.method} {request.url.path}"[:200],
-        fix="see /docs for the routes",
+        fix="see /openapi.json for the routes",
     )
     return JSONResponse(told.as_dict(), error.status_code, error.headers)
 

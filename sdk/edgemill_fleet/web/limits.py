@@ -45,6 +45,9 @@ class Limits:
     body_s: float = 20.0
 
 
+LIMITS = Limits()
+
+
 class Buckets:
     """Counts by address; those that were not seen for longest are forgotten when there are too many.
 
@@ -84,7 +87,7 @@ class Guard:
         clock: monotonic, in seconds.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits = Limits(), clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, app: ASGIApp, limits: Limits = LIMITS, clock: Callable[[], float] = time.monotonic) -> None:
         self._app = app
         self._limits = limits
         self._clock = clock
@@ -129,10 +132,10 @@ class Guard:
         told = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         if told.isdigit() and int(told[:20]) > self._limits.body_bytes:
             raise _too_much(self._limits.body_bytes, told.decode()[:20])
-        body = b""
+        body: bytes = b""
         while True:
             message = await receive()
-            body += message.get("body", b"")
+            body += bytes(message.get("body", b""))
             if len(body) > self._limits.body_bytes:
                 raise _too_much(self._limits.body_bytes, "more")
             if message["type"] == "http.disconnect" or not message.get("more_body", False):

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 
 from edgemill_fleet.identity.authority import Authority
 from edgemill_fleet.identity.renewal import Terms
+from edgemill_fleet.identity.server_files import write_revocations
 from edgemill_fleet.settings import FleetFolder
 from edgemill_fleet.store.database import Database
 
@@ -37,6 +38,10 @@ class Manager:
         """Of certificates."""
         settings = self.folder.settings
         return Terms(timedelta(days=settings.certificate_days), timedelta(days=settings.way_back_days))
+
+    def renew_revocations(self) -> None:
+        """Write ``crl.pem`` anew, for the broker."""
+        write_revocations(self.folder.path, self.database, self.authority, self.clock())
 
 
 def manager_of(request: Request) -> Manager:
