@@ -16,9 +16,9 @@ from sqlalchemy.orm import Session
 
 from edgemill_fleet.identity.authority import Authority, Issued
 from edgemill_fleet.identity.certificates import public_bytes, requested_key
-from edgemill_fleet.identity.revocation import revoke_certificates
 from edgemill_fleet.refusals import ConflictError, StrangerError
 from edgemill_fleet.store.audit import BOX, note
+from edgemill_fleet.store.devices import add_device, revoke_certificates
 from edgemill_fleet.store.tables import Certificate, Device, Enrolment
 from edgemill_link.enrolment import Code, EnrolRequest, make_code, secret_digest
 
@@ -98,7 +98,7 @@ def enrol(session: Session, authority: Authority, request: EnrolRequest, now: da
     replaces = _let_in(session, found, now_s)
     issued = authority.client(request.device, key, now, holds)
     keep(session, request.device, issued)
-    note(session, now_s, BOX, "device enrol", device=request.device, serial=issued.serial)
+    note(session, BOX, "device enrolled", now_s, device=request.device, serial=issued.serial)
     return LetIn(issued, replaces)
 
 
@@ -122,18 +122,10 @@ def given(session: Session, device: str, key: ec.EllipticCurvePublicKey, now_s: 
 
 
 def _let_in(session: Session, code: Enrolment, now_s: float) -> bool:
-    replaces = False
-    device = session.get(Device, code.device, with_for_update=True)
-    if device is None:
-        device = Device(id=code.device, enrolled_s=now_s)
-        session.add(device)
-    else:
-        replaces = revoke_certificates(session, code.device, now_s) > 0
-    device.standing, device.enrolled_s = "enrolled", now_s
-    device.site, device.group = code.site or device.site or "", code.group or device.group or ""
-    device.tags = code.tags or device.tags or []
-    session.flush()
-    return replaces
+    before = session.get(Device, code.device, with_for_update=True)
+    site, group, tags = (before.site, before.group, before.tags) if before is not None else ("", "", [])
+    add_device(session, code.device, now_s, code.group or group, code.site or site, code.tags or tags)
+    return revoke_certificates(session, code.device, now_s) > 0
 
 
 def _again(

@@ -19,7 +19,7 @@ from edgemill_core.errors import InputError
 from edgemill_fleet.identity.authority import Authority, Issued
 from edgemill_fleet.identity.certificates import requested_key
 from edgemill_fleet.identity.enrolment import given, keep
-from edgemill_fleet.identity.revocation import device_of
+from edgemill_fleet.identity.revocation import device_with
 from edgemill_fleet.refusals import ConflictError, StrangerError
 from edgemill_fleet.store.audit import BOX, note
 from edgemill_link.enrolment import RenewRequest, renewal_statement
@@ -57,7 +57,7 @@ def renew(session: Session, authority: Authority, request: RenewRequest, now: da
             fix="enrol the box: edgemill fleet enrol DEVICE",
         )
     ended = certificate.not_valid_after_utc
-    device = device_of(session, certificate, min(now, ended - timedelta(seconds=1)).timestamp())
+    device = device_with(session, certificate, min(now, ended - timedelta(seconds=1)).timestamp())
     if now > ended + terms.way_back:
         raise ConflictError(
             f"{device} was away for too long",
@@ -70,7 +70,7 @@ def renew(session: Session, authority: Authority, request: RenewRequest, now: da
         return fresh
     issued = authority.client(device, key, now, terms.holds)
     keep(session, device, issued)
-    note(session, now.timestamp(), BOX, "device renew", device=device, serial=issued.serial)
+    note(session, BOX, "device renewed", now.timestamp(), device=device, serial=issued.serial)
     return issued
 
 

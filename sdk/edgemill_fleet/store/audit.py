@@ -1,4 +1,4 @@
-"""Who did what: written in the transaction that does it, so that neither is there without the other."""
+"""Who did what: a row for every change that somebody, or the steward, made, in the transaction that makes it."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ from sqlalchemy.orm import Session
 
 from edgemill_fleet.store.tables import Audit
 
+STEWARD = "steward"
+"""Name of the one who changes things by itself."""
 BOX = "box"
-"""Who did it, where it was a box by itself; which one stands in what is told."""
+"""Name of any box that does something by itself; which one is told beside it."""
 HERE = "this machine"
-"""Who did it, where somebody used the fleet's folder and no token."""
+"""Name of whoever uses the fleet's folder, and no token."""
 
 
-def note(session: Session, at_s: float, who: str, what: str, **told: object) -> None:
-    """Add to the audit log.
+def note(session: Session, who: str, what: str, now_s: float, **told: object) -> None:
+    """Add a row.
 
     Args:
-        who: name of a token, ``BOX`` or ``HERE``.
-        what: one word for the thing and one for what was done, as ``device revoke``.
-        told: no secrets.
+        who: name of a token, ``STEWARD``, ``BOX`` or ``HERE``.
+        what: ``rollout stopped``: what it is about, and what was done.
+        told: JSON-ready; no secrets.
     """
-    session.add(Audit(at_s=at_s, who=who, what=what, told=told))
+    session.add(Audit(at_s=now_s, who=who, what=what, told=told))
 
 
 def read_audit(session: Session, before: int | None = None, most: int = 100) -> Sequence[Audit]:
     """The newest first.
 
     Args:
-        before: id of an entry; only older ones.
+        before: id of a row; only older ones.
     """
     asked = select(Audit).order_by(Audit.id.desc()).limit(most)
     return session.scalars(asked if before is None else asked.where(Audit.id < before)).all()

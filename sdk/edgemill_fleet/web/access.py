@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.types import Scope
 
-from edgemill_fleet.identity.revocation import device_of
+from edgemill_fleet.identity.revocation import device_with
 from edgemill_fleet.identity.roles import Role
 from edgemill_fleet.identity.tokens import Person, person_of
 from edgemill_fleet.refusals import NotAllowedError, StrangerError
@@ -71,7 +71,7 @@ def device_by(manager: Manager, scope: Scope) -> str | None:
         return None
     certificate = x509.load_pem_x509_certificate(chain[0].encode())
     with manager.database.reading() as session:
-        return device_of(session, certificate, manager.clock().timestamp())
+        return device_with(session, certificate, manager.clock().timestamp())
 
 
 def token_in(request: Request) -> str:

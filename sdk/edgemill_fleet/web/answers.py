@@ -13,6 +13,8 @@ from starlette.responses import JSONResponse, Response
 from edgemill_core.errors import EdgemillError, InputError, StoreError
 from edgemill_core.secrets import masked
 from edgemill_fleet.refusals import ConflictError, FleetError, StrangerError, TooOftenError
+from edgemill_fleet.store.rollouts import SecondPersonError
+from edgemill_fleet.store.rows import NotThereError
 
 RETRY_S = 5
 
@@ -39,6 +41,10 @@ def install(app: FastAPI) -> None:
 def _status(error: EdgemillError) -> int:
     if isinstance(error, FleetError):
         return error.status
+    if isinstance(error, SecondPersonError):
+        return 403
+    if isinstance(error, NotThereError):
+        return 404
     if isinstance(error, InputError):
         return 400
     return 503 if isinstance(error, StoreError) else 500

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from edgemill_fleet.identity.revocation import revoke, unknown_device
+from edgemill_fleet.store import devices
 from edgemill_fleet.store.audit import note
 from edgemill_fleet.store.tables import Certificate, Device, Wanted
 from edgemill_fleet.web.access import Admin, Operator, Viewer
@@ -42,7 +42,7 @@ def read_devices(
 def read_device(manager: Ours, _: Viewer, device: AskedDevice) -> DeviceAnswer:
     """One box."""
     with manager.database.reading() as session:
-        return _answers(session, [_device(session, device)])[0]
+        return _answers(session, [devices.device_of(session, device)])[0]
 
 
 @routes.patch("/{device}")
@@ -50,10 +50,10 @@ def change_device(manager: Ours, person: Operator, device: AskedDevice, change: 
     """Say where a box belongs."""
     told = {name: list(value) if name == "tags" else value for name, value in change if value is not None}
     with manager.database.session() as session:
-        found = _device(session, device)
+        found = devices.device_of(session, device)
         for name, value in told.items():
             setattr(found, name, value)
-        note(session, manager.clock().timestamp(), person.name, "device change", device=device, **told)
+        note(session, person.name, "device changed", manager.clock().timestamp(), device=device, **told)
         return _answers(session, [found])[0]
 
 
@@ -62,18 +62,11 @@ def revoke_device(manager: Ours, person: Admin, device: AskedDevice) -> DeviceAn
     """Shut a box out, at this server at once, and at the broker when it reads the new ``crl.pem``."""
     now_s = manager.clock().timestamp()
     with manager.database.session() as session:
-        revoke(session, device, now_s)
-        note(session, now_s, person.name, "device revoke", device=device)
-        answer = _answers(session, [_device(session, device)])[0]
+        found = devices.revoke_device(session, device, now_s)
+        note(session, person.name, "device revoked", now_s, device=device)
+        answer = _answers(session, [found])[0]
     manager.renew_revocations()
     return answer
-
-
-def _device(session: Session, name: str) -> Device:
-    found = session.get(Device, name)
-    if found is None:
-        raise unknown_device(name)
-    return found
 
 
 def _answers(session: Session, found: Sequence[Device]) -> list[DeviceAnswer]:

@@ -34,7 +34,7 @@ def make_code(manager: Ours, person: Operator, asked: EnrolmentRequest) -> Enrol
     with manager.database.session() as session:
         code = make_enrolment(session, url, ca, asked.device, place, now, holds)
         told = {"device": asked.device, "id": code.digest[:_ID]}
-        note(session, now.timestamp(), person.name, "enrolment make", **told)
+        note(session, person.name, "enrolment made", now.timestamp(), **told)
     return EnrolmentCode(device=asked.device, code=str(code), expires_s=(now + holds).timestamp())
 
 
@@ -57,7 +57,7 @@ def end_code(manager: Ours, person: Operator, code: AskedId) -> EnrolmentAnswer:
                 "there is no such code", expected="the id of one", got=code, fix="edgemill fleet enrol --ls lists them"
             )
         row.expires_s = min(row.expires_s, now_s)
-        note(session, now_s, person.name, "enrolment end", device=row.device, id=code)
+        note(session, person.name, "enrolment ended", now_s, device=row.device, id=code)
         return _answer(row)
 
 

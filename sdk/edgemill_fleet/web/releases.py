@@ -47,7 +47,7 @@ def propose_release(manager: Ours, person: Releaser, asked: ReleaseRequest) -> R
         if row is None or row.manifest != target.hashes["sha256"]:
             row = session.merge(Release(name=one[0], version=one[1], manifest=target.hashes["sha256"]))
             row.proposed_by, row.approved_by, row.withdrawn = person.name, "", False
-            _note(manager, session, person, "release propose", one)
+            _note(manager, session, person, "release proposed", one)
         return _answer(one, target, row)
 
 
@@ -68,7 +68,7 @@ def approve_release(manager: Ours, person: Releaser, name: AskedName, version: A
         if not row.approved_by:
             check_second(manager, person, row.proposed_by, f"{name}/{version}")
             row.approved_by = person.name
-            _note(manager, session, person, "release approve", one)
+            _note(manager, session, person, "release approved", one)
         return _answer(one, target, row)
 
 
@@ -134,7 +134,7 @@ def _target(listed: Listed, one: tuple[str, str]) -> TargetFile:
 
 
 def _note(manager: Manager, session: Session, person: Person, what: str, one: tuple[str, str]) -> None:
-    note(session, manager.clock().timestamp(), person.name, what, name=one[0], version=one[1])
+    note(session, person.name, what, manager.clock().timestamp(), name=one[0], version=one[1])
 
 
 def _answer(one: tuple[str, str], target: TargetFile | None, row: Release | None) -> ReleaseAnswer:

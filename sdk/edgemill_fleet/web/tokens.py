@@ -37,7 +37,7 @@ def add_token(manager: Ours, person: Admin, asked: TokenRequest) -> TokenMade:
     with manager.database.session() as session:
         token = make_token(session, asked.name, asked.role)
         told = {"name": asked.name, "role": asked.role.value}
-        note(session, manager.clock().timestamp(), person.name, "token make", **told)
+        note(session, person.name, "token made", manager.clock().timestamp(), **told)
     return TokenMade(name=asked.name, role=asked.role, token=token)
 
 
@@ -47,7 +47,7 @@ def end_token(manager: Ours, person: Admin, name: AskedToken) -> None:
     now_s = manager.clock().timestamp()
     with manager.database.session() as session:
         revoke_token(session, name, now_s)
-        note(session, now_s, person.name, "token revoke", name=name)
+        note(session, person.name, "token revoked", now_s, name=name)
 
 
 @routes.get("/v1/audit")

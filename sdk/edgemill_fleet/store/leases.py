@@ -1,0 +1,35 @@
+"""A lease: what only one process may do at a time, and another takes over when it is dead."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from edgemill_fleet.store.rows import put_rows
+from edgemill_fleet.store.tables import Lease
+
+
+def take_lease(session: Session, name: str, holder: str, now_s: float, for_s: float) -> bool:
+    """Take it, or hold it for longer; false while somebody else has it.
+
+    Said in the transaction that does the work, it also keeps a holder from writing that was stopped for longer than
+    his lease.
+
+    Args:
+        holder: unique to the process.
+        now_s: of clocks that agree to less than ``for_s``.
+    """
+    found = session.execute(select(Lease).where(Lease.name == name).with_for_update()).scalar_one_or_none()
+    if found is not None and found.holder != holder and found.until_s > now_s:
+        return False
+    put_rows(session, Lease, [{"name": name, "holder": holder, "until_s": now_s + for_s}])
+    session.expire_all()
+    again = session.execute(select(Lease.holder).where(Lease.name == name).with_for_update()).scalar_one()
+    return again == holder
+
+
+def give_up_lease(session: Session, name: str, holder: str) -> None:
+    """Let the next one have it at once."""
+    found = session.execute(select(Lease).where(Lease.name == name).with_for_update()).scalar_one_or_none()
+    if found is not None and found.holder == holder:
+        session.delete(found)
