@@ -7,7 +7,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from edgemill_fleet.web import answers, devices, enrolments, health, releases, tokens
+from edgemill_fleet.web import answers, devices, enrolments, health, releases, rollouts, tokens
 from edgemill_fleet.web.limits import LIMITS, Guard, Limits
 from edgemill_fleet.web.manager import Manager
 from edgemill_fleet.web.release_files import ReleaseFiles
@@ -32,7 +32,7 @@ def make_app(manager: Manager, limits: Limits = LIMITS) -> FastAPI:
     )
     app.state.manager = manager
     answers.install(app)
-    for router in (devices.routes, enrolments.routes, releases.routes, tokens.routes, health.routes):
+    for router in (devices.routes, enrolments.routes, releases.routes, rollouts.routes, tokens.routes, health.routes):
         app.include_router(router)
     app.mount(RELEASES, ReleaseFiles(manager))
     return app
