@@ -24,7 +24,13 @@ from edgemill_core.errors import StoreError
 from edgemill_fleet.store.schema import check_schema
 
 _BUSY_S = 30
+_TAKE_TURNS = "40"
+"""Class of SQLSTATE: what PostgreSQL rolled back so that somebody else could go on."""
 _READING = "edgemill_reading"
+
+
+class BusyError(StoreError):
+    """Nothing was written, because somebody else wrote the same at the same moment; it may be done again at once."""
 
 
 class Database:
@@ -55,6 +61,7 @@ class Database:
 
         Raises:
             StoreError: the database cannot be reached or written, or was held by somebody else for 30 s.
+            BusyError: do it again.
         """
         with speaking(self.address), self._write() as session, session.begin():
             yield session
@@ -138,6 +145,13 @@ def speaking(address: str) -> Iterator[None]:
     try:
         yield
     except (OperationalError, sqlite3.OperationalError) as error:
+        if str(getattr(getattr(error, "orig", None), "sqlstate", "")).startswith(_TAKE_TURNS):
+            raise BusyError(
+                "somebody else changed the same at the same moment",
+                expected="one at a time",
+                got=str(error.orig).strip()[:300] if isinstance(error, DBAPIError) else str(error),
+                fix="do it again; nothing of it was written",
+            ) from error
         raise _unusable(address, error) from error
     except DBAPIError as error:
         if not error.connection_invalidated:
