@@ -124,6 +124,12 @@ class LinkError(EdgemillError):
     exit_code = 3
 
 
+class StoreError(EdgemillError):
+    """The fleet's database cannot be reached, or is of another version. What was not written is not acknowledged."""
+
+    exit_code = 3
+
+
 class BudgetError(EdgemillError):
     """No variant is inside the budget, so there is no bundle."""
 

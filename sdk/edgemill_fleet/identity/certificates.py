@@ -154,9 +154,9 @@ def _signed(key: Key, builder: x509.CertificateBuilder, purpose: x509.ObjectIden
 
 
 def _usage(**said: bool) -> x509.KeyUsage:
-    every = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
-    every += ("key_cert_sign", "crl_sign", "encipher_only", "decipher_only")
-    return x509.KeyUsage(**{**dict.fromkeys(every, False), **said})
+    every = "digital_signature content_commitment key_encipherment data_encipherment key_agreement"
+    every += " key_cert_sign crl_sign encipher_only decipher_only"
+    return x509.KeyUsage(**{**dict.fromkeys(every.split(), False), **said})
 
 
 def _issuer(key: Key) -> x509.AuthorityKeyIdentifier:

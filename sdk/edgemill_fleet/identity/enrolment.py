@@ -32,6 +32,18 @@ class Place:
     tags: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class LetIn:
+    """What a box is given.
+
+    Attributes:
+        replaces: other certificates of the device count no more since now.
+    """
+
+    issued: Issued
+    replaces: bool = False
+
+
 def make_enrolment(
     session: Session, url: str, ca: str, device: str, place: Place, now: datetime, holds: timedelta
 ) -> Code:
@@ -56,7 +68,7 @@ def make_enrolment(
     return code
 
 
-def enrol(session: Session, authority: Authority, request: EnrolRequest, now: datetime, holds: timedelta) -> Issued:
+def enrol(session: Session, authority: Authority, request: EnrolRequest, now: datetime, holds: timedelta) -> LetIn:
     """Let the box in that says a code.
 
     A device that is there already is taken for the same one with a new key: what it had before does not count any more.
@@ -72,21 +84,22 @@ def enrol(session: Session, authority: Authority, request: EnrolRequest, now: da
     key = requested_key(request.csr)
     now_s, digest = now.timestamp(), secret_digest(request.secret)
     unused = (Enrolment.digest == digest, Enrolment.device == request.device, Enrolment.used_s.is_(None))
-    taken = session.execute(
+    taken = session.scalars(
         update(Enrolment)
         .where(*unused, Enrolment.expires_s > now_s)
         .values(used_s=now_s)
+        .returning(Enrolment.digest)
         .execution_options(synchronize_session=False)
-    )
+    ).first()
     found = session.get(Enrolment, digest)
-    if taken.rowcount != 1:
-        return _again(session, found, request.device, key, now_s)
+    if taken is None:
+        return LetIn(_again(session, found, request.device, key, now_s))
     assert found is not None
-    _let_in(session, found, now_s)
+    replaces = _let_in(session, found, now_s)
     issued = authority.client(request.device, key, now, holds)
     keep(session, request.device, issued)
     note(session, now_s, BOX, "device enrol", device=request.device, serial=issued.serial)
-    return issued
+    return LetIn(issued, replaces)
 
 
 def keep(session: Session, device: str, issued: Issued) -> None:
@@ -108,17 +121,19 @@ def given(session: Session, device: str, key: ec.EllipticCurvePublicKey, now_s: 
     return None
 
 
-def _let_in(session: Session, code: Enrolment, now_s: float) -> None:
+def _let_in(session: Session, code: Enrolment, now_s: float) -> bool:
+    replaces = False
     device = session.get(Device, code.device, with_for_update=True)
     if device is None:
         device = Device(id=code.device, enrolled_s=now_s)
         session.add(device)
     else:
-        revoke_certificates(session, code.device, now_s)
+        replaces = revoke_certificates(session, code.device, now_s) > 0
     device.standing, device.enrolled_s = "enrolled", now_s
     device.site, device.group = code.site or device.site or "", code.group or device.group or ""
     device.tags = code.tags or device.tags or []
     session.flush()
+    return replaces
 
 
 def _again(

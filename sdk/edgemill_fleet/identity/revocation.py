@@ -10,14 +10,16 @@ from edgemill_fleet.refusals import NotAllowedError, StrangerError, UnknownError
 from edgemill_fleet.store.tables import Certificate, Device
 
 
-def revoke_certificates(session: Session, device: str, now_s: float) -> None:
-    """No certificate that a device has counts any more."""
-    session.execute(
+def revoke_certificates(session: Session, device: str, now_s: float) -> int:
+    """No certificate that a device has counts any more; gives how many did."""
+    done = session.scalars(
         update(Certificate)
         .where(Certificate.device == device, Certificate.revoked_s.is_(None))
         .values(revoked_s=now_s)
+        .returning(Certificate.serial)
         .execution_options(synchronize_session=False)
     )
+    return len(done.all())
 
 
 def revoke(session: Session, device: str, now_s: float) -> None:

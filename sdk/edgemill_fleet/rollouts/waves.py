@@ -1,9 +1,16 @@
 """The decision of a rollout: which devices are to be asked next, and when it stops. No database, no clock, no network.
 
-A rollout asks its waves one after the other. A device that was asked counts as failed when it refused the release, rolled
-it back, or said nothing for ``silent_s``: **silence counts as failure**, because a box that a release broke may be one
-that cannot tell. A wave is over when enough of its devices took the release and its soak time has passed. A rollout that
-saw too many failures stops by itself; what took the release keeps it until somebody decides otherwise.
+A rollout asks its waves one after the other. A device that was asked counts as failed when it refused the release,
+rolled it back, or said nothing for ``silent_s``: **silence counts as failure**, because a box that a release broke may
+be one that cannot tell. A wave is over when enough of its devices took the release and its soak time has passed. A
+rollout that saw too many failures stops by itself; what took the release keeps it until somebody decides otherwise.
+
+What it promises, whatever happens in whatever order (``tests/fleet/test_waves_every_way.py`` goes through all of it):
+
+- No device of a wave is asked before every earlier wave had enough that took it, no more failures than may be, and
+  its soak time. So a release that breaks every box reaches the first wave and nothing else.
+- Nobody is asked before approval, in a pause, behind a stop, after an abort, or outside the windows.
+- Once everybody has answered or is silent, it goes on, is done, or has stopped: it never waits for ever.
 """
 
 from __future__ import annotations
@@ -14,7 +21,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edgemill_core.validation import Strict
 
@@ -39,6 +46,8 @@ class Outcome(str, Enum):
 
 
 FAILED = frozenset({Outcome.REFUSED, Outcome.ROLLED_BACK, Outcome.SILENT})
+ANSWERS = frozenset({Outcome.TOOK, Outcome.REFUSED, Outcome.ROLLED_BACK})
+"""What a device may say of itself."""
 
 
 class Course(str, Enum):
@@ -52,7 +61,8 @@ class Course(str, Enum):
     STOPPED = "stopped"
     """Too many failed. Can be resumed by somebody who has looked."""
     ABORTED = "aborted"
-    """By somebody; devices that were asked and have not taken it are asked for what they had before."""
+    """By somebody; devices that were asked and have not taken it are asked for what they had before, others if he
+    said so."""
     DONE = "done"
 
 
@@ -63,16 +73,22 @@ class WaveSettings(Strict):
     """One wave.
 
     Attributes:
-        percent: of the rollout's devices, cumulative: ``10`` then ``100`` are two waves.
-        group: instead of it, every device of this group.
+        percent: of the rollout's devices, cumulative: ``10`` then ``100`` are two waves. Rounded up to a device.
+        group: instead of it, every device of this group that no wave before has.
         success: share of its devices that must take the release before the next wave begins.
-        soak_s: seconds after that in which nothing may go wrong.
+        soak_s: seconds for which that must then stay so.
     """
 
     percent: Annotated[float, Field(gt=0, le=100)] | None = None
     group: str | None = None
     success: Annotated[float, Field(gt=0, le=1)] = 1.0
     soak_s: Annotated[float, Field(ge=0)] = 0.0
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> WaveSettings:
+        if (self.percent is None) == (self.group is None):
+            raise ValueError("a wave has either percent or group")
+        return self
 
 
 class Thresholds(Strict):
@@ -145,10 +161,10 @@ def members_of(devices: Mapping[str, str], waves: Sequence[WaveSettings]) -> tup
     left: dict[str, str] = dict(devices)
     found: list[Member] = []
     for number, wave in enumerate(waves):
-        if wave.group is not None:
+        if wave.percent is None:
             taken = [device for device, group in left.items() if group == wave.group]
         else:
-            upto = math.ceil(len(devices) * (wave.percent or 100.0) / 100)
+            upto = _at_least(wave.percent / 100, len(devices))
             taken = list(left)[: max(0, upto - len(found))]
         found += [Member(device, number) for device in taken]
         for device in taken:
@@ -157,13 +173,23 @@ def members_of(devices: Mapping[str, str], waves: Sequence[WaveSettings]) -> tup
 
 
 def heard(rollout: Rollout, device: str, outcome: Outcome, now_s: float) -> Rollout:
-    """A device that was asked says how it ended; one that was not asked is passed over."""
-    return _with(rollout, {device: outcome}, now_s, {Outcome.ASKED, Outcome.SILENT, Outcome.TOOK})
+    """A device says how it ended, one of ``ANSWERS``; the last word counts. One that was not asked is passed over."""
+    return replace(
+        rollout,
+        members=tuple(heard_of(one, outcome, now_s) if one.device == device else one for one in rollout.members),
+    )
+
+
+def heard_of(member: Member, outcome: Outcome, now_s: float) -> Member:
+    """The same for the member alone."""
+    if outcome not in ANSWERS or member.outcome in (Outcome.WAITING, Outcome.LEFT, outcome):
+        return member
+    return replace(member, outcome=outcome, since_s=now_s)
 
 
 def left(rollout: Rollout, device: str, now_s: float) -> Rollout:
     """A device is taken out of the rollout."""
-    return _with(rollout, {device: Outcome.LEFT}, now_s, set(Outcome))
+    return _with(rollout, {device: Outcome.LEFT}, now_s)
 
 
 def step(rollout: Rollout, now_s: float, may_ask: bool = True) -> Step:
@@ -183,30 +209,33 @@ def step(rollout: Rollout, now_s: float, may_ask: bool = True) -> Step:
 
 
 def _onward(rollout: Rollout, now_s: float, may_ask: bool) -> Step:
-    wave = rollout.waves[rollout.wave]
+    waiting = [one.device for one in rollout.members if one.outcome is Outcome.WAITING and one.wave <= rollout.wave]
+    if waiting and may_ask:
+        asked = _with(replace(rollout, met_s=None), dict.fromkeys(waiting, Outcome.ASKED), now_s)
+        return Step(asked, tuple(waiting))
     inside = _of_wave(rollout, rollout.wave)
-    took = sum(one.outcome is Outcome.TOOK for one in inside)
-    if took < wave.success * len(inside):
-        waiting = tuple(one.device for one in inside if one.outcome is Outcome.WAITING) if may_ask else ()
-        return Step(
-            _with(replace(rollout, met_s=None), dict.fromkeys(waiting, Outcome.ASKED), now_s, set(Outcome)), waiting
-        )
-    if rollout.met_s is None:
-        rollout = replace(rollout, met_s=now_s)
-    assert rollout.met_s is not None
-    if now_s - rollout.met_s < wave.soak_s:
+    if sum(one.outcome is Outcome.TOOK for one in inside) < needed(rollout, rollout.wave):
+        return Step(replace(rollout, met_s=None))
+    met_s = now_s if rollout.met_s is None else rollout.met_s
+    rollout = replace(rollout, met_s=met_s)
+    if now_s - met_s < rollout.waves[rollout.wave].soak_s:
         return Step(rollout)
     if rollout.wave + 1 < len(rollout.waves):
         return _onward(replace(rollout, wave=rollout.wave + 1, met_s=None), now_s, may_ask)
-    if any(one.outcome is Outcome.ASKED for one in rollout.members):
+    if any(one.outcome in (Outcome.ASKED, Outcome.WAITING) for one in rollout.members):
         return Step(rollout)
     return Step(replace(rollout, course=Course.DONE), why="every wave took it")
+
+
+def needed(rollout: Rollout, wave: int) -> int:
+    """How many devices of a wave must take the release before the next one begins."""
+    return _at_least(rollout.waves[wave].success, len(_of_wave(rollout, wave)))
 
 
 def allowed_failures(rollout: Rollout, wave: int) -> int:
     """How many devices of a wave may fail."""
     size, limits = len(_of_wave(rollout, wave)), rollout.thresholds
-    return min(limits.failures, math.floor(limits.failure_share * size + 1e-9))
+    return min(limits.failures, size - _at_least(1 - limits.failure_share, size))
 
 
 def _too_many(rollout: Rollout) -> str:
@@ -214,11 +243,10 @@ def _too_many(rollout: Rollout) -> str:
     for number in range(rollout.wave + 1):
         inside = _of_wave(rollout, number)
         failed = [one for one in inside if one.outcome in FAILED]
-        if len(failed) > allowed_failures(rollout, number):
+        if len(failed) > (most := allowed_failures(rollout, number)):
             named = ", ".join(f"{one.device} ({one.outcome.value})" for one in failed[:5])
-            most = allowed_failures(rollout, number)
             return f"{len(failed)} of {len(inside)} devices of wave {number + 1} failed, {most} may: {named}"
-        if len(inside) - len(failed) < rollout.waves[number].success * len(inside):
+        if len(inside) - len(failed) < needed(rollout, number):
             return f"wave {number + 1} cannot reach {rollout.waves[number].success:.0%} any more: {len(failed)} failed"
     return ""
 
@@ -229,20 +257,23 @@ def _silenced(rollout: Rollout, now_s: float) -> Rollout:
         for one in rollout.members
         if one.outcome is Outcome.ASKED and now_s - one.since_s >= rollout.thresholds.silent_s
     }
-    return _with(rollout, late, now_s, {Outcome.ASKED})
+    return _with(rollout, late, now_s)
+
+
+def _at_least(share: float, of: int) -> int:
+    """The share, rounded up; 70 % of 10 is 7, although ``0.7 * 10`` is a little more."""
+    return math.ceil(share * of - 1e-6)
 
 
 def _of_wave(rollout: Rollout, wave: int) -> list[Member]:
     return [one for one in rollout.members if one.wave == wave and one.outcome is not Outcome.LEFT]
 
 
-def _with(rollout: Rollout, outcomes: Mapping[str, Outcome], now_s: float, before: set[Outcome]) -> Rollout:
+def _with(rollout: Rollout, outcomes: Mapping[str, Outcome], now_s: float) -> Rollout:
     if not outcomes:
         return rollout
     members = tuple(
-        replace(one, outcome=outcomes[one.device], since_s=now_s)
-        if one.device in outcomes and one.outcome in before and one.outcome is not outcomes[one.device]
-        else one
+        replace(one, outcome=outcomes[one.device], since_s=now_s) if one.device in outcomes else one
         for one in rollout.members
     )
     return replace(rollout, members=members)

@@ -5,12 +5,21 @@ Times are seconds since 1970, UTC, as floats: both databases order and compare t
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Integer, LargeBinary, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, ForeignKey, Integer, LargeBinary, MetaData, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class Table(DeclarativeBase):
-    """Root of all tables."""
+    """Root of all tables. Constraints have names, so that a migration can speak of them in either database."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
 
 
 class Device(Table):
@@ -20,6 +29,7 @@ class Device(Table):
         standing: ``enrolled`` or ``revoked``.
         tags: words that it was given.
         facts: what it said last of itself, as on the topic ``facts``.
+        runs: version by name of what its ledger said last that it committed.
         online: as its presence says.
         heard_s: when anything of it came last.
     """
@@ -31,6 +41,7 @@ class Device(Table):
     group: Mapped[str] = mapped_column("group_name", String(64), default="", index=True)
     tags: Mapped[list[str]] = mapped_column(JSON, default=list)
     facts: Mapped[dict[str, object]] = mapped_column(JSON, default=dict)
+    runs: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
     online: Mapped[bool] = mapped_column(default=False)
     enrolled_s: Mapped[float]
     heard_s: Mapped[float | None]
@@ -117,7 +128,7 @@ class PlanOf(Table):
 
     __tablename__ = "plan"
     device: Mapped[str] = mapped_column(ForeignKey("device.id"), primary_key=True)
-    version: Mapped[int] = mapped_column(default=0)
+    version: Mapped[int] = mapped_column(BigInteger, default=0)
     expires_s: Mapped[float] = mapped_column(default=0.0)
     due: Mapped[bool] = mapped_column(default=True, index=True)
 
@@ -150,7 +161,7 @@ class MemberRow(Table):
 
     __tablename__ = "member"
     rollout: Mapped[int] = mapped_column(ForeignKey("rollout.id"), primary_key=True)
-    device: Mapped[str] = mapped_column(ForeignKey("device.id"), primary_key=True)
+    device: Mapped[str] = mapped_column(ForeignKey("device.id"), primary_key=True, index=True)
     wave: Mapped[int]
     outcome: Mapped[str] = mapped_column(String(16))
     since_s: Mapped[float] = mapped_column(default=0.0)
