@@ -106,8 +106,8 @@ def _exchange(url: str, method: str, path: str, body: bytes | None, context: ssl
     headers = {"Content-Type": "application/json"} if body is not None else {}
     try:
         connection.request(method, parts.path.rstrip("/") + path, body, headers)
-        answer = connection.getresponse()
-        content = _bounded(answer)
+        with connection.getresponse() as answer:
+            content = _bounded(answer)
     except ssl.SSLCertVerificationError as error:
         raise IdentityError(
             f"{url} is not the fleet that this box belongs to, or not under this name",

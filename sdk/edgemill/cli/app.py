@@ -242,6 +242,33 @@ def agent_update(
     update(settings, source, wait, again, json)
 
 
+@agent.command("enrol")
+def agent_enrol(
+    settings: Annotated[Path, typer.Argument(metavar="SETTINGS", help="agent.yaml")],
+    code: Annotated[
+        str, typer.Option("--code", help="As the fleet said it, in quotes; - reads stdin.")
+    ],
+    again: Annotated[bool, typer.Option("--again", help="Take the place of the identity that it has.")] = False,
+    json: Json = False,
+) -> None:
+    """Let this box into a fleet: make its key here, and get a certificate for it."""
+    from edgemill.cli.enrol import run
+
+    run(settings, code, again, json)
+
+
+@agent.command("renew")
+def agent_renew(
+    settings: Annotated[Path, typer.Argument(metavar="SETTINGS", help="agent.yaml")],
+    now: Annotated[bool, typer.Option("--now", help="Even if it is not time yet.")] = False,
+    json: Json = False,
+) -> None:
+    """Renew this box's certificate if it is time (`update` does so, too), and say until when it holds."""
+    from edgemill.cli.enrol import run_renew
+
+    run_renew(settings, now, json)
+
+
 @agent.command("install")
 def agent_install(
     settings: Annotated[Path, typer.Argument(metavar="SETTINGS", help="agent.yaml")],

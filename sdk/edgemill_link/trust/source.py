@@ -125,6 +125,7 @@ class HttpSource:
     Args:
         url: of the folder.
         ca: certificates to believe instead of the system's, as a PEM file.
+        certificate: shown to a server that asks for one, with its key in the same PEM file.
         timeout_s: longest wait for a connection, and for the next bytes.
         least_rate: bytes per second that must come on the average after the first ``grace_s``.
         clock: monotonic, in seconds.
@@ -138,6 +139,7 @@ class HttpSource:
         least_rate: float = 1_000.0,
         grace_s: float = 20.0,
         clock: Callable[[], float] = time.monotonic,
+        certificate: Path | None = None,
     ) -> None:
         import urllib3
 
@@ -145,7 +147,8 @@ class HttpSource:
         self._least_rate, self._grace_s, self._clock = least_rate, grace_s, clock
         timeout = urllib3.Timeout(connect=timeout_s, read=timeout_s)
         verified: dict[str, Any] = {"ca_certs": str(ca)} if ca is not None else {}
-        self._pool = urllib3.PoolManager(timeout=timeout, retries=False, maxsize=2, **verified)
+        shown: dict[str, Any] = {"cert_file": str(certificate)} if certificate is not None else {}
+        self._pool = urllib3.PoolManager(timeout=timeout, retries=False, maxsize=2, **verified, **shown)
 
     def read(self, path: str, most: int) -> bytes:
         """See ``Source``."""
