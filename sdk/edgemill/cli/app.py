@@ -254,9 +254,7 @@ def agent_update(
 @agent.command("enrol")
 def agent_enrol(
     settings: Annotated[Path, typer.Argument(metavar="SETTINGS", help="agent.yaml")],
-    code: Annotated[
-        str, typer.Option("--code", help="As the fleet said it, in quotes; - reads stdin.")
-    ],
+    code: Annotated[str, typer.Option("--code", help="As the fleet said it, in quotes; - reads stdin.")],
     again: Annotated[bool, typer.Option("--again", help="Take the place of the identity that it has.")] = False,
     json: Json = False,
 ) -> None:

@@ -46,7 +46,9 @@ class RoleName(str, Enum):
 def init(
     folder: _Folder,
     name: Annotated[str, typer.Option("--name", help="Of the fleet.")] = "fleet",
-    url: Annotated[str, typer.Option("--url", help="Under which boxes and people reach it.")] = "https://127.0.0.1:8443",
+    url: Annotated[
+        str, typer.Option("--url", help="Under which boxes and people reach it.")
+    ] = "https://127.0.0.1:8443",
     listen: Annotated[str, typer.Option("--listen", help="ADDRESS:PORT of this machine.")] = "127.0.0.1:8443",
     broker: Annotated[str, typer.Option("--broker", help="mqtts://HOST:PORT as boxes reach it.")] = "",
     bring: Annotated[
@@ -152,9 +154,7 @@ def token_ls(access: _Access = None, json: _Json = False) -> None:
 
 
 @token.command("revoke")
-def token_revoke(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose.")], access: _Access = None
-) -> None:
+def token_revoke(name: Annotated[str, typer.Argument(metavar="NAME", help="Whose.")], access: _Access = None) -> None:
     """Let somebody in no more."""
     from edgemill.cli.fleet.people import revoke
     from edgemill.cli.fleet.rest import open_fleet
@@ -306,7 +306,9 @@ def rollouts_pause(rollout: _Rollout, why: _Why = "", access: _Access = None, js
 @rollouts.command("resume")
 def rollouts_resume(
     rollout: _Rollout,
-    again: Annotated[bool, typer.Option("--again", help="Ask those once more that failed; else they are left out.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Ask those once more that failed; else they are left out.")
+    ] = False,
     why: _Why = "",
     access: _Access = None,
     json: _Json = False,

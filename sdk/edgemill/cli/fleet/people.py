@@ -20,9 +20,7 @@ from edgemill_fleet.settings import open_folder
 def add(access: Path | None, here: Path | None, name: str, role: str, out: Path, json: bool) -> None:
     """A token, in an access file; by an admin's own, or where the fleet's folder is."""
     if out.exists():
-        raise InputError(
-            f"there is a file at {out}", expected="a new one", got=str(out), fix="name another with --out"
-        )
+        raise InputError(f"there is a file at {out}", expected="a new one", got=str(out), fix="name another with --out")
     if here is not None:
         made = add_person(open_folder(here), Authority.open(here), name, Role(role), datetime.now(timezone.utc))
     else:
@@ -71,4 +69,3 @@ def audit(fleet: FleetClient, most: int, json: bool) -> None:
         for one in found
     ]
     print_columns(("when", "who", "what", "told"), rows)
-

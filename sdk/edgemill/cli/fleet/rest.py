@@ -104,7 +104,9 @@ def _path(parts: tuple[object, ...]) -> str:
 
 def _refusal(status: int, said: Any) -> FleetError:
     told: Mapping[str, Any] = said if isinstance(said, dict) else {}
-    words = {name: printable(str(told[name])) if told.get(name) else None for name in ("what", "expected", "got", "to_do")}
+    words = {
+        name: printable(str(told[name])) if told.get(name) else None for name in ("what", "expected", "got", "to_do")
+    }
     return _KINDS.get(status, FleetError)(
         words["what"] or f"the fleet refuses: {status}",
         expected=words["expected"],

@@ -55,7 +55,10 @@ def show(fleet: FleetClient, rollout: int, json: bool) -> None:
         return
     print_columns(_HEAD, [_row(found)], ("id",))
     print_line()
-    rows = [(one["device"], str(one["wave"] + 1), one["outcome"], date(one["since_s"] or None), one["why"]) for one in members]
+    rows = [
+        (one["device"], str(one["wave"] + 1), one["outcome"], date(one["since_s"] or None), one["why"])
+        for one in members
+    ]
     print_columns(("device", "wave", "outcome", "since", "why"), rows, ("wave",))
 
 
@@ -160,7 +163,16 @@ def _say(found: dict[str, Any], json: bool) -> None:
 def _row(one: dict[str, Any]) -> tuple[str, ...]:
     release, wave = f"{one['name']}/{one['version']}", f"{one['wave'] + 1} of {len(one['waves'])}"
     counts = (str(_count(one, names)) for names in (("took",), ("asked",), _FAILED, ("waiting",)))
-    return (str(one["id"]), release, one["course"], wave, *counts, date(one["made_s"]), one["made_by"], one["why"] or "-")
+    return (
+        str(one["id"]),
+        release,
+        one["course"],
+        wave,
+        *counts,
+        date(one["made_s"]),
+        one["made_by"],
+        one["why"] or "-",
+    )
 
 
 def _line(one: dict[str, Any]) -> str:

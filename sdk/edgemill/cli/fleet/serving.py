@@ -18,7 +18,9 @@ from edgemill_fleet.settings import FleetFolder, ManagerSettings, open_folder
 
 def init(folder: Path, settings: dict[str, object], releases: bool, json: bool) -> None:
     """A new fleet."""
-    made = found(folder, {name: value for name, value in settings.items() if value}, datetime.now(timezone.utc), releases)
+    made = found(
+        folder, {name: value for name, value in settings.items() if value}, datetime.now(timezone.utc), releases
+    )
     if json:
         print_json(
             {
