@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session
 from edgemill_fleet.store.rows import put_rows
 from edgemill_fleet.store.tables import Lease
 
-
 NOBODY = ""
 
 
