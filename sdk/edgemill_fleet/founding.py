@@ -49,8 +49,8 @@ def found(path: Path, settings: dict[str, object], now: datetime, releases: bool
 
     Args:
         settings: of ``fleet.yaml``, those that are not as they are by themselves.
-        releases: make keys and an empty folder of releases; if not, ``releases/``, ``keys/online`` and ``keys/plan`` are
-            brought.
+        releases: make keys and an empty folder of releases; if not, ``releases/``, ``keys/online`` and ``keys/plan``
+            are brought.
 
     Raises:
         InputError: there is a fleet already, or the settings are none.

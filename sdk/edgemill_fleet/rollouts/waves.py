@@ -16,7 +16,7 @@ What it promises, whatever happens in whatever order (``tests/fleet/test_waves_e
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Annotated
@@ -172,24 +172,35 @@ def members_of(devices: Mapping[str, str], waves: Sequence[WaveSettings]) -> tup
     return tuple(found)
 
 
-def heard(rollout: Rollout, device: str, outcome: Outcome, now_s: float) -> Rollout:
-    """A device says how it ended, one of ``ANSWERS``; the last word counts. One that was not asked is passed over."""
-    return replace(
-        rollout,
-        members=tuple(heard_of(one, outcome, now_s) if one.device == device else one for one in rollout.members),
-    )
+def heard(rollout: Rollout, words: Mapping[str, Outcome], now_s: float) -> Rollout:
+    """Devices say how it ended, by one of ``ANSWERS``; one that was not asked is passed over."""
+    if not words:
+        return rollout
+    members = (heard_of(one, words[one.device], now_s) if one.device in words else one for one in rollout.members)
+    return replace(rollout, members=tuple(members))
 
 
 def heard_of(member: Member, outcome: Outcome, now_s: float) -> Member:
-    """The same for the member alone."""
+    """The same for one member. Its last word counts: what refused it may be told to try again, and take it."""
     if outcome not in ANSWERS or member.outcome in (Outcome.WAITING, Outcome.LEFT, outcome):
         return member
     return replace(member, outcome=outcome, since_s=now_s)
 
 
-def left(rollout: Rollout, device: str, now_s: float) -> Rollout:
-    """A device is taken out of the rollout."""
-    return _with(rollout, {device: Outcome.LEFT}, now_s)
+def left(rollout: Rollout, devices: Iterable[str], now_s: float) -> Rollout:
+    """Devices are taken out of the rollout; it is as if they had never been in."""
+    out = set(devices)
+    gone = [one.device for one in rollout.members if one.device in out and one.outcome is not Outcome.LEFT]
+    return _with(rollout, dict.fromkeys(gone, Outcome.LEFT), now_s)
+
+
+def pardoned(rollout: Rollout, seconds: float) -> Rollout:
+    """Nobody listened for so long: it counts neither as silence of those that were asked, nor as soak time."""
+    members = tuple(
+        replace(one, since_s=one.since_s + seconds) if one.outcome is Outcome.ASKED else one for one in rollout.members
+    )
+    met_s = None if rollout.met_s is None else rollout.met_s + seconds
+    return replace(rollout, members=members, met_s=met_s)
 
 
 def step(rollout: Rollout, now_s: float, may_ask: bool = True) -> Step:

@@ -1,4 +1,4 @@
-"""A lease: what only one process may do at a time, and another takes over when it is dead."""
+"""A lease: what only one process may do at a time, and another takes over when it is gone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,19 @@ from sqlalchemy.orm import Session
 
 from edgemill_fleet.store.rows import put_rows
 from edgemill_fleet.store.tables import Lease
+
+
+NOBODY = ""
+
+
+class LeaseLost(Exception):  # noqa: N818 (as the field says it)
+    """The lease is somebody else's now; whoever had it stops where he is."""
+
+
+def since_last(session: Session, name: str, now_s: float, for_s: float) -> float:
+    """Seconds since somebody took the lease, or held it for longer, for ``for_s``; 0 if nobody ever did."""
+    until_s = session.execute(select(Lease.until_s).where(Lease.name == name).with_for_update()).scalar_one_or_none()
+    return 0.0 if until_s is None else max(0.0, now_s - (until_s - for_s))
 
 
 def take_lease(session: Session, name: str, holder: str, now_s: float, for_s: float) -> bool:
@@ -20,7 +33,7 @@ def take_lease(session: Session, name: str, holder: str, now_s: float, for_s: fl
         now_s: of clocks that agree to less than ``for_s``.
     """
     found = session.execute(select(Lease).where(Lease.name == name).with_for_update()).scalar_one_or_none()
-    if found is not None and found.holder != holder and found.until_s > now_s:
+    if found is not None and found.holder not in (holder, NOBODY) and found.until_s > now_s:
         return False
     put_rows(session, Lease, [{"name": name, "holder": holder, "until_s": now_s + for_s}])
     session.expire_all()
@@ -32,4 +45,4 @@ def give_up_lease(session: Session, name: str, holder: str) -> None:
     """Let the next one have it at once."""
     found = session.execute(select(Lease).where(Lease.name == name).with_for_update()).scalar_one_or_none()
     if found is not None and found.holder == holder:
-        session.delete(found)
+        found.holder = NOBODY
