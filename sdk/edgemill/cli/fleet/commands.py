@@ -74,6 +74,27 @@ def serve(
     run(folder, listen, json)
 
 
+@fleet.command("broker-config")
+def broker_config(
+    folder: _Folder,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for it; FOLDER/broker if not said.")] = None,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="For boxes.")] = 8883,
+    at: Annotated[str, typer.Option("--at", help="Address of this machine, for boxes.")] = "0.0.0.0",  # noqa: S104
+    intake_port: Annotated[int, typer.Option("--intake-port", min=1, max=65535, help="For `serve` itself.")] = 8884,
+    intake_at: Annotated[str, typer.Option("--intake-at", help="Address, likewise.")] = "127.0.0.1",
+    user: Annotated[str | None, typer.Option("--user", help="That the broker runs as.")] = None,
+    reload: Annotated[
+        Path | None, typer.Option("--reload", metavar="PIDFILE", help="Have it read its files again if one changed.")
+    ] = None,
+    json: _Json = False,
+) -> None:
+    """Write what a mosquitto needs so that a box speaks for itself alone, and no one that was shut out gets in."""
+    from edgemill.cli.fleet.broker import run
+    from edgemill_fleet.broker.mosquitto import Ports
+
+    run(folder, out, Ports(port, intake_port, at, intake_at), user, reload, json)
+
+
 @fleet.command("enrol")
 def enrol(
     device: _Device,
