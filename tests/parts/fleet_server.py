@@ -1,4 +1,4 @@
-"""A fleet's app behind real TLS on a free port of 127.0.0.1, in a thread of the test."""
+"""A fleet's app, behind real TLS, on a free port of 127.0.0.1, in a thread of the test."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from edgemill_fleet.serving.web_process import configure
 
 
 @contextmanager
-def serving(fleet: Fleet) -> Iterator[str]:
+def serving(fleet: Fleet, tls: bool = True) -> Iterator[str]:
     """Its URL. The clock of TLS is the real one, so the server's certificate is of now."""
     folder = fleet.manager.folder.path
     refresh_certificates(folder, fleet.manager.authority, ("127.0.0.1",), fleet.clock.now)
-    server = uvicorn.Server(configure(fleet.app, server_context(folder)))
+    server = uvicorn.Server(configure(fleet.app, server_context(folder) if tls else None))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
@@ -30,7 +30,7 @@ def serving(fleet: Fleet) -> Iterator[str]:
             assert thread.is_alive()
             time.sleep(0.01)
         try:
-            yield f"https://127.0.0.1:{listening.getsockname()[1]}"
+            yield f"http{'s' if tls else ''}://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join()

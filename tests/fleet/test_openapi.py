@@ -1,0 +1,60 @@
+"""Whatever the OpenAPI allows, and whatever it does not: no server error, and only answers that it tells of.
+
+schemathesis makes the requests; it is installed apart, because it brings much along.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fleet_folder import Fleet, make_fleet
+from fleet_server import serving
+from hypothesis import HealthCheck, settings
+
+from edgemill_fleet.settings import Readers
+from edgemill_fleet.web.limits import Limits, Rate
+
+try:
+    import schemathesis
+except ModuleNotFoundError:
+    pytest.skip(
+        "SKIPPED: schemathesis is not installed, so nothing showed that no request is an error of the server (CI does)",
+        allow_module_level=True,
+    )
+
+MANY = int(os.environ.get("EDGEMILL_SCHEMATHESIS", "20"))
+PLENTY = Limits(requests=Rate(1e9, 1e9), failures=Rate(1e9, 1e9))
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Fleet, str]]:
+    made = make_fleet(tmp_path_factory.mktemp("place") / "fleet", PLENTY, releases=Readers.ALL)
+    made.done("releaser", "POST", "/v1/releases", {"name": "tiny", "version": "1.0.0"})
+    with serving(made, tls=False) as url:
+        yield made, url
+
+
+@pytest.fixture(scope="module")
+def api(fleet: tuple[Fleet, str]) -> Any:
+    return schemathesis.openapi.from_dict(fleet[0].app.openapi())
+
+
+schema = schemathesis.pytest.from_fixture("api")
+
+
+@schema.parametrize()
+@settings(max_examples=MANY, deadline=None, suppress_health_check=list(HealthCheck))
+def test_no_request_is_an_error_of_the_server(case: Any, fleet: tuple[Fleet, str]) -> None:
+    made, url = fleet
+    answer = case.call(base_url=url, headers={"authorization": f"Bearer {made.tokens['admin']}"}, timeout=30)
+    assert answer.status_code < 500, answer.text
+    if answer.status_code >= 400:
+        assert {"error", "what", "expected", "got", "to_do"} == set(answer.json())
+    else:
+        case.validate_response(
+            answer,
+            checks=[schemathesis.checks.response_schema_conformance] if hasattr(schemathesis, "checks") else None,
+        )
