@@ -21,6 +21,8 @@ from edgemill_link.consumer import take
 from edgemill_link.messages import Acknowledgement, Batch, Presence
 
 _TRIES = 3
+_NOT_TAKEN = (DBAPIError, BusyError, OverflowError, UnicodeError)
+"""Another intake was quicker, or a row that cannot be; of numbers and letters the drivers themselves complain."""
 
 
 @dataclass
@@ -51,7 +53,7 @@ def take_messages(database: Database, messages: Sequence[Message], now_s: float)
         try:
             with database.session() as session:
                 return _take(session, messages, now_s)
-        except (DBAPIError, BusyError) as error:  # another intake was quicker, or a row that cannot be
+        except _NOT_TAKEN as error:
             fault = error
     if len(messages) == 1:
         return Intaken(trouble=[f"{messages[0].device}: {str(fault).strip()[:200]}"])
