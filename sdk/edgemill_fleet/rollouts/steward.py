@@ -163,7 +163,7 @@ def _without_revoked(session: Session, rollout: Rollout, now_s: float) -> Rollou
 
 def _have_it(session: Session, row: RolloutRow, done: Step, now_s: float) -> Rollout:
     """A device that runs the release already has nothing to say of it: it took it."""
-    have = {}
+    have: dict[str, Outcome] = {}
     for some in pieces(done.ask):
         runs = select(Device.id, Device.runs).where(Device.id.in_(some))
         have |= {device: Outcome.TOOK for device, told in session.execute(runs) if told.get(row.name) == row.version}

@@ -46,7 +46,9 @@ def resumed(rollout: Rollout, now_s: float, again: bool = False) -> Rollout:
     members = tuple(
         replace(one, outcome=become, since_s=now_s) if one.outcome in FAILED else one for one in rollout.members
     )
-    return replace(rollout, course=Course.RUNNING, met_s=None, members=members)
+    # It goes back to the wave of the first that is asked again: those behind it are not asked before that one took it.
+    wave = min((one.wave for one in members if one.outcome is Outcome.WAITING), default=rollout.wave)
+    return replace(rollout, course=Course.RUNNING, wave=min(wave, rollout.wave), met_s=None, members=members)
 
 
 def aborted(rollout: Rollout) -> Rollout:

@@ -220,22 +220,29 @@ def step(rollout: Rollout, now_s: float, may_ask: bool = True) -> Step:
 
 
 def _onward(rollout: Rollout, now_s: float, may_ask: bool) -> Step:
-    waiting = [one.device for one in rollout.members if one.outcome is Outcome.WAITING and one.wave <= rollout.wave]
-    if waiting and may_ask:
-        asked = _with(replace(rollout, met_s=None), dict.fromkeys(waiting, Outcome.ASKED), now_s)
-        return Step(asked, tuple(waiting))
-    inside = _of_wave(rollout, rollout.wave)
-    if sum(one.outcome is Outcome.TOOK for one in inside) < needed(rollout, rollout.wave):
-        return Step(replace(rollout, met_s=None))
-    met_s = now_s if rollout.met_s is None else rollout.met_s
-    rollout = replace(rollout, met_s=met_s)
-    if now_s - met_s < rollout.waves[rollout.wave].soak_s:
-        return Step(rollout)
-    if rollout.wave + 1 < len(rollout.waves):
-        return _onward(replace(rollout, wave=rollout.wave + 1, met_s=None), now_s, may_ask)
-    if any(one.outcome in (Outcome.ASKED, Outcome.WAITING) for one in rollout.members):
-        return Step(rollout)
-    return Step(replace(rollout, course=Course.DONE), why="every wave took it")
+    asked: list[str] = []
+    while True:
+        inside = _of_wave(rollout, rollout.wave)
+        waiting = [one.device for one in inside if one.outcome is Outcome.WAITING]
+        if waiting and not may_ask:
+            return Step(rollout, tuple(asked))
+        rollout = _with(rollout, dict.fromkeys(waiting, Outcome.ASKED), now_s)
+        asked += waiting
+        if sum(one.outcome is Outcome.TOOK for one in inside) < needed(rollout, rollout.wave):
+            return Step(replace(rollout, met_s=None), tuple(asked))
+        met_s = now_s if rollout.met_s is None else rollout.met_s
+        if now_s - met_s < rollout.waves[rollout.wave].soak_s:
+            return Step(replace(rollout, met_s=met_s), tuple(asked))
+        if rollout.wave + 1 == len(rollout.waves):
+            return _ended(replace(rollout, met_s=met_s), tuple(asked))
+        rollout = replace(rollout, wave=rollout.wave + 1, met_s=None)
+
+
+def _ended(rollout: Rollout, asked: tuple[str, ...]) -> Step:
+    """Behind the last wave: done, once nobody is left who could still say something."""
+    if any(one.outcome is Outcome.ASKED for one in rollout.members):
+        return Step(rollout, asked)
+    return Step(replace(rollout, course=Course.DONE), asked, "every wave took it")
 
 
 def needed(rollout: Rollout, wave: int) -> int:
@@ -250,8 +257,8 @@ def allowed_failures(rollout: Rollout, wave: int) -> int:
 
 
 def _too_many(rollout: Rollout) -> str:
-    """Why it stops; empty if it does not. A device of an earlier wave may fail late, and counts where it is."""
-    for number in range(rollout.wave + 1):
+    """Why it stops; empty if it does not. A device of another wave may fail late, and counts where it is."""
+    for number in range(len(rollout.waves)):
         inside = _of_wave(rollout, number)
         failed = [one for one in inside if one.outcome in FAILED]
         if len(failed) > (most := allowed_failures(rollout, number)):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from edgemill_core.processes.channel import Channel
 from edgemill_core.processes.child_main import child_main
@@ -60,23 +61,28 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
     folder = open_folder(Path(first["folder"]))
     manager = Manager(folder, open_database(folder.database_url), Authority.open(folder.path))
     context = server_context(folder.path) if folder.settings.tls else None
-    config = uvicorn.Config(
-        make_app(manager),
+    config = configure(make_app(manager), context)
+    with socket.socket(fileno=first["socket"]) as listening:
+        _Server(config, channel, context, folder.path).run(sockets=[listening])
+    manager.database.close()
+
+
+def configure(app: FastAPI, context: ssl.SSLContext | None) -> uvicorn.Config:
+    """How uvicorn serves ``app``; without TLS, a proxy in front is believed that says who asks."""
+    return uvicorn.Config(
+        app,
         http=PeerProtocol,
         ws="none",
         lifespan="off",
         log_level="warning",
         access_log=False,
-        proxy_headers=not folder.settings.tls,
+        proxy_headers=context is None,
         server_header=False,
         limit_concurrency=MOST_CONNECTIONS,
         timeout_graceful_shutdown=5,
         h11_max_incomplete_event_size=_HEAD_BYTES,
         ssl_context_factory=(lambda _, __: context) if context is not None else None,
     )
-    with socket.socket(fileno=first["socket"]) as listening:
-        _Server(config, channel, context, folder.path).run(sockets=[listening])
-    manager.database.close()
 
 
 def _seen(folder: Path) -> float:

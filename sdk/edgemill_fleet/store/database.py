@@ -112,7 +112,7 @@ def engine_of(url: str) -> Engine:
             return _sqlite(parsed)
         if parsed.drivername == "postgresql+psycopg":
             return create_engine(parsed, pool_pre_ping=True)
-    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, OSError) as error:
         raise _no_address(str(error)) from error
     raise _no_address(parsed.drivername)
 

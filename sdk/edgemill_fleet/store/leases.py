@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session
 from edgemill_fleet.store.rows import put_rows
 from edgemill_fleet.store.tables import Lease
 
-
 NOBODY = ""
 
 
@@ -32,13 +31,15 @@ def take_lease(session: Session, name: str, holder: str, now_s: float, for_s: fl
         holder: unique to the process.
         now_s: of clocks that agree to less than ``for_s``.
     """
-    found = session.execute(select(Lease).where(Lease.name == name).with_for_update()).scalar_one_or_none()
-    if found is not None and found.holder not in (holder, NOBODY) and found.until_s > now_s:
+    # There is a row first, so that there is something to hold: of two who make it, one waits here for the other.
+    put_rows(session, Lease, [{"name": name, "holder": NOBODY, "until_s": now_s}], keep=("holder", "until_s"))
+    held = select(Lease).where(Lease.name == name).with_for_update().execution_options(populate_existing=True)
+    found = session.execute(held).scalar_one()
+    if found.holder not in (holder, NOBODY) and found.until_s > now_s:
         return False
-    put_rows(session, Lease, [{"name": name, "holder": holder, "until_s": now_s + for_s}])
-    session.expire_all()
-    again = session.execute(select(Lease.holder).where(Lease.name == name).with_for_update()).scalar_one()
-    return again == holder
+    found.holder, found.until_s = holder, now_s + for_s
+    session.flush()
+    return True
 
 
 def give_up_lease(session: Session, name: str, holder: str) -> None:

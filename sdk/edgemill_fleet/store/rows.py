@@ -42,4 +42,8 @@ def put_rows(session: Session, table: type[Table], rows: Sequence[Mapping[str, A
     statement = kind.insert(plain)
     keys = [column.name for column in plain.primary_key]
     changed = {name: statement.excluded[name] for name in rows[0] if name not in (*keys, *keep)}
-    session.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), list(rows))
+    if changed:
+        statement = statement.on_conflict_do_update(index_elements=keys, set_=changed)
+    else:
+        statement = statement.on_conflict_do_nothing(index_elements=keys)
+    session.execute(statement, list(rows))

@@ -17,6 +17,11 @@ from edgemill_fleet.store.rollouts import SecondPersonError
 from edgemill_fleet.store.rows import NotThereError
 
 RETRY_S = 5
+_EXPECTED = {
+    400: "JSON, not nested too deep",
+    404: "a route of this server, or a file of its releases",
+    405: "a method that this route has",
+}
 
 
 def refusal(error: EdgemillError) -> JSONResponse:
@@ -73,7 +78,7 @@ def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     told = FleetError(
         str(error.detail),
-        expected="a route of this server",
+        expected=_EXPECTED.get(error.status_code, "a request that this server knows"),
         got=f"{request.method} {request.url.path}"[:200],
         fix="see /openapi.json for the routes",
     )
