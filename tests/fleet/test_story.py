@@ -1,7 +1,7 @@
 """The whole story: three boxes are let in, get a release in two waves, refuse a broken one, fall silent, and come back.
 
-Real TLS, a real mosquitto, a real `edgemill fleet serve`, three real agents that judge all the while. It takes minutes, and
-so runs where EDGEMILL_STORY is set, as it is in CI; ``test_small_story`` is what always runs.
+Real TLS, a real mosquitto, a real `edgemill fleet serve`, three real agents that judge all the while. It takes minutes,
+and so runs where EDGEMILL_STORY is set, as it is in CI; ``test_small_story`` is what always runs.
 """
 
 from __future__ import annotations

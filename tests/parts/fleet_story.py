@@ -115,7 +115,13 @@ class Fleet:
         assert self._serve.stdout is not None
         assert "the fleet answers at" in self._serve.stdout.readline(), self.said.read_text()
 
+    def hang_up(self) -> None:
+        """The people go: a server that is told to end waits for those who are connected."""
+        for person in (self.anna, self.ben):
+            person.client._pool.clear()
+
     def stop(self) -> None:
+        self.hang_up()
         if self._serve is not None:
             self._serve.send_signal(signal.SIGTERM)
             self._serve.communicate(timeout=60)
@@ -131,10 +137,12 @@ class Fleet:
         self.anna.client.post("releases", content={"name": name, "version": version})
         self.ben.approve_release(f"{name}/{version}")
 
-    def roll_out(self, version: str, waves: list[dict[str, object]], silent_s: float = 600.0) -> int:
+    def roll_out(
+        self, version: str, waves: list[dict[str, object]], silent_s: float = 600.0, name: str = "tiny"
+    ) -> int:
         """Proposed by one and approved by another."""
         thresholds = {"failures": 0, "silent_s": silent_s}
-        asked = {"name": "tiny", "version": version, "waves": waves, "thresholds": thresholds}
+        asked = {"name": name, "version": version, "waves": waves, "thresholds": thresholds}
         made = self.anna.client.post("rollouts", content=asked)
         self.ben.turn(made["id"], "approve")
         return int(made["id"])
