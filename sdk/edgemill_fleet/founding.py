@@ -69,6 +69,8 @@ def found(path: Path, settings: dict[str, object], now: datetime, releases: bool
         folder.keys.chmod(0o700)
     authority = Authority.create(path, folder.settings.name, now)
     away = _make_releases(folder, now) if releases else ()
+    if not folder.settings.database:  # of who knows whom; nobody else on this machine reads it
+        write_bytes(path / "fleet.db", b"", mode=0o600)
     upgrade(folder.database_url)
     access = add_person(folder, authority, "admin", Role.ADMIN, now)
     # Last, because a folder with settings counts as a fleet.
