@@ -11,6 +11,7 @@ from securesystemslib.signer import Signer
 
 from edgemill_fleet.releases.holding import held
 from edgemill_fleet.releases.planning import Planned, make_plans
+from edgemill_fleet.releases.publishing import name_of
 from edgemill_fleet.releases.repository import HOLDS, Holds, Repository
 
 
@@ -40,6 +41,15 @@ class PlanSigner:
             TrustError: the folder is not what its keys signed.
         """
         return make_plans(self._repository(now_s), wanted, self.signers, self.days, least)
+
+    def listed(self, now_s: float) -> frozenset[str]:
+        """``NAME/VERSION`` of every release that is listed.
+
+        Raises:
+            InputError: it is no folder of releases.
+            TrustError: the folder is not what its keys signed.
+        """
+        return frozenset(name_of(path) for path in self._repository(now_s).releases())
 
     def renew(self, now_s: float) -> bool:
         """Let timestamp and snapshot hold for longer, once half of their time is over; whether that was so.

@@ -26,6 +26,7 @@ from edgemill_fleet.store.database import Database
 from edgemill_fleet.store.devices import ENROLLED
 from edgemill_fleet.store.leases import LeaseLost, since_last, take_lease
 from edgemill_fleet.store.plans import SignedPlan, due_plans, mark_signed
+from edgemill_fleet.store.releases import follow_list
 from edgemill_fleet.store.rollouts import live_rollouts, rollout_of, rollout_row, save_rollout, windows_of
 from edgemill_fleet.store.rows import pieces
 from edgemill_fleet.store.tables import Device, RolloutRow
@@ -78,6 +79,8 @@ class Steward:
         """
         done = Stepped()
         try:
+            self._take_over(done)
+            self._follow_list(done)
             self._move_on(done)
             self._sign(done)
             self._renew(done)
@@ -85,15 +88,28 @@ class Steward:
             done.ours = False
         return done
 
-    def _move_on(self, done: Stepped) -> None:
+    def _take_over(self, done: Stepped) -> None:
         now_s = self._clock()
         with self._database.session() as session:
             away_s = since_last(session, LEASE, now_s, _LEASE_S)
             self._hold(session)
-            numbers = live_rollouts(session)
             if away_s > _AWAY_S:
-                _pardon(session, numbers, away_s)
+                _pardon(session, live_rollouts(session), away_s)
         done.ours = True
+
+    def _follow_list(self, done: Stepped) -> None:
+        try:
+            listed = self._signer.listed(self._clock())
+        except EdgemillError as error:
+            done.trouble.append(str(error))
+            return
+        with self._database.session() as session:
+            self._hold(session)
+            follow_list(session, listed, self._clock())
+
+    def _move_on(self, done: Stepped) -> None:
+        with self._database.reading() as session:
+            numbers = live_rollouts(session)
         for number in numbers:
             with self._database.session() as session:
                 self._hold(session)

@@ -54,7 +54,7 @@ def due_plans(session: Session, expiring_s: float, most: int, but: Sequence[str]
     )
     if but:
         rows = rows.where(PlanOf.device.not_in(but))
-    found: dict[str, int] = dict(session.execute(rows.limit(most)).tuples().all())
+    found = {row.device: row.version for row in session.execute(rows.limit(most))}
     wanted = wanted_of(session, list(found))
     return {device: DuePlan(wanted[device], version + 1) for device, version in found.items()}
 

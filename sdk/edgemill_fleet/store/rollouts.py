@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from edgemill_core.errors import InputError
@@ -258,16 +258,6 @@ def live_rollouts(session: Session) -> Sequence[int]:
         .scalars()
         .all()
     )
-
-
-def stop_rollouts_of(session: Session, name: str, version: str, who: str, now_s: float) -> int:
-    """A release was withdrawn: its rollouts that run ask nobody any more; gives how many stopped."""
-    running = update(RolloutRow).where(
-        RolloutRow.name == name, RolloutRow.version == version, RolloutRow.course == Course.RUNNING.value
-    )
-    note(session, who, "rollouts of a withdrawn release stopped", now_s, name=name, version=version)
-    done = session.execute(running.values(course=Course.STOPPED.value, why=f"{name}/{version} was withdrawn"))
-    return int(done.rowcount)  # type: ignore[attr-defined]
 
 
 def _why(before: Member, after: Member) -> str:
