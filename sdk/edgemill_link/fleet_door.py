@@ -126,7 +126,7 @@ def _exchange(url: str, method: str, path: str, body: bytes | None, context: ssl
         connection.close()
     if answer.status == 200:
         return content
-    raise _refused(url, answer.status, content)
+    raise refusal(url, answer.status, content)
 
 
 def _bounded(answer: http.client.HTTPResponse) -> bytes:
@@ -141,8 +141,8 @@ def _bounded(answer: http.client.HTTPResponse) -> bytes:
     return bytes(content)
 
 
-def _refused(url: str, status: int, content: bytes) -> IdentityError | LinkError:
-    """The fleet's own words, where it has any."""
+def refusal(url: str, status: int, content: bytes) -> IdentityError | LinkError:
+    """What to raise for an answer that is none: in the fleet's own words, where it has any."""
     try:
         told = json.loads(content)
         words = {key: printable(str(told[key])) if told.get(key) else None for key in ("what", "expected", "got")}

@@ -26,6 +26,7 @@ from edgemill_fleet.serving.serve import refresh
 from edgemill_fleet.settings import FleetFolder
 from edgemill_fleet.store.database import open_database
 from edgemill_fleet.store.devices import add_device, revoke_certificates, revoke_device
+from edgemill_fleet.store.tables import Certificate
 from edgemill_link import topics
 from edgemill_link.broker_settings import BrokerSettings
 from edgemill_link.connection import Connection, Handlers, why_not
@@ -64,6 +65,16 @@ class Plant:
             keep(session, name, issued)
         database.close()
         return file
+
+    def revoke_one(self, file: Path) -> None:
+        """Of a box's certificates."""
+        database = open_database(self.fleet.database_url)
+        with database.session() as session:
+            row = session.get(Certificate, file.stem.partition("-")[2])
+            assert row is not None
+            row.revoked_s = now().timestamp()
+        database.close()
+        refresh(self.fleet, self.authority, lambda _: None)
 
     def shut_out(self, name: str, device_too: bool = True) -> None:
         database = open_database(self.fleet.database_url)
@@ -223,3 +234,17 @@ def test_each_device_that_is_shut_out_has_a_block_of_its_own(devices: list[str])
         assert lines[lines.index(f"user {device}") + 1] == "topic deny edgemill/1/#"
     assert sum(line.startswith("user ") for line in lines) == len(devices) + 1
     assert lines[-1].startswith("pattern")
+
+
+def test_a_connection_that_comes_back_shows_the_certificate_that_was_renewed_since(plant: Plant) -> None:
+    own = plant.fleet.path / "box.pem"
+    own.write_bytes(plant.box("line3").read_bytes())
+    box = plant.client(own, "line3")
+    wait_for(lambda: box.ups, "line3")
+    own.write_bytes(plant.box("line3").read_bytes())
+    first = min(plant.fleet.path.glob("line3-*.pem"), key=lambda file: file.stat().st_mtime_ns)
+    plant.revoke_one(first)
+    plant.broker.close()
+    plant.broker.start()
+    wait_for(lambda: box.ups == 2, "line3 to come back with its new certificate")
+    assert "CERTIFICATE_REVOKED" in why_not(plant.told(first))

@@ -36,6 +36,7 @@ def update(path: Path, given: str | None, wait_s: float, again: bool, json: bool
     Raises:
         ProofError: a release was refused, or rolled back; what was there before judges.
         Refused, LinkError: what came is not to be believed, or does not come.
+        IdentityError: this box was shut out, or never let in.
     """
     settings = read_settings(path, "names")
     if not names_wanted(settings):
@@ -52,7 +53,7 @@ def update(path: Path, given: str | None, wait_s: float, again: bool, json: bool
             updater.forget_refused()
         try:
             updater.follow(source, root)
-        except LinkError:
+        except (IdentityError, LinkError):
             updater.go_on()  # what came before may be proved all the same
             _tell_agent(settings)
             raise

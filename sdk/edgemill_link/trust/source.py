@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgemill_core.errors import LinkError
+from edgemill_link.fleet_door import refusal
 from edgemill_link.trust.refusal import Attack, Refused
 
 if TYPE_CHECKING:
@@ -32,13 +33,14 @@ class Source(Protocol):
         Raises:
             Refused: it is not there, longer than ``most`` bytes, or comes too slowly.
             LinkError: the source cannot be reached, or breaks off.
+            IdentityError: a fleet manager does not let this box read.
         """
 
     def stream(self, path: str, most: int, start: int = 0) -> Iterator[bytes]:
         """Its bytes from ``start`` on, in pieces; at most ``most`` of them.
 
         Raises:
-            Refused, LinkError: as for ``read``.
+            Refused, LinkError, IdentityError: as for ``read``.
         """
 
 
@@ -181,7 +183,10 @@ class HttpSource:
         )
         if answer.status in (200, 206):
             return answer
+        said = answer.read1(PIECE) if _in_words(answer) else b""
         answer.close()
+        if said:
+            raise refusal(self._url, answer.status, said)
         if answer.status in (403, 404, 410):  # stores of objects say 403 for what is not there
             raise missing(path, self._url)
         raise LinkError(
@@ -200,6 +205,11 @@ class HttpSource:
                 got=f"{came:,} bytes in {seconds:.0f} s",
                 fix="check the network, or another server; what came is kept, and it goes on from there",
             )
+
+
+def _in_words(answer: BaseHTTPResponse) -> bool:
+    """Whether it is the fleet manager that refuses, and says why."""
+    return answer.status in (401, 403) and answer.headers.get("content-type", "").startswith("application/json")
 
 
 def missing(path: str, where: str) -> Refused:
