@@ -27,13 +27,18 @@ class Facts:
 
 @dataclass(frozen=True)
 class Message:
-    """Something that a device said."""
+    """Something that a device said.
+
+    Attributes:
+        patient_until_s: until then a batch that does not follow on what is here waits for the one before it.
+    """
 
     device: str
     said: Batch | Presence | Facts
+    patient_until_s: float = 0.0
 
 
-def read_message(topic: str, payload: bytes) -> Message:
+def read_message(topic: str, payload: bytes, patient_until_s: float = 0.0) -> Message:
     """What came.
 
     Raises:
@@ -49,7 +54,7 @@ def read_message(topic: str, payload: bytes) -> Message:
         batch = Batch.decode(payload)
         _check(_too_much_of(batch))
         _check_anchor(batch)
-        return Message(device, batch)
+        return Message(device, batch, patient_until_s)
     if topic == topics.online(device):
         presence = Presence.decode(payload)
         _check([*_too_long("ledger", presence.ledger, 64), *_too_big("acknowledged", presence.acknowledged)])
