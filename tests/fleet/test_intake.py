@@ -338,7 +338,7 @@ def publish(publisher: Publisher, over: threading.Event) -> None:
 
 
 def kill_until(done: Callable[[], bool], taken: Callable[[], int], begin: Callable[[str], Callable[[], None]]) -> None:
-    """Two intakes, of which one is killed whenever something was taken, and begun again. ``begin`` gives what ends it."""
+    """Two intakes, of which one is killed whenever something was taken, and begun again; ``begin`` gives its end."""
     chance, until = random.Random(3), time.monotonic() + 120
     intakes = [begin(f"intake-{number}") for number in range(2)]
     try:
