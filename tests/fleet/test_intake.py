@@ -141,9 +141,11 @@ def test_the_last_word_on_an_update_counts_once_it_is_on_record(database: Databa
     add_release(database)
     number = begin_rollout(database)
     one = box("a")
-    one.says(Outcome.TOOK)
+    one.says(Outcome.TOOK, why="by hand")
     take_messages(database, [Message("a", one.batch())], 0.0)
-    assert outcomes(database, number)["a"] == "waiting", "it was not asked"
+    with database.reading() as session:
+        row = session.get_one(MemberRow, (number, "a"))
+        assert (row.outcome, row.why) == ("waiting", ""), "it was not asked"
     with database.session() as session:
         assert step_rollout(session, number, 0.0) == 2
     assert outcomes(database, number) == {"a": "took", "b": "asked"}, "it runs there already"

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -37,6 +37,7 @@ def percents(*told: float) -> tuple[WaveSettings, ...]:
 
 
 @settings(max_examples=60, deadline=None)
+@example(many=1000, tenths=[9])  # 0.009 * 1000 is a little more than 9
 @given(many=st.integers(0, 3000), tenths=st.lists(st.integers(1, 1000), min_size=1, max_size=5))
 def test_a_wave_has_as_many_devices_as_its_percentage_says(many: int, tenths: list[int]) -> None:
     devices = {f"d{number}": "" for number in range(many)}
@@ -56,6 +57,8 @@ def test_a_group_is_a_wave_and_percentages_count_it() -> None:
 
 
 @settings(max_examples=100, deadline=None)
+@example(size=50, percent=14, limit=50)
+@example(size=50, percent=42, limit=50)
 @given(size=st.integers(0, 400), percent=st.integers(1, 100), limit=st.integers(0, 400))
 def test_shares_are_what_people_mean_by_them(size: int, percent: int, limit: int) -> None:
     waves = (WaveSettings(percent=100, success=percent / 100),)
