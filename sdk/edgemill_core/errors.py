@@ -112,6 +112,12 @@ class TrustError(EdgemillError):
     exit_code = 1
 
 
+class IdentityError(EdgemillError):
+    """The fleet does not let this box in, is not the one that it says it is, or this box has no identity yet."""
+
+    exit_code = 1
+
+
 class LinkError(EdgemillError):
     """The broker cannot be reached, or refuses us."""
 

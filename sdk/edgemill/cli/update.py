@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
-from edgemill.cli.output import print_json, print_line, progress
+from edgemill.cli.output import print_error, print_json, print_line, progress
+from edgemill_agent.fleet_identity import identity_of
 from edgemill_agent.running import hang_up, line_process
 from edgemill_agent.settings import AgentSettings, read_settings
 from edgemill_agent.updating.book import Book
 from edgemill_agent.updating.states import State
 from edgemill_agent.updating.updater import Updater, names_wanted
-from edgemill_core.errors import InputError, LinkError, MissingPartError, ProofError, SettingsError
+from edgemill_core.errors import IdentityError, InputError, LinkError, MissingPartError, ProofError, SettingsError
+from edgemill_link.enrolling import renew_if_due
 from edgemill_link.trust.source import FolderSource, HttpSource, Source
 
 _LOOK_S = 0.2
@@ -33,6 +36,7 @@ def update(path: Path, given: str | None, wait_s: float, again: bool, json: bool
     Raises:
         ProofError: a release was refused, or rolled back; what was there before judges.
         Refused, LinkError: what came is not to be believed, or does not come.
+        IdentityError: this box was shut out, or never let in.
     """
     settings = read_settings(path, "names")
     if not names_wanted(settings):
@@ -44,11 +48,12 @@ def update(path: Path, given: str | None, wait_s: float, again: bool, json: bool
         )
     source, root = _source(settings, given), _root(settings)
     with progress() as tell, Updater(settings, _now, tell) as updater:
+        _renew(settings, tell)
         if again:
             updater.forget_refused()
         try:
             updater.follow(source, root)
-        except LinkError:
+        except (IdentityError, LinkError):
             updater.go_on()  # what came before may be proved all the same
             _tell_agent(settings)
             raise
@@ -62,6 +67,16 @@ def update(path: Path, given: str | None, wait_s: float, again: bool, json: bool
                 _tell_agent(settings)  # every station goes back, and the ledger hears of it
         book = updater.book
     _say(settings, book, running, json)
+
+
+def _renew(settings: AgentSettings, tell: Callable[[str], None]) -> None:
+    """This box's certificate; where that fails, what is on a stick or was fetched before is followed all the same."""
+    if settings.fleet is None or settings.fleet.identity is None:
+        return
+    try:
+        renew_if_due(identity_of(settings), _now(), tell)
+    except (IdentityError, LinkError) as error:
+        print_error(error)
 
 
 def _now() -> datetime:
@@ -79,12 +94,14 @@ def _source(settings: AgentSettings, given: str | None) -> Source:
             got="neither",
             fix="name the address of the releases, or the folder of a stick",
         )
-    return HttpSource(url, settings.fleet.ca if settings.fleet is not None else None)
+    if settings.fleet is None:
+        return HttpSource(url)
+    return HttpSource(url, settings.fleet.ca, certificate=settings.fleet.certificate)
 
 
 def _root(settings: AgentSettings) -> bytes:
     try:
-        if settings.fleet is None:
+        if settings.fleet is None or settings.fleet.trust is None:
             raise OSError("no fleet: in agent.yaml")
         return settings.fleet.trust.read_bytes()
     except OSError as error:

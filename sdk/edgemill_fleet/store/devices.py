@@ -94,13 +94,20 @@ def revoke_device(session: Session, device: str, now_s: float) -> Device:
         .values(outcome=Outcome.LEFT.value, since_s=now_s, why="revoked")
         .execution_options(synchronize_session=False)
     )
-    session.execute(
-        update(Certificate)
-        .where(Certificate.device == device, Certificate.revoked_s.is_(None))
-        .values(revoked_s=now_s)
-        .execution_options(synchronize_session=False)
-    )
+    revoke_certificates(session, device, now_s)
     found = device_of(session, device)
     found.standing = REVOKED
     session.flush()
     return found
+
+
+def revoke_certificates(session: Session, device: str, now_s: float) -> int:
+    """No certificate that a device has counts any more; gives how many did."""
+    done = session.scalars(
+        update(Certificate)
+        .where(Certificate.device == device, Certificate.revoked_s.is_(None))
+        .values(revoked_s=now_s)
+        .returning(Certificate.serial)
+        .execution_options(synchronize_session=False)
+    )
+    return len(done.all())
