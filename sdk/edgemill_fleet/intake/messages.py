@@ -113,5 +113,9 @@ def _too_big(name: str, number: int) -> Iterator[str]:
 
 def _too_long(name: str, word: str, most: int) -> Iterator[str]:
     # NUL is no character to PostgreSQL, and half of a surrogate pair none to UTF-8.
-    if len(word) > most or "\0" in word or any("\ud800" <= letter <= "\udfff" for letter in word):
+    if len(word) > most or "\0" in word or not (word.isascii() or _is_text(word)):
         yield f"{name} {word[:40]!r}"
+
+
+def _is_text(word: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in word)
