@@ -54,7 +54,5 @@ def _say(identity: Identity, json: bool) -> None:
     print_line(f"device   {fleet.device}")
     print_line(f"fleet    {fleet.url}")
     print_line(f"broker   {fleet.broker or 'none'}")
-    print_line(
-        f"until    {ends:%Y-%m-%d %H:%M} UTC; `agent update` and `renew` renew it in its last third"
-    )
+    print_line(f"until    {ends:%Y-%m-%d %H:%M} UTC; `agent update` and `renew` renew it in its last third")
     print_line(f"kept in  {identity.folder}")
