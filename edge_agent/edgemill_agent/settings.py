@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from edgemill_agent.duration import Duration
+from edgemill_agent.fleet_identity import with_identity
 from edgemill_agent.health.settings import HealthSettings
 from edgemill_agent.ledger import Ages
 from edgemill_agent.ledger.store import LEAST_QUOTA, QUOTA
@@ -287,22 +288,28 @@ class FleetSettings(Strict):
     """Where updates come from.
 
     Attributes:
+        identity: ``auto``: all of this, and ``mqtt:``, from what the fleet gave when it let this box in.
         trust: the root that the release keys were made with; believed at the first update, and followed from there.
         url: of the folder of releases, by HTTP or HTTPS; not needed where they come on a stick.
         ca: certificates to believe instead of the system's.
         rate: bytes per second that updates take of the network at most, e.g. ``2MB/s``; not limited if not said.
         every: the running agent looks for updates by itself, so often; only ``edgemill agent update`` does if not said.
+        certificate: shown to a server that asks for one; PEM, with its key in the same file.
     """
 
-    trust: Path
+    identity: Literal["auto"] | None = None
+    trust: Path | None = None
     url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] | None = None
     ca: Path | None = None
     rate: Annotated[ByteSize, Field(ge=LEAST_RATE), BeforeValidator(_per_second)] | None = None
     every: Annotated[Duration, Field(ge=timedelta(seconds=1))] | None = None
+    certificate: Path | None = None
 
     @model_validator(mode="after")
-    def _somewhere(self) -> FleetSettings:
-        if self.every is not None and self.url is None:
+    def _trusts_somebody(self) -> FleetSettings:
+        if self.identity is None and self.trust is None:
+            raise ValueError("trust: root.json of the releases, or identity: auto for a box that was let in")
+        if self.every is not None and self.url is None and self.identity is None:
             raise ValueError("every needs a url: a stick is not there by itself")
         return self
 
@@ -470,8 +477,21 @@ def read_settings(path: Path, use: Literal["active", "trial", "names"] = "active
             trial if anything is, and with it what looks on as the challenger; with ``names`` the name is left as it is.
 
     Raises:
-        SettingsError: unreadable, an unknown or missing key, a value out of range, or a release of which nothing is
-            installed; the message names the line.
+        SettingsError: unreadable, an unknown or missing key, a value out of range, a release of which nothing is
+            installed, or the identity of a box that was not let in; the message names the line.
+    """
+    settings = with_identity(read_written(path))
+    if use != "names":
+        installed = tuple(_installed(settings.state, station, use == "trial") for station in settings.stations)
+        settings = settings.model_copy(update={"stations": installed})
+    return settings
+
+
+def read_written(path: Path) -> AgentSettings:
+    """The settings as they are written, before anything that lies in the state folder counts.
+
+    Raises:
+        SettingsError: as for ``read_settings``.
     """
     raw, lines = read_yaml(path, "agent settings", SettingsError)
     try:
@@ -486,9 +506,6 @@ def read_settings(path: Path, use: Literal["active", "trial", "names"] = "active
             fix="mend the line; docs/guide/agent.md explains each key",
         ) from error
     settings = _absolute(settings, path.resolve().parent)
-    if use != "names":
-        installed = tuple(_installed(settings.state, station, use == "trial") for station in settings.stations)
-        settings = settings.model_copy(update={"stations": installed})
     for station in settings.stations:
         if station.source.replay is not None and station.source.replay.resolve() == settings.state.resolve():
             raise SettingsError(
@@ -550,7 +567,8 @@ def _absolute(settings: AgentSettings, folder: Path) -> AgentSettings:
 def _absolute_fleet(fleet: FleetSettings | None, folder: Path) -> FleetSettings | None:
     if fleet is None:
         return None
-    return fleet.model_copy(update={"trust": folder / fleet.trust, "ca": folder / fleet.ca if fleet.ca else None})
+    files = ("trust", "ca", "certificate")
+    return fleet.model_copy(update={name: folder / found for name in files if (found := getattr(fleet, name))})
 
 
 def _absolute_broker(broker: BrokerSettings | None, folder: Path) -> BrokerSettings | None:

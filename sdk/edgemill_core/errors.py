@@ -112,8 +112,20 @@ class TrustError(EdgemillError):
     exit_code = 1
 
 
+class IdentityError(EdgemillError):
+    """The fleet does not let this box in, is not the one that it says it is, or this box has no identity yet."""
+
+    exit_code = 1
+
+
 class LinkError(EdgemillError):
     """The broker cannot be reached, or refuses us."""
+
+    exit_code = 3
+
+
+class StoreError(EdgemillError):
+    """The fleet's database cannot be reached, or is of another version. What was not written is not acknowledged."""
 
     exit_code = 3
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,7 +118,9 @@ def client_for(settings: BrokerSettings, client_id: str, **more: Any) -> mqtt.Cl
     if settings.username:
         client.username_pw_set(settings.username, _password(settings))
     if settings.tls:
-        client.tls_set_context(_tls(settings))
+        context = _tls(settings)
+        client.tls_set_context(context)
+        client.on_pre_connect = lambda *_: _show_newest(context, settings)
     return client
 
 
@@ -164,6 +167,16 @@ def _password(settings: BrokerSettings) -> str | None:
             got=str(error),
             fix="mend `password_file:` under `mqtt:`",
         ) from error
+
+
+def _show_newest(context: ssl.SSLContext, settings: BrokerSettings) -> None:
+    """A certificate may have been renewed since; one that cannot be read now is no reason to show none."""
+    if settings.certificate is not None and settings.key is not None:
+        with suppress(OSError, ssl.SSLError):
+            context.load_cert_chain(settings.certificate, settings.key)
+    if settings.ca is not None:
+        with suppress(OSError, ssl.SSLError):
+            context.load_verify_locations(settings.ca)
 
 
 def _tls(settings: BrokerSettings) -> ssl.SSLContext:

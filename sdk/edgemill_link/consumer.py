@@ -10,8 +10,9 @@ Rules
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from edgemill_core.ledger import Anchor, Record, check_chain
 from edgemill_link import topics
@@ -22,6 +23,22 @@ from edgemill_link.messages import Acknowledgement, Batch, MessageError, Presenc
 from edgemill_link.signatures import holds
 
 _TICK_S = 0.25
+
+
+class Ledgers(Protocol):
+    """Where records go: ``ConsumerStore``, or any other that is as durable."""
+
+    def progress(self, device: str, ledger: str) -> Progress:
+        """How far this ledger was taken."""
+
+    def anchor(self, device: str, ledger: str) -> Anchor | None:
+        """The anchor that this ledger was last begun at, if it was."""
+
+    def begin_at(self, device: str, anchor: Anchor) -> None:
+        """The box has nothing before ``anchor`` any more: go on behind it."""
+
+    def add(self, device: str, ledger: str, records: Sequence[Record], progress: Progress) -> None:
+        """Add ``records`` and move on to ``progress``, both or neither."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +56,8 @@ class Taken:
     trouble: str = ""
 
 
-def take(store: ConsumerStore, device: str, batch: Batch) -> Taken:
-    """Put what is new of ``batch`` into ``store``, durably."""
+def take(store: Ledgers, device: str, batch: Batch) -> Taken:
+    """Put what is new of ``batch`` into ``store``; the answer may be sent once that is durable."""
     known = store.progress(device, batch.ledger)
     new = tuple(record for record in batch.records if record.header.position > known.position)
     if batch.after > known.position:
@@ -60,7 +77,7 @@ def take(store: ConsumerStore, device: str, batch: Batch) -> Taken:
     return Taken(Acknowledgement(batch.ledger, known.position, known.link), new)
 
 
-def _against(store: ConsumerStore, device: str, batch: Batch, anchor: Anchor) -> str:
+def _against(store: Ledgers, device: str, batch: Batch, anchor: Anchor) -> str:
     """What speaks against beginning at ``anchor``; empty if nothing does. The first key seen of a ledger counts."""
     if (anchor.ledger, anchor.position, anchor.link) != (batch.ledger, batch.after, batch.previous):
         return "it is of another place than the batch"

@@ -21,7 +21,7 @@ class MessageError(ValueError):
 def _reading(noun: str) -> Iterator[None]:
     try:
         yield
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise MessageError(f"not {noun}: {type(error).__name__}: {error}") from error
 
 

@@ -27,6 +27,11 @@ def online(device: str) -> str:
     return f"{ROOT}/{device}/online"
 
 
+def shared(topic: str, group: str) -> str:
+    """To subscribe ``topic`` as one of ``group``: each message goes to one of them (MQTT 5, 4.8.2)."""
+    return f"$share/{group}/{topic}"
+
+
 def device_of(topic: str) -> str:
     """The device that ``topic`` is about."""
     return topic.split("/")[2]

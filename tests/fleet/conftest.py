@@ -6,6 +6,9 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from fleet_databases import Kind, databases
+
+from edgemill_fleet.store.database import Database, open_database
 
 
 @pytest.fixture(autouse=True, scope="package")
@@ -14,3 +17,14 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
         yield
+
+
+@pytest.fixture
+def database(databases: Kind) -> Iterator[Database]:
+    """Of a fleet, empty, in each kind of database that is here."""
+    opened = open_database(databases.ready())
+    yield opened
+    opened.close()
+
+
+__all__ = ["databases"]

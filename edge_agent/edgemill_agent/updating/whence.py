@@ -30,8 +30,10 @@ def source_of(settings: AgentSettings, given: str | None = None) -> Source:
             fix="name the address of the releases, or the folder of a stick",
         )
     fleet = settings.fleet
-    rate = Rate(fleet.rate) if fleet is not None and fleet.rate is not None else None
-    return HttpSource(url, fleet.ca if fleet is not None else None, rate=rate)
+    if fleet is None:
+        return HttpSource(url)
+    rate = Rate(fleet.rate) if fleet.rate is not None else None
+    return HttpSource(url, fleet.ca, rate=rate, certificate=fleet.certificate)
 
 
 def root_of(settings: AgentSettings) -> bytes:
@@ -41,7 +43,7 @@ def root_of(settings: AgentSettings) -> bytes:
         SettingsError: it is not said, or not there.
     """
     try:
-        if settings.fleet is None:
+        if settings.fleet is None or settings.fleet.trust is None:
             raise OSError("no fleet: in agent.yaml")
         return settings.fleet.trust.read_bytes()
     except OSError as error:

@@ -11,6 +11,7 @@ import typer
 
 from edgemill.cli import output
 from edgemill.cli.bundle import bundle as bundle_commands
+from edgemill.cli.fleet.commands import fleet as fleet_commands
 from edgemill.cli.releases.commands import release as release_commands
 from edgemill_core.errors import EdgemillError, MissingPartError
 
@@ -29,18 +30,26 @@ app.add_typer(agent, name="agent")
 app.add_typer(ledger, name="ledger")
 app.add_typer(bundle_commands, name="bundle")
 app.add_typer(release_commands, name="release")
+app.add_typer(fleet_commands, name="fleet")
 
 _EXTRAS = {
     "cryptography": "agent",
+    "alembic": "fleet",
     "cv2": "frames",
+    "fastapi": "fleet",
     "iotcore": "agent",
     "paho": "agent",
     "matplotlib": "convert",
     "PIL": "convert",
     "onnx": "convert",
     "onnxruntime": "convert",
+    "prometheus_client": "fleet",
     "securesystemslib": "fleet",
+    "sqlalchemy": "fleet",
+    "starlette": "fleet",
     "tuf": "fleet",
+    "urllib3": "fleet",
+    "uvicorn": "fleet",
 }
 """Which extra of Edgemill brings a package, for those that a subcommand imports."""
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; progress goes to stderr.")]
@@ -294,6 +303,31 @@ def agent_restore(
     from edgemill.cli.backup import Given, restore
 
     restore(file, Given(settings, into, replace, numbers_from, passphrase), json)
+
+
+@agent.command("enrol")
+def agent_enrol(
+    settings: Annotated[Path, typer.Argument(metavar="SETTINGS", help="agent.yaml")],
+    code: Annotated[str, typer.Option("--code", help="As the fleet said it, in quotes; - reads stdin.")],
+    again: Annotated[bool, typer.Option("--again", help="Take the place of the identity that it has.")] = False,
+    json: Json = False,
+) -> None:
+    """Let this box into a fleet: make its key here, and get a certificate for it."""
+    from edgemill.cli.enrol import run
+
+    run(settings, code, again, json)
+
+
+@agent.command("renew")
+def agent_renew(
+    settings: Annotated[Path, typer.Argument(metavar="SETTINGS", help="agent.yaml")],
+    now: Annotated[bool, typer.Option("--now", help="Even if it is not time yet.")] = False,
+    json: Json = False,
+) -> None:
+    """Renew this box's certificate if it is time (`update` does so, too), and say until when it holds."""
+    from edgemill.cli.enrol import run_renew
+
+    run_renew(settings, now, json)
 
 
 @agent.command("install")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from pydantic import ValidationError
 from securesystemslib.signer import Signer
 from tuf.api.metadata import Root, TargetFile
 
+from edgemill_core.bundle.store import MANIFEST
 from edgemill_core.durable import write_bytes
-from edgemill_core.errors import InputError, TrustError
+from edgemill_core.errors import EdgemillError, InputError, TrustError
 from edgemill_fleet.releases.holding import held
 from edgemill_fleet.releases.publishing import listed_path
 from edgemill_fleet.releases.repository import Repository
@@ -43,22 +45,105 @@ def make_plan(
         InputError: no device may be called so, a release is not listed, the key is missing, or somebody else publishes.
         TrustError: the folder, or the plan before this one, is not what its keys signed.
     """
-    file = plan_file(repository.folder, device)
+    plan_file(repository.folder, device)
     with held(repository.folder):
-        standing = repository.to_sign(signers)
-        role = plan_role(standing.root)
-        able = list(able_of(role, signers).values())
-        if len(able) < role.threshold:
-            raise missing_keys("a plan", role, able)
-        before = version_before(standing, file)
+        planner = _Planner(repository, signers, days)
+        return planner.make(device, releases, least)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What became of many plans.
+
+    Attributes:
+        plans: by device, those that lie there now as they were wanted.
+        signed: of them, those that were signed for it; others lay there already.
+        faults: by device, why it has no new plan.
+    """
+
+    plans: Mapping[str, Plan]
+    signed: frozenset[str]
+    faults: Mapping[str, EdgemillError]
+
+
+def make_plans(
+    repository: Repository,
+    wanted: Mapping[str, Sequence[str]],
+    signers: Sequence[Signer],
+    days: float = 30,
+    least: Mapping[str, int] | None = None,
+) -> Planned:
+    """Write the plans of many devices, having looked at the folder once. What no plan can be made of keeps no other.
+
+    A plan that lies there as it is wanted, and holds for half of ``days`` still, is not signed again: so whoever is
+    killed behind a write and does it again changes nothing.
+
+    Args:
+        wanted: ``NAME/VERSION`` of each release by device. Those that are not listed (any more) are left out.
+        least: version by device that it has at least.
+
+    Raises:
+        InputError: the key is missing, or somebody else publishes.
+        TrustError: the folder is not what its keys signed.
+    """
+    plans: dict[str, Plan] = {}
+    signed: set[str] = set()
+    faults: dict[str, EdgemillError] = {}
+    with held(repository.folder):
+        planner = _Planner(repository, signers, days)
+        for device, releases in wanted.items():
+            lowest = (least or {}).get(device, 1)
+            try:
+                lies = planner.lies(device, releases, lowest)
+                plans[device] = lies or planner.make(device, planner.listed(releases), lowest)
+            except EdgemillError as error:
+                faults[device] = error
+                continue
+            if lies is None:
+                signed.add(device)
+    return Planned(plans, frozenset(signed), faults)
+
+
+class _Planner:
+    """Makes plans in a folder that is held."""
+
+    def __init__(self, repository: Repository, signers: Sequence[Signer], days: float) -> None:
+        self._repository, self._holds = repository, timedelta(days=days)
+        self._standing = repository.to_sign(signers)
+        role = plan_role(self._standing.root)
+        self._able = list(able_of(role, signers).values())
+        if len(self._able) < role.threshold:
+            raise missing_keys("a plan", role, self._able)
+
+    def listed(self, releases: Sequence[str]) -> list[str]:
+        """Those that are listed now."""
+        return [one for one in releases if f"{one}/{MANIFEST}" in self._standing.releases.targets]
+
+    def lies(self, device: str, releases: Sequence[str], least: int) -> Plan | None:
+        """The plan that lies there, if another would say the same."""
+        told = _read(plan_file(self._repository.folder, device))
+        if told is None or not _vouches(self._standing.root, told):
+            return None
+        plan = told.signed
+        same = plan.device == device and plan.releases == self._planned(self.listed(releases))
+        fresh = plan.version >= least and plan.expires >= self._repository.now + self._holds / 2
+        return plan if same and fresh else None
+
+    def make(self, device: str, releases: Sequence[str], least: int) -> Plan:
+        """Sign it, of the version behind the one that lies there, and write it."""
+        file = plan_file(self._repository.folder, device)
+        before = version_before(self._standing, file)
         plan = Plan(
             device=device,
             version=max(before + 1, least),
-            expires=repository.now + timedelta(days=days),
-            releases=_planned(standing.releases.targets, releases),
+            expires=self._repository.now + self._holds,
+            releases=self._planned(releases),
         )
-        write_bytes(file, sign_plan(plan, able))
-    return plan
+        write_bytes(file, sign_plan(plan, self._able))
+        return plan
+
+    def _planned(self, releases: Sequence[str]) -> tuple[PlannedRelease, ...]:
+        return _planned(self._standing.releases.targets, releases)
 
 
 def plan_file(folder: Path, device: str) -> Path:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgemill_core.errors import LinkError
+from edgemill_link.fleet_door import refusal
 from edgemill_link.trust.rate import Rate
 from edgemill_link.trust.refusal import Attack, Refused
 
@@ -33,13 +34,14 @@ class Source(Protocol):
         Raises:
             Refused: it is not there, longer than ``most`` bytes, or comes too slowly.
             LinkError: the source cannot be reached, or breaks off.
+            IdentityError: a fleet manager does not let this box read.
         """
 
     def stream(self, path: str, most: int, start: int = 0) -> Iterator[bytes]:
         """Its bytes from ``start`` on, in pieces; at most ``most`` of them.
 
         Raises:
-            Refused, LinkError: as for ``read``.
+            Refused, LinkError, IdentityError: as for ``read``.
         """
 
 
@@ -126,6 +128,7 @@ class HttpSource:
     Args:
         url: of the folder.
         ca: certificates to believe instead of the system's, as a PEM file.
+        certificate: shown to a server that asks for one, with its key in the same PEM file.
         timeout_s: longest wait for a connection, and for the next bytes.
         least_rate: bytes per second that must come on the average after the first ``grace_s``.
         clock: monotonic, in seconds.
@@ -141,6 +144,7 @@ class HttpSource:
         grace_s: float = 20.0,
         clock: Callable[[], float] = time.monotonic,
         rate: Rate | None = None,
+        certificate: Path | None = None,
     ) -> None:
         import urllib3
 
@@ -148,7 +152,8 @@ class HttpSource:
         self._least_rate, self._grace_s, self._clock, self._rate = least_rate, grace_s, clock, rate
         timeout = urllib3.Timeout(connect=timeout_s, read=timeout_s)
         verified: dict[str, Any] = {"ca_certs": str(ca)} if ca is not None else {}
-        self._pool = urllib3.PoolManager(timeout=timeout, retries=False, maxsize=2, **verified)
+        shown: dict[str, Any] = {"cert_file": str(certificate)} if certificate is not None else {}
+        self._pool = urllib3.PoolManager(timeout=timeout, retries=False, maxsize=2, **verified, **shown)
 
     def read(self, path: str, most: int) -> bytes:
         """See ``Source``."""
@@ -182,7 +187,10 @@ class HttpSource:
         )
         if answer.status in (200, 206):
             return answer
+        said = answer.read1(PIECE) if _in_words(answer) else b""
         answer.close()
+        if said:
+            raise refusal(self._url, answer.status, said)
         if answer.status in (403, 404, 410):  # stores of objects say 403 for what is not there
             raise missing(path, self._url)
         raise LinkError(
@@ -201,6 +209,11 @@ class HttpSource:
                 got=f"{came:,} bytes in {seconds:.0f} s",
                 fix="check the network, or another server; what came is kept, and it goes on from there",
             )
+
+
+def _in_words(answer: BaseHTTPResponse) -> bool:
+    """Whether it is the fleet manager that refuses, and says why."""
+    return answer.status in (401, 403) and answer.headers.get("content-type", "").startswith("application/json")
 
 
 def missing(path: str, where: str) -> Refused:

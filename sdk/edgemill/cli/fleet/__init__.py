@@ -1,0 +1,1 @@
+"""What the subcommands of ``edgemill fleet`` do: one client of the REST, and tables of what it says."""

@@ -1,0 +1,1 @@
+"""``edgemill fleet serve``: the fleet manager's processes, and who looks after them."""

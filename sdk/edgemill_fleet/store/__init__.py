@@ -1,0 +1,1 @@
+"""What the fleet manager keeps: one relational database, SQLite by default, PostgreSQL at scale."""
