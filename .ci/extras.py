@@ -48,6 +48,7 @@ IMPORTS: dict[str, tuple[str, ...]] = {
     "pages": ("nicegui",),
     "parquet": ("pyarrow.parquet",),
     "plc": ("asyncua", "pymodbus.client"),
+    "postgresql": ("psycopg", "edgemill_fleet.store.database"),
     "search": ("optuna",),
     "sklearn": ("sklearn", "skl2onnx", "skops.io"),
     "tensorflow": ("tensorflow", "tf2onnx"),

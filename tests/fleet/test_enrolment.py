@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from fleet_folder import BoxKey, Fleet, make_fleet
 
-from edgemill_fleet.identity.certificates import common_name
+from edgemill_fleet.identity.certificates import common_name, pem_of
 from edgemill_fleet.identity.server_files import REVOKED, refresh_certificates
 from edgemill_fleet.store.tables import Enrolment, Token
 from edgemill_link.enrolment import read_code, renewal_statement
@@ -121,10 +123,17 @@ def test_what_lets_nobody_in_uses_no_code_up(fleet: Fleet, status: int, changes:
 
 
 def test_a_csr_that_its_key_did_not_sign(fleet: Fleet) -> None:
-    body, other = asked(code_for(fleet), BoxKey()), BoxKey().csr()
-    middle = len(other) // 2
-    mixed = body["csr"][:middle] + other[middle:]
-    assert fleet.ask("", "POST", "/v1/enrol", {**body, "csr": mixed}).status == 400
+    body = asked(code_for(fleet), BoxKey())
+    request = x509.load_pem_x509_csr(body["csr"].encode()).public_bytes(serialization.Encoding.DER)
+    altered = base64.encodebytes(request[:-1] + bytes([request[-1] ^ 1])).decode()
+    csr = f"-----BEGIN CERTIFICATE REQUEST-----\n{altered}-----END CERTIFICATE REQUEST-----\n"
+    assert "does not fit" in fleet.refused(400, "", "POST", "/v1/enrol", {**body, "csr": csr})["got"]
+
+
+def test_a_code_is_for_one_device(fleet: Fleet) -> None:
+    enrolled(fleet, BoxKey(), "line4")
+    told = fleet.refused(409, "", "POST", "/v1/enrol", asked(code_for(fleet), BoxKey(), "line4"))
+    assert "another device" in told["got"]
 
 
 def test_a_code_expires_and_can_be_ended(fleet: Fleet) -> None:
@@ -176,6 +185,18 @@ def test_whoever_has_not_the_key_renews_nothing(fleet: Fleet) -> None:
     fleet.refused(401, "", "POST", "/v1/renew", {**right, "csr": other.csr()})
     elsewhere = make_fleet(fleet.manager.folder.path.parent / "elsewhere")
     fleet.refused(401, "", "POST", "/v1/renew", renewal(enrolled(elsewhere, key), key, key))
+
+
+def test_a_serial_number_alone_renews_nothing(fleet: Fleet) -> None:
+    """Somebody signs a certificate with the number of a real one, for a key that he has."""
+    real, thief, now = x509.load_pem_x509_certificate(enrolled(fleet, BoxKey()).encode()), BoxKey(), fleet.clock.now
+    forged = (
+        x509.CertificateBuilder(real.issuer, real.subject, thief.key.public_key(), real.serial_number)
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=90))
+        .sign(thief.key, hashes.SHA256())
+    )
+    fleet.refused(401, "", "POST", "/v1/renew", renewal(pem_of(forged), thief, thief))
 
 
 def test_a_box_that_was_shut_out(fleet: Fleet) -> None:

@@ -94,6 +94,21 @@ def test_behind_a_gap_it_is_asked_again_and_a_broken_chain_is_not_taken(database
     assert not records_of(database, "a")
 
 
+def test_what_overtook_the_one_before_it_waits_a_moment(database: Database) -> None:
+    add_devices(database, "a")
+    one = box(verdicts=12)
+    early = [Message("a", one.batch(after, after + 4), patient_until_s=5.0) for after in (8, 4)]
+    done = take_messages(database, early, 4.0)
+    assert not done.answers
+    assert set(done.early) == set(early)
+    done = take_messages(database, [*done.early, Message("a", one.batch(0, 4))], 4.5)
+    assert not done.early
+    assert done.answers[-1][1].position == 12
+    assert not any(answer.again for _, answer in done.answers)
+    late = take_messages(database, [replace(early[0], said=replace(early[0].said, after=99))], 5.0)
+    assert late.answers[0][1].again
+
+
 def test_presence_and_facts(database: Database) -> None:
     add_devices(database, "a")
     one = box(verdicts=3)
@@ -126,9 +141,11 @@ def test_the_last_word_on_an_update_counts_once_it_is_on_record(database: Databa
     add_release(database)
     number = begin_rollout(database)
     one = box("a")
-    one.says(Outcome.TOOK)
+    one.says(Outcome.TOOK, why="by hand")
     take_messages(database, [Message("a", one.batch())], 0.0)
-    assert outcomes(database, number)["a"] == "waiting", "it was not asked"
+    with database.reading() as session:
+        row = session.get_one(MemberRow, (number, "a"))
+        assert (row.outcome, row.why) == ("waiting", ""), "it was not asked"
     with database.session() as session:
         assert step_rollout(session, number, 0.0) == 2
     assert outcomes(database, number) == {"a": "took", "b": "asked"}, "it runs there already"
@@ -301,7 +318,11 @@ def test_killed_again_and_again_nothing_is_lost_and_nothing_doubled(database: Da
     for thread in threads:
         thread.start()
     begin = intake_process if EVERY_CUT else intake_thread
-    kill_until(lambda: all(one.all_acknowledged() for one in publishers), lambda name: begin(database, broker, name))
+    kill_until(
+        lambda: all(one.all_acknowledged() for one in publishers),
+        lambda: sum(position(database, device) for device in "abc"),
+        lambda name: begin(database, broker, name),
+    )
     over.set()
     for thread in threads:
         thread.join()
@@ -318,18 +339,22 @@ def publish(publisher: Publisher, over: threading.Event) -> None:
         publisher.step()
 
 
-def kill_until(done: Callable[[], bool], begin: Callable[[str], Callable[[], None]]) -> None:
-    """Two intakes, of which one is killed every now and then, and begun again. ``begin`` gives what ends it."""
+def kill_until(done: Callable[[], bool], taken: Callable[[], int], begin: Callable[[str], Callable[[], None]]) -> None:
+    """Two intakes, of which one is killed whenever something was taken, and begun again; ``begin`` gives its end."""
     chance, until = random.Random(3), time.monotonic() + 120
     intakes = [begin(f"intake-{number}") for number in range(2)]
-    while not done():
-        assert time.monotonic() < until
-        time.sleep(chance.uniform(0.3, 1.2) if EVERY_CUT else 0.05)
-        victim = chance.randrange(2)
-        intakes[victim]()
-        intakes[victim] = begin(f"intake-{victim}")
-    for end in intakes:
-        end()
+    try:
+        while not done():
+            assert time.monotonic() < until
+            before = taken()
+            while taken() == before and not done() and time.monotonic() < until:
+                time.sleep(chance.uniform(0.0, 0.05))
+            victim = chance.randrange(2)
+            intakes[victim]()
+            intakes[victim] = begin(f"intake-{victim}")
+    finally:
+        for end in intakes:
+            end()
 
 
 def intake_thread(database: Database, broker: Broker, name: str) -> Callable[[], None]:

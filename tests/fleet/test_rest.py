@@ -226,7 +226,7 @@ def test_a_link_out_of_the_folder_is_not_followed(fleet: Fleet) -> None:
 
 def test_who_reads_releases(fleet: Fleet, tmp_path: Path) -> None:
     where = "/releases/metadata/timestamp.json"
-    fleet.refused(401, "", "GET", where)
+    assert fleet.refused(401, "", "GET", where)["got"] == "neither"
     fleet.refused(401, "emf_nobody", "GET", where)
     assert fleet.ask("viewer", "GET", where).status == 200
     assert fleet.ask(f"box:{let_in(fleet, 'line3')}", "GET", where).status == 200

@@ -130,6 +130,15 @@ def test_whoever_says_no_whole_request_is_left(fleet: Fleet, url: str, monkeypat
             time.sleep(0.2)
 
 
+def test_whoever_takes_his_time_with_a_body_is_heard(fleet: Fleet, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peer, "HEAD_S", 0.3)
+    with connected(fleet, url) as connection:
+        connection.sendall(b"POST /v1/renew HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{")
+        time.sleep(0.6)
+        connection.sendall(b"}")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 422")
+
+
 def test_a_head_that_is_too_long(fleet: Fleet, url: str) -> None:
     with connected(fleet, url) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nX: " + b"x" * 40_000)
@@ -159,6 +168,14 @@ def test_a_body_that_is_too_long(fleet: Fleet) -> None:
     fleet.refused(413, "", "POST", "/v1/enrol", b"x" * (MOST_BYTES + 1))
     assert fleet.ask("", "POST", "/v1/enrol", b"", **{"content-length": "9" * 30}).status == 413
     fleet.refused(422, "", "POST", "/v1/enrol", b'"' + b"x" * (MOST_BYTES - 2) + b'"')
+
+
+def test_a_body_that_does_not_say_how_long_it_is(fleet: Fleet, url: str) -> None:
+    with connected(fleet, url) as connection:
+        connection.sendall(b"POST /v1/enrol HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(MOST_BYTES // 8000 + 1):
+            connection.sendall(b"1f40\r\n" + b"x" * 8000 + b"\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 413")
 
 
 def test_a_body_that_does_not_end(url: str, tmp_path: Path) -> None:

@@ -55,8 +55,9 @@ def test_a_part_that_is_killed_comes_back_and_all_end_together(tmp_path: Path) -
         assert any("one ended: killed by SIGKILL; it is started again in" in one for one in said)
         assert supervisor.refused is None
     finally:
-        pids = supervisor.pids
+        pids, begun = supervisor.pids, time.monotonic()
         supervisor.stop()
+    assert time.monotonic() - begun < 7  # they were asked to end, and not only killed when that took too long
     assert not any(alive(pid) for pid in pids.values())
 
 

@@ -168,6 +168,23 @@ def test_abort_sends_back_whom_it_should(plant: Plant, back: bool) -> None:
         abort_rollout(session, number, "anna", plant.now_s)
 
 
+def test_who_was_asked_twice_still_goes_back_to_what_was_before(plant: Plant) -> None:
+    with plant.database.session() as session:
+        want(session, ["a"], "tiny", "1.0.0", NOW_S)
+    number = begin_rollout(plant.database, version="1.1.0")
+    plant.goes_on()
+    plant.hears("a", Outcome.ROLLED_BACK, "1.1.0")
+    plant.goes_on()
+    with plant.database.session() as session:
+        resume_rollout(session, number, "ben", plant.now_s, again=True)
+    plant.goes_on()
+    assert plant.plans()["a"] == (2, ["1.1.0"])
+    with plant.database.session() as session:
+        abort_rollout(session, number, "anna", plant.now_s)
+    plant.goes_on()
+    assert plant.plans()["a"] == (3, ["1.0.0"])
+
+
 def test_nobody_is_asked_before_approval_in_a_pause_or_outside_the_windows(plant: Plant) -> None:
     assert NOW.hour == 12
     night = Window.model_validate({"begin": "22:00", "end": "02:00"})

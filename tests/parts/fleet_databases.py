@@ -54,7 +54,7 @@ class SqliteFiles:
 class PostgresServer:
     """A cluster of its own on a free port of 127.0.0.1, owned by a user that is not root."""
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(self, programs: Path, durable: bool = False) -> None:
         self._programs = programs
         self._folder = Path(tempfile.mkdtemp(prefix="edgemill-pg-"))
         self._as: list[str] = []
@@ -67,7 +67,9 @@ class PostgresServer:
         self._made = 0
         self._template = ""
         self._say("initdb", "-D", str(self._folder / "data"), "-A", "trust", "-U", "fleet", "--no-sync")
-        options = f"-p {self._port} -c listen_addresses=127.0.0.1 -k {self._folder} -c fsync=off"
+        options = (
+            f"-p {self._port} -c listen_addresses=127.0.0.1 -k {self._folder} -c fsync={'on' if durable else 'off'}"
+        )
         self._say(
             "pg_ctl", "-D", str(self._folder / "data"), "-w", "-l", str(self._folder / "log"), "-o", options, "start"
         )

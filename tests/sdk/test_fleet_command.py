@@ -205,6 +205,14 @@ def test_a_fleet_is_founded(tmp_path: Path) -> None:
     assert "is a fleet already" in again.exception.what
 
 
+def test_a_copy_of_a_fleet(place: Place) -> None:
+    folder, out = place.fleet.manager.folder.path, place.folder / "copy"
+    (folder / "fleet.yaml").write_text("name: plant-a\n")
+    made = CliRunner().invoke(app, ["fleet", "backup", str(folder), str(out), "--json"])
+    assert json.loads(made.stdout) == {"folder": str(out), "files": 8, "database": True}, made.exception
+    assert open_folder(out).settings.name == "plant-a"
+
+
 def test_what_cannot_be_founded_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         found(tmp_path / "f", {"url": "http://fleet"}, datetime.now(timezone.utc))

@@ -3,6 +3,8 @@
 Rules
 - Records come by a shared subscription, each batch to one of the intakes. Presence and facts are retained, and MQTT 5
   gives retained messages to no shared subscription: each intake hears all of them, and writes the same.
+- Batches of one box that went to different intakes overtake each other. One that comes early waits for a moment before
+  the box is asked to send again.
 - What waits is bounded. When it is full the broker is made to wait, and then what comes is dropped: a box sends again
   what is not acknowledged.
 - A database that cannot be reached is told of once; nothing is acknowledged until it is back.
@@ -38,10 +40,12 @@ class Batching:
     Attributes:
         most: messages.
         linger_s: how long the first one waits for others; none of it while the queue holds more.
+        patience_s: how long a batch that came early waits for the one before it.
     """
 
     most: int = 200
     linger_s: float = 0.02
+    patience_s: float = 0.5
 
 
 BATCHING = Batching()
@@ -69,6 +73,7 @@ class Intake:
     ) -> None:
         self._database, self._tell, self._clock, self._batching = database, tell, clock, batching
         self._events: queue.Queue[tuple[str, bytes]] = queue.Queue(_WAITING)
+        self._early: list[Message] = []
         self._troubled = False
         self._connection = Connection(
             broker,
@@ -89,7 +94,8 @@ class Intake:
     def step(self) -> int:
         """Wait a moment for something to come and take it; returns how many records were new."""
         events = self._waiting()
-        messages = [message for event in events if (message := self._read(*event)) is not None]
+        messages = self._early + [message for event in events if (message := self._read(*event)) is not None]
+        self._early = []
         try:
             if ("up", b"") in events:
                 self._say_all()
@@ -101,6 +107,7 @@ class Intake:
             time.sleep(_PAUSE_S)
             return 0
         self._troubled = False
+        self._early = done.early
         for device, answer in done.answers:
             self._answer(device, answer)
         for trouble in done.trouble:
@@ -113,8 +120,8 @@ class Intake:
 
     def _waiting(self) -> list[tuple[str, bytes]]:
         found: list[tuple[str, bytes]] = []
-        until = time.monotonic() + _TICK_S
-        while len(found) < self._batching.most:
+        until = time.monotonic() + (self._batching.linger_s if self._early else _TICK_S)
+        while len(found) + len(self._early) < self._batching.most:
             try:
                 found.append(self._events.get(timeout=max(0.0, until - time.monotonic())))
             except queue.Empty:
@@ -130,7 +137,7 @@ class Intake:
             self._tell(payload.decode())
             return None
         try:
-            return read_message(topic, payload)
+            return read_message(topic, payload, self._clock() + self._batching.patience_s)
         except MessageError as error:
             self._tell(f"{topic[:100]}: {error}")
             return None

@@ -27,13 +27,18 @@ class Facts:
 
 @dataclass(frozen=True)
 class Message:
-    """Something that a device said."""
+    """Something that a device said.
+
+    Attributes:
+        patient_until_s: until then a batch that does not follow on what is here waits for the one before it.
+    """
 
     device: str
     said: Batch | Presence | Facts
+    patient_until_s: float = 0.0
 
 
-def read_message(topic: str, payload: bytes) -> Message:
+def read_message(topic: str, payload: bytes, patient_until_s: float = 0.0) -> Message:
     """What came.
 
     Raises:
@@ -49,7 +54,7 @@ def read_message(topic: str, payload: bytes) -> Message:
         batch = Batch.decode(payload)
         _check(_too_much_of(batch))
         _check_anchor(batch)
-        return Message(device, batch)
+        return Message(device, batch, patient_until_s)
     if topic == topics.online(device):
         presence = Presence.decode(payload)
         _check([*_too_long("ledger", presence.ledger, 64), *_too_big("acknowledged", presence.acknowledged)])
@@ -108,5 +113,9 @@ def _too_big(name: str, number: int) -> Iterator[str]:
 
 def _too_long(name: str, word: str, most: int) -> Iterator[str]:
     # NUL is no character to PostgreSQL, and half of a surrogate pair none to UTF-8.
-    if len(word) > most or "\0" in word or any("\ud800" <= letter <= "\udfff" for letter in word):
+    if len(word) > most or "\0" in word or not (word.isascii() or _is_text(word)):
         yield f"{name} {word[:40]!r}"
+
+
+def _is_text(word: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in word)

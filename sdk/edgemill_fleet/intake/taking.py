@@ -32,11 +32,13 @@ class Intaken:
     Attributes:
         answers: device and what to tell it, now that it is durable.
         records: how many were new.
+        early: batches whose predecessor may be with another intake still; to be given again.
         trouble: what was not taken, and why.
     """
 
     answers: list[tuple[str, Acknowledgement]] = field(default_factory=list)
     records: int = 0
+    early: list[Message] = field(default_factory=list)
     trouble: list[str] = field(default_factory=list)
 
 
@@ -62,6 +64,7 @@ def take_messages(database: Database, messages: Sequence[Message], now_s: float)
         one = take_messages(database, [message], now_s)
         apart.answers += one.answers
         apart.records += one.records
+        apart.early += one.early
         apart.trouble += one.trouble
     return apart
 
@@ -74,15 +77,20 @@ def _take(session: Session, messages: Sequence[Message], now_s: float) -> Intake
     ledgers = [(one.device, one.said.ledger) for one in messages if not isinstance(one.said, Facts)]
     store = LedgerTables(session, ledgers)
     words: list[Word] = []
-    for message in messages:
-        words += _take_one(store, message, done)
+    for message in sorted(messages, key=_turn):
+        words += _take_one(store, message, done, now_s)
     store.write()
     hear_words(session, words, now_s)
     _write_devices(session, messages, words, store.begun, now_s)
     return done
 
 
-def _take_one(store: LedgerTables, message: Message, done: Intaken) -> list[Word]:
+def _turn(message: Message) -> int:
+    """Batches in the order of their ledger, behind what is no batch."""
+    return message.said.after if isinstance(message.said, Batch) else -1
+
+
+def _take_one(store: LedgerTables, message: Message, done: Intaken, now_s: float) -> list[Word]:
     device, said = message.device, message.said
     if isinstance(said, Presence):
         # Tell a box that comes what is here of its ledger; it may be less than it believes.
@@ -91,6 +99,10 @@ def _take_one(store: LedgerTables, message: Message, done: Intaken) -> list[Word
             again = known.position < said.acknowledged
             done.answers.append((device, Acknowledgement(said.ledger, known.position, known.link, again)))
     if not isinstance(said, Batch):
+        return []
+    behind_a_gap = said.anchor is None and said.after > store.progress(device, said.ledger).position
+    if behind_a_gap and now_s < message.patient_until_s:
+        done.early.append(message)
         return []
     taken = take(store, device, said)
     done.records += len(taken.records)

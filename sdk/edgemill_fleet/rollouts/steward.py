@@ -36,6 +36,8 @@ LEASE = "steward"
 _LEASE_S = 60.0
 _AWAY_S = 30.0
 _AT_ONCE = 200
+_SIGN_S = 10.0
+"""So long it signs in one step at most; rollouts wait meanwhile."""
 _DAY_S = 86_400.0
 
 
@@ -117,8 +119,8 @@ class Steward:
 
     def _sign(self, done: Stepped) -> None:
         failed: set[str] = set()
-        while True:
-            now_s = self._clock()
+        until_s = self._clock() + _SIGN_S
+        while (now_s := self._clock()) <= until_s:
             with self._database.reading() as session:
                 due = due_plans(session, now_s + self._signer.days * _DAY_S / 3, _AT_ONCE, sorted(failed))
             if not due:

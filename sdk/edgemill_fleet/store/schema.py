@@ -49,7 +49,7 @@ def check_known(found: str | None) -> None:
         "the fleet's database is of a newer Edgemill",
         expected=f"schema {known[0]} or older",
         got=f"schema {found}",
-        fix="install the newer Edgemill again; or go down with it first: edgemill fleet database --down-to SCHEMA",
+        fix="install the newer Edgemill again, or bring back the copy of the database that was made before it",
     )
 
 

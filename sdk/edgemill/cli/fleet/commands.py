@@ -74,6 +74,18 @@ def serve(
     run(folder, listen, json)
 
 
+@fleet.command("backup")
+def backup(
+    folder: _Folder,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder, on another disk.")],
+    json: _Json = False,
+) -> None:
+    """Copy settings, keys and database, while it is served or not; the copy is a fleet's folder without releases."""
+    from edgemill.cli.fleet.serving import backup as run
+
+    run(folder, out, json)
+
+
 @fleet.command("broker-config")
 def broker_config(
     folder: _Folder,

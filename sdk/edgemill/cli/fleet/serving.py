@@ -1,4 +1,4 @@
-"""``edgemill fleet init | serve``."""
+"""``edgemill fleet init | serve | backup``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from edgemill.cli.columns import printable
 from edgemill.cli.output import print_json, print_line
 from edgemill_core.errors import SettingsError
+from edgemill_fleet.backup import back_up
 from edgemill_fleet.founding import found
 from edgemill_fleet.serving.serve import Serving, serve
 from edgemill_fleet.settings import FleetFolder, ManagerSettings, open_folder
@@ -43,6 +44,17 @@ def run(path: Path, listen: str | None, json: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
     serve(_folder(path, listen), over, _tell, lambda serving: _ready(serving, json))
+
+
+def backup(path: Path, out: Path, json: bool) -> None:
+    """A copy that can take the fleet's place."""
+    made = back_up(open_folder(path), out)
+    if json:
+        print_json({"folder": str(made.folder), "files": made.files, "database": made.database})
+        return
+    print_line(f"{made.folder}  {made.files} files, the fleet's keys among them: whoever has it is the fleet")
+    if not made.database:
+        print_line("  the database is not among them: copy it with pg_dump")
 
 
 def _folder(path: Path, listen: str | None) -> FleetFolder:
