@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from door import Door, open_door
+from door import Door, open_door, utc
+from release_keys import Keys
 
 from edgemill.cli import main
-from edgemill_link.enrolment import ENROL
+from edgemill_fleet.releases.repository import Repository
+from edgemill_link.enrolment import ENROL, RENEW
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -79,3 +81,21 @@ def test_what_does_not_come_off_says_so(door: Door, settings: Path, run: Run) ->
     door.instead[ENROL] = lambda _: (409, json.dumps({"what": "the code lets nobody in", "got": "used"}).encode())
     code, _, err = run("agent", "enrol", settings, "--code", door.code())
     assert (code, "lets nobody in" in err) == (1, True)
+
+
+def test_an_update_renews_first_whatever_becomes_of_it(door: Door, settings: Path, run: Run) -> None:
+    keys = Keys()
+    Repository.create(settings.parent / "releases", keys.roles, keys.all)
+    root = (settings.parent / "releases" / "metadata" / "1.root.json").read_bytes()
+    door.since = utc(days=-100)
+    door.instead["/releases/metadata/2.root.json"] = lambda _: (503, b"")
+    assert run("agent", "enrol", settings, "--code", door.code())[0] == 0
+    (settings.parent / "state" / "identity" / "root.json").write_bytes(root)
+    door.instead[RENEW] = lambda _: (403, b'{"what": "line3 is shut out"}')
+    code, _, err = run("agent", "update", settings)
+    assert (code, "line3 is shut out" in err, "2.root.json" in err) == (3, True, True)
+    del door.instead[RENEW]
+    code, _, err = run("agent", "update", settings)
+    assert (code, "renewing this box's certificate" in err, "2.root.json" in err) == (3, True, True)
+    assert run("agent", "renew", settings)[0] == 0
+    assert [path for path, _ in door.posted] == [ENROL, RENEW, RENEW]

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from edgemill.cli.fleet.broker import run
 from edgemill_core.errors import InputError
-from edgemill_fleet.broker.mosquitto import access_list
+from edgemill_fleet.broker.mosquitto import FILES, Ports, access_list
 from edgemill_fleet.broker.writing import read_again
 from edgemill_fleet.founding import found
 from edgemill_fleet.identity.authority import Authority
@@ -23,7 +24,7 @@ from edgemill_fleet.identity.certificates import key_bytes, new_key
 from edgemill_fleet.identity.enrolment import keep
 from edgemill_fleet.identity.server_files import INTAKE
 from edgemill_fleet.serving.serve import refresh
-from edgemill_fleet.settings import FleetFolder
+from edgemill_fleet.settings import FleetFolder, open_folder
 from edgemill_fleet.store.database import open_database
 from edgemill_fleet.store.devices import add_device, revoke_certificates, revoke_device
 from edgemill_fleet.store.tables import Certificate
@@ -248,3 +249,19 @@ def test_a_connection_that_comes_back_shows_the_certificate_that_was_renewed_sin
     plant.broker.start()
     wait_for(lambda: box.ups == 2, "line3 to come back with its new certificate")
     assert "CERTIFICATE_REVOKED" in why_not(plant.told(first))
+
+
+def test_the_command_writes_the_files_and_says_what_the_settings_lack(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "fleet"
+    found(place, {"url": "https://plant:8443"}, now(), releases=False)
+    run(place, None, Ports(1883, 1884), "root", None, json=False)
+    said = capsys.readouterr().out
+    assert {file.name for file in (place / "broker").iterdir()} == set(FILES)
+    lines = dict(line.strip().split(": ", 1) for line in said.splitlines() if line.startswith("  "))
+    assert lines["broker"] == '"mqtts://plant:1883"'
+    (place / "fleet.yaml").write_text(f"url: https://plant:8443\nmqtt: {lines['mqtt']}\n")
+    assert open_folder(place).settings.mqtt is not None
+    run(place, None, Ports(1883, 1884), "root", place / "nobody", json=False)
+    assert "as before" in capsys.readouterr().out

@@ -44,11 +44,11 @@ def test_a_fleet_from_its_first_box_to_the_one_that_is_shut_out(
     number = fleet.roll_out("1.0.0", WAVES, silent_s=100, name="b")
 
     # The first wave is asked, and nobody else; the second one when the first took it.
-    fleet.until(one.planned, "a plan for line1")
+    fleet.until_planned("line1")
     assert (one.planned(), two.planned(), three.planned()) == (RELEASE, [], [])
     one.tell("committed")
-    fleet.until(two.planned, "a plan for line2")
-    assert three.planned() == []
+    fleet.until_planned("line2")
+    assert (two.planned(), three.planned()) == (RELEASE, [])
 
     # One refuses: it stops by itself. Somebody looked, and has it asked again.
     two.tell("refused")
@@ -60,7 +60,8 @@ def test_a_fleet_from_its_first_box_to_the_one_that_is_shut_out(
     two.tell("committed")
 
     # The last one says nothing, which is a failure; it is given up.
-    fleet.until(lambda: three.planned() == RELEASE, "a plan for line3")
+    fleet.until_planned("line3")
+    assert three.planned() == RELEASE
     fleet.pass_by(101)
     assert fleet.rollout(number)["course"] == "stopped"
     assert fleet.outcomes(number) == {"line1": "took", "line2": "took", "line3": "silent"}

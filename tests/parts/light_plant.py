@@ -91,6 +91,11 @@ class LightFleet(Fleet):
 
         wait_until(stepped, f"{what} (the intake: {self.heard})")
 
+    def until_planned(self, device: str) -> None:
+        """Until a plan lies there for it."""
+        plan = self.folder.releases / "plans" / f"{device}.json"
+        self.until(plan.exists, f"a plan for {device}")
+
     def pass_by(self, seconds: float) -> None:
         """So much time, while a steward looks; time in which none did is nobody's silence."""
         until_s = self.ahead_s + seconds
