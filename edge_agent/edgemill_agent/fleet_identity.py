@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from edgemill_core.errors import IdentityError, SettingsError
+from edgemill_core.errors import EdgemillError, IdentityError, LinkError, SettingsError
 from edgemill_link.broker_settings import BrokerSettings
+from edgemill_link.enrolling import renew_if_due
 from edgemill_link.enrolment import RELEASES
 from edgemill_link.identity import Identity, read_identity
 
@@ -35,6 +38,21 @@ def identity_of(settings: AgentSettings) -> Identity:
             fix="mend `id:` under `device:`, or enrol with --again",
         )
     return found
+
+
+def renewed(settings: AgentSettings, now: datetime, tell: Callable[[str], None]) -> EdgemillError | None:
+    """Renew the certificate of a box that was let in, if it is time.
+
+    Returns:
+        What is wrong with it, if something is: what lies here, or on a stick, is followed all the same.
+    """
+    if settings.fleet is None or settings.fleet.identity is None:
+        return None
+    try:
+        renew_if_due(identity_of(settings), now, tell)
+    except (IdentityError, LinkError) as error:
+        return error
+    return None
 
 
 def with_identity(settings: AgentSettings) -> AgentSettings:

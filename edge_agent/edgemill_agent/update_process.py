@@ -10,12 +10,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from edgemill_agent.fleet_identity import renewed
 from edgemill_agent.processes.priority import give_way
 from edgemill_agent.settings import read_settings
 from edgemill_agent.updating.slots import read_slots
 from edgemill_agent.updating.updater import Updater, names_wanted
 from edgemill_agent.updating.whence import root_of, source_of
-from edgemill_core.errors import LinkError
+from edgemill_core.errors import IdentityError, LinkError
 from edgemill_core.processes.channel import Channel
 from edgemill_core.processes.child_main import child_main
 
@@ -36,7 +37,7 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
             channel.send({"doing": words})  # not of every piece that comes
         told = words
 
-    with Updater(settings, lambda: datetime.now(timezone.utc), tell) as updater:
+    with Updater(settings, _now, tell) as updater:
 
         def stands() -> tuple[object, ...]:
             return (updater.book.numbers, *(read_slots(settings.state, name) for name in names))
@@ -49,6 +50,8 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
                 channel.send({"changed": True})
                 before = stands()
             if first["follow"]:
+                if (error := renewed(settings, _now(), tell)) is not None:
+                    tell(f"{error.what} ({error.got})")
                 _follow(updater, source_of(settings), root_of(settings))
             else:
                 updater.go_on(going_on=settings.fleet is None or settings.fleet.url is None)
@@ -58,10 +61,14 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
     channel.send({"done": True})
 
 
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
 def _follow(updater: Updater, source: Any, root: bytes) -> None:
     try:
         updater.follow(source, root)
-    except LinkError:
+    except (IdentityError, LinkError):
         updater.go_on()  # what came before may be proved all the same
         raise
 

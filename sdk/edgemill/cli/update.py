@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
 from edgemill.cli.output import print_error, print_json, print_line, progress
-from edgemill_agent.fleet_identity import identity_of
+from edgemill_agent.fleet_identity import renewed
 from edgemill_agent.processes.priority import give_way
 from edgemill_agent.running import hang_up, line_process
 from edgemill_agent.settings import AgentSettings, read_settings
@@ -20,7 +20,6 @@ from edgemill_agent.updating.states import State
 from edgemill_agent.updating.updater import Updater, names_wanted
 from edgemill_agent.updating.whence import root_of, source_of
 from edgemill_core.errors import IdentityError, InputError, LinkError, MissingPartError, ProofError, TrustError
-from edgemill_link.enrolling import renew_if_due
 
 _LOOK_S = 0.2
 _BAD = (State.REFUSED, State.ROLLED_BACK)
@@ -53,7 +52,8 @@ def update(path: Path, given: str | None, wait_s: float, again: bool, json: bool
     source, root = source_of(settings, given), root_of(settings)
     give_way()  # before a library makes threads of its own; whatever judges goes first
     with progress() as tell, Updater(settings, _now, tell) as updater:
-        _renew(settings, tell)
+        if (error := renewed(settings, _now(), tell)) is not None:
+            print_error(error)
         if again:
             updater.forget_refused()
         before = updater.book
@@ -78,16 +78,6 @@ def update(path: Path, given: str | None, wait_s: float, again: bool, json: bool
                 _tell_agent(settings)  # every station goes back, and the ledger hears of it
         book, looking_on = updater.book, updater.looking_on.now()
     _say(settings, book, looking_on, running, json)
-
-
-def _renew(settings: AgentSettings, tell: Callable[[str], None]) -> None:
-    """This box's certificate; where that fails, what is on a stick or was fetched before is followed all the same."""
-    if settings.fleet is None or settings.fleet.identity is None:
-        return
-    try:
-        renew_if_due(identity_of(settings), _now(), tell)
-    except (IdentityError, LinkError) as error:
-        print_error(error)
 
 
 def _now() -> datetime:
