@@ -347,17 +347,19 @@ class Updater:
             self._tell(f"what is old could not be removed: {error}")
 
     def _finish(self, name: str, installed: Installed) -> None:
-        """From verified blobs to a trial, or an end."""
-        if self.book.updates[name].state is State.VERIFIED:
-            content = self._manifest_file(name, installed.manifest).read_bytes()
-            try:
+        """From verified blobs to a trial, or an end; what was damaged or lost on the way is had again the next time."""
+        try:
+            if self.book.updates[name].state is State.PROVED:  # by a process that is no more
+                open_bundle(bundle_folder(self._state, installed))
+            if self.book.updates[name].state is State.VERIFIED:
+                content = self._manifest_file(name, installed.manifest).read_bytes()
                 stage(self._state, self._blobs, content, parse_manifest(content), installed)
-            except BundleError:
-                self._again(name)
-                raise
-            self._moved(name, Event.LAID_OUT)
-        if self.book.updates[name].state is State.STAGED:
-            self._prove(name, installed)
+                self._moved(name, Event.LAID_OUT)
+            if self.book.updates[name].state is State.STAGED:
+                self._prove(name, installed)
+        except BundleError:
+            self._again(name)
+            raise
         if self.book.updates[name].state is State.PROVED:
             self._take_up(name, installed)
 
@@ -402,7 +404,7 @@ class Updater:
         return self._state / "slots" / name / "manifests" / f"{digest}.json"
 
     def _again(self, name: str) -> None:
-        """A blob was damaged on the disk: everything is looked for again."""
+        """A blob or a bundle was damaged on the disk, or is gone: everything is looked for again."""
         updates = {**self.book.updates}
         updates[name] = updates[name].model_copy(update={"state": State.PLANNED})
         self._save(self.book.model_copy(update={"updates": updates}))

@@ -1,0 +1,77 @@
+"""What becomes of an update where two things come together: a cut, a backup, a damaged disk, a withdrawn release."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from lossy_disk import Killed
+from released_box import NAME, ReleasedBox, Releases
+
+from edgemill_agent.updating.book import Update, read_book, write_book
+from edgemill_agent.updating.slots import Slots, read_slots, write_slots
+from edgemill_agent.updating.states import TABLE, State
+from edgemill_core.errors import BundleError
+
+
+@pytest.fixture(scope="module")
+def releases(tmp_path_factory: pytest.TempPathFactory) -> Releases:
+    return Releases(tmp_path_factory.mktemp("releases"))
+
+
+@pytest.fixture(autouse=True)
+def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No disk is waited for."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+@pytest.fixture
+def box(releases: Releases, tmp_path: Path) -> ReleasedBox:
+    """1.0.0 judges, and the plan names 1.1.0."""
+    made = ReleasedBox(tmp_path, releases)
+    releases.plan("1.0.0")
+    made.follow()
+    releases.plan("1.1.0")
+    return made
+
+
+def cut(box: ReleasedBox, state: State) -> Update:
+    """1.1.0 came as far as this, and then the process died."""
+
+    def dies(*_: object) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        ReleasedBox(box.folder, box.releases, dies).follow()  # type: ignore[arg-type]
+    book = read_book(box.state)
+    update = book.updates[NAME].model_copy(update={"state": state})
+    write_book(box.state, book.model_copy(update={"updates": {NAME: update}}))
+    return update
+
+
+def state(box: ReleasedBox) -> State:
+    return read_book(box.state).updates[NAME].state
+
+
+@pytest.mark.parametrize("stands", [State.STAGED, State.PROVED])
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_bundle_that_was_damaged_or_lost_since_it_was_laid_out_is_had_again(
+    box: ReleasedBox, stands: State, gone: bool
+) -> None:
+    cut(box, stands)
+    (folder,) = (box.state / "slots" / NAME / "bundles").glob("1.1.0-*")
+    if gone:
+        shutil.rmtree(folder)
+        shutil.rmtree(box.state / "blobs")
+    else:
+        (folder / "golden" / "x.npy").write_bytes(b"bad")  # and the blob with it
+    for _ in range(2):
+        with pytest.raises(BundleError):
+            box.follow()
+        if gone:
+            break
+    box.follow()
+    assert state(box) is State.TRIAL
+    assert box.check() == "1.0.0"
