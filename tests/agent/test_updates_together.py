@@ -75,3 +75,18 @@ def test_a_bundle_that_was_damaged_or_lost_since_it_was_laid_out_is_had_again(
     box.follow()
     assert state(box) is State.TRIAL
     assert box.check() == "1.0.0"
+
+
+@pytest.mark.parametrize("stands", [one for one in State if TABLE[one]])
+def test_what_became_the_active_one_in_another_way_ends_its_update_wherever_that_is(
+    box: ReleasedBox, stands: State
+) -> None:
+    """A new proof led back to it, and the power went before the book said so; or an older book was put back."""
+    update = cut(box, stands)
+    with box.updater() as updater:
+        new = updater._installed_of(NAME, update)
+    write_slots(box.state, NAME, Slots(active=new, previous=read_slots(box.state, NAME).active))
+    box.start()
+    assert state(box) in (State.COMMITTED, State.SUPERSEDED)
+    box.follow()
+    assert box.check() == "1.1.0"

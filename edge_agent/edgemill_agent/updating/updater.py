@@ -46,6 +46,8 @@ from edgemill_link.trust.trusted import Trusted
 
 Tell = Callable[[str], None]
 _PLAN = "plan"
+_BECAME_ACTIVE = {State.TRIAL: Event.KEPT, State.PROVED: Event.FIRST}
+"""What became of an update of which the slots say that it is the active one, by how far the book has it."""
 
 
 def names_wanted(settings: AgentSettings) -> dict[str, tuple[StationSettings, ...]]:
@@ -259,7 +261,8 @@ class Updater:
         if update is None or update.ended:
             return
         if slots.active is not None and slots.active.manifest == update.manifest and slots.trial is None:
-            self._moved(name, Event.KEPT if update.state is State.TRIAL else Event.FIRST)
+            event = _BECAME_ACTIVE.get(update.state, Event.REPLACED)  # by a new proof, or an older book was put back
+            self._moved(name, event, "it judges already" if event is Event.REPLACED else "")
         elif slots.trial is not None and slots.trial.manifest == update.manifest and update.state is State.PROVED:
             self._moved(name, Event.TAKEN_UP)
         elif slots.trial is None and update.state is State.TRIAL:
