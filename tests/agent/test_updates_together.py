@@ -10,6 +10,7 @@ import pytest
 from lossy_disk import Killed
 from released_box import NAME, ReleasedBox, Releases
 
+from edgemill_agent.backup.making import _bundles as in_a_backup
 from edgemill_agent.updating.book import Update, read_book, write_book
 from edgemill_agent.updating.slots import Slots, read_slots, write_slots
 from edgemill_agent.updating.states import TABLE, State
@@ -90,3 +91,14 @@ def test_what_became_the_active_one_in_another_way_ends_its_update_wherever_that
     assert state(box) in (State.COMMITTED, State.SUPERSEDED)
     box.follow()
     assert box.check() == "1.1.0"
+
+
+def test_a_backup_has_every_bundle_that_its_slots_name(box: ReleasedBox) -> None:
+    """What looks on would be refused for not being there."""
+    box.follow()
+    slots = read_slots(box.state, NAME)
+    assert slots.active is not None
+    assert slots.trial is not None
+    write_slots(box.state, NAME, slots.looking_on(slots.trial, 0))
+    found = {one.path for one in in_a_backup(box.state)}
+    assert {f"slots/{NAME}/bundles/{one.folder}/manifest.json" for one in (slots.active, slots.trial)} < found
