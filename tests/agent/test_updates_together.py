@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lossy_disk import Killed
 from released_box import NAME, ReleasedBox, Releases
 
 from edgemill_agent.backup.making import _bundles as in_a_backup
+from edgemill_agent.clock import Clock
+from edgemill_agent.ledger import Entry, open_ledger
 from edgemill_agent.updating.book import Update, read_book, write_book
 from edgemill_agent.updating.slots import Slots, read_slots, write_slots
 from edgemill_agent.updating.states import TABLE, State
 from edgemill_core.errors import BundleError
+from edgemill_core.ledger import Kind, Record
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +107,23 @@ def test_a_backup_has_every_bundle_that_its_slots_name(box: ReleasedBox) -> None
     write_slots(box.state, NAME, slots.looking_on(slots.trial, 0))
     found = {one.path for one in in_a_backup(box.state)}
     assert {f"slots/{NAME}/bundles/{one.folder}/manifest.json" for one in (slots.active, slots.trial)} < found
+
+
+def test_of_a_long_trial_only_swaps_are_read(box: ReleasedBox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A station that stands still holds a trial open for weeks, and a box that starts reads what it came to."""
+    box.follow()
+    ledger, _ = open_ledger(box.state, Clock())
+    ledger.append([Entry(Kind.METRICS, {}) for _ in range(3000)])
+    box.record_outcome(ledger, "committed")
+    ledger.close()
+    read: list[Record] = []
+    made = Record.from_row
+
+    def counted(row: Sequence[Any]) -> Record:
+        read.append(made(row))
+        return read[-1]
+
+    monkeypatch.setattr(Record, "from_row", counted)
+    box.start()
+    assert [one.header.kind for one in read] == [Kind.SWAP]
+    assert state(box) is State.COMMITTED

@@ -36,6 +36,7 @@ from edgemill_core.bundle import Manifest, open_bundle
 from edgemill_core.bundle.manifest import parse_manifest
 from edgemill_core.durable import make_folder, sync_folder, sync_names, write_bytes
 from edgemill_core.errors import BundleError, EdgemillError, InputError, LedgerError
+from edgemill_core.ledger import Kind
 from edgemill_link.trust.blobs import BlobStore
 from edgemill_link.trust.by_delta import ByDelta
 from edgemill_link.trust.client import refresh, trusted_now
@@ -251,7 +252,7 @@ class Updater:
         try:
             folder = str(bundle_folder(self._state, slots.trial))
             stations = frozenset(station.name for station in self._wanted[name])
-            return outcome_of(view.records(slots.since), slots.trial.digest, folder, stations)
+            return outcome_of(view.of_kind(Kind.SWAP, after=slots.since), slots.trial.digest, folder, stations)
         finally:
             view.close()
 
