@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from edgemill_agent.clock import Clock
 from edgemill_agent.ledger import Entry, open_ledger
 from edgemill_agent.updating.book import Update, read_book, write_book
 from edgemill_agent.updating.slots import Slots, read_slots, write_slots
+from edgemill_agent.updating.starting import count_start
 from edgemill_agent.updating.states import TABLE, State
 from edgemill_core.errors import BundleError
 from edgemill_core.ledger import Kind, Record
@@ -127,3 +130,16 @@ def test_of_a_long_trial_only_swaps_are_read(box: ReleasedBox, monkeypatch: pyte
     box.start()
     assert [one.header.kind for one in read] == [Kind.SWAP]
     assert state(box) is State.COMMITTED
+
+
+def test_a_disk_that_is_full_does_not_keep_a_box_from_starting(
+    box: ReleasedBox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    box.follow()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "mkstemp", full)
+    count_start(box.settings())
+    assert "No space left" in caplog.text
