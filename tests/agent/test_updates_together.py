@@ -7,11 +7,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lossy_disk import Killed
+from release_keys import NOW
 from released_box import NAME, ReleasedBox, Releases
 
 from edgemill_agent.backup.making import _bundles as in_a_backup
@@ -23,11 +25,18 @@ from edgemill_agent.updating.starting import count_start
 from edgemill_agent.updating.states import TABLE, State
 from edgemill_core.errors import BundleError
 from edgemill_core.ledger import Kind, Record
+from edgemill_fleet.releases.publishing import withdraw
+from edgemill_fleet.releases.repository import Repository
+from edgemill_link.trust.plan import Plan, sign_plan
+from edgemill_link.trust.refusal import Refused
 
 
 @pytest.fixture(scope="module")
 def releases(tmp_path_factory: pytest.TempPathFactory) -> Releases:
-    return Releases(tmp_path_factory.mktemp("releases"))
+    made = Releases(tmp_path_factory.mktemp("releases"))
+    plan = Plan(device="box", version=9, expires=NOW + timedelta(days=7), releases=())
+    made.plans["none"] = sign_plan(plan, [made.keys.plans])
+    return made
 
 
 @pytest.fixture(autouse=True)
@@ -143,3 +152,26 @@ def test_a_disk_that_is_full_does_not_keep_a_box_from_starting(
     monkeypatch.setattr(tempfile, "mkstemp", full)
     count_start(box.settings())
     assert "No space left" in caplog.text
+
+
+@pytest.mark.parametrize("stands", [State.PLANNED, State.VERIFIED, State.STAGED, State.PROVED])
+def test_what_no_plan_names_any_more_is_given_up_wherever_it_is(box: ReleasedBox, stands: State) -> None:
+    """It would be taken up at the next look, and what came of it would lie there for ever."""
+    cut(box, stands)
+    box.releases.plan("none")
+    box.follow()
+    assert state(box) is State.SUPERSEDED
+    with box.updater() as updater:
+        updater.go_on()
+    assert read_slots(box.state, NAME).trial is None
+    assert [one.name for one in (box.state / "slots" / NAME / "bundles").iterdir()] == ["1.0.0-d8c6fc3363e1"]
+    assert not list((box.state / "blobs").rglob("*.part"))
+
+
+def test_what_was_withdrawn_on_its_way_is_given_up_though_a_plan_still_names_it(box: ReleasedBox) -> None:
+    """Last in this file: the release is gone from the folder for good."""
+    update = cut(box, State.STAGED)
+    withdraw(Repository(box.releases.folder, NOW), f"{NAME}/{update.version}", box.releases.keys.all)
+    with pytest.raises(Refused):
+        box.follow()
+    assert state(box) is State.SUPERSEDED

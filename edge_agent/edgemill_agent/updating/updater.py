@@ -47,6 +47,8 @@ from edgemill_link.trust.trusted import Trusted
 
 Tell = Callable[[str], None]
 _PLAN = "plan"
+_ON_WAY = (State.PLANNED, State.VERIFIED, State.STAGED, State.PROVED)
+"""Nothing of it is in the slots yet."""
 _BECAME_ACTIVE = {State.TRIAL: Event.KEPT, State.PROVED: Event.FIRST}
 """What became of an update of which the slots say that it is the active one, by how far the book has it."""
 
@@ -145,6 +147,7 @@ class Updater:
         trusted = refresh(source, self._trust, self._clock)
         listed = {one.hashes["sha256"] for one in trusted.releases().values()}
         self.looking_on.keep_to(lambda _, manifest: manifest in listed, "it was withdrawn")
+        self._give_up(lambda _, update: update.manifest not in listed, "it was withdrawn")
         data = source.read(f"plans/{self._settings.device.id}.json", MOST_PLAN_BYTES)
         now = trusted_now(trusted, self._clock)
         before = believed_before(trusted, self._trust.read(_PLAN), self.book.plan)
@@ -153,6 +156,7 @@ class Updater:
         self._save(self.book.with_plan(plan.version, plan_digest(plan)))
         planned = {one.name: one.manifest for one in plan.releases}
         self.looking_on.keep_to(lambda name, manifest: planned.get(name) == manifest, "the plan names it no more")
+        self._give_up(lambda name, _: name not in planned or name not in self._wanted, "no plan names it any more")
         self.settle()
         for release in plan.releases:
             if release.name in self._wanted:
@@ -274,6 +278,12 @@ class Updater:
         installed = self._installed_of(name, update)
         outcome = self._outcome(name, Slots(trial=installed))
         return outcome.why if outcome is not None else "it was given up"
+
+    def _give_up(self, over: Callable[[str, Update], bool], why: str) -> None:
+        """What is on its way for nothing is not gone on with, and what came of it may be removed."""
+        for name, update in self.book.updates.items():
+            if update.state in _ON_WAY and over(name, update):
+                self._moved(name, Event.REPLACED, why)
 
     def _follow(self, source: Source, trusted: Trusted, release: PlannedRelease) -> None:
         name, slots = release.name, read_slots(self._state, release.name)
