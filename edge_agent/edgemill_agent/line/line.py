@@ -30,7 +30,6 @@ from edgemill_agent.reload import needs_start, to_swap
 from edgemill_agent.settings import AgentSettings, StationSettings
 from edgemill_agent.source_memory import others
 from edgemill_agent.updating.book import untold
-from edgemill_core.durable import write_bytes
 from edgemill_core.errors import LedgerError, SettingsError
 from edgemill_core.ledger import Kind
 from edgemill_core.secrets import masked
@@ -411,9 +410,12 @@ class Line:
         return {child.name: child.pid for child in (*children, *(one for one in more if one is not None))}
 
     def _tell_processes(self) -> None:
-        told = {"line": os.getpid(), **self._processes()}
+        """Without waiting for the disk, which may take longer than a part has: behind a power cut it says nothing."""
+        told, file = {"line": os.getpid(), **self._processes()}, self._settings.state / "processes.json"
         with suppress(OSError):  # a full disk must not end the line
-            write_bytes(self._settings.state / "processes.json", json.dumps(told, indent=2).encode())
+            beside = file.with_name(".processes.json.new")
+            beside.write_text(json.dumps(told, indent=2), encoding="ascii")
+            os.replace(beside, file)
 
     def _account(self) -> dict[str, Any]:
         return {
