@@ -22,7 +22,7 @@ from edgemill_agent.updating.book import Book, read_book, write_book
 from edgemill_agent.updating.proving import Proven
 from edgemill_agent.updating.reproving import needs_proof, proved_anew
 from edgemill_agent.updating.slots import Installed, Reproof, Slots, bundle_folder, read_slots, write_slots
-from edgemill_agent.updating.states import Event
+from edgemill_agent.updating.states import Event, State
 from edgemill_agent.updating.telling import told_of
 from edgemill_agent.updating.updater import Updater
 from edgemill_core.bundle import open_bundle
@@ -89,6 +89,17 @@ def test_what_becomes_of_the_slots(
         assert found.previous.again is Reproof.DOUBTED
     else:
         assert found.previous == SLOTS.previous
+
+
+def test_what_looks_on_while_the_bundle_before_takes_over_ends_in_the_book_too() -> None:
+    begun = Book().begun("tiny", "3.0.0", "a" * 64)
+    for event in (Event.FETCHED, Event.LAID_OUT, Event.DECIDES, Event.LOOKS_ON):
+        begun = begun.moved("tiny", event)
+    back = proved_anew(SLOTS, NEW, proves(v2=None, v1="openvino"))
+    assert back.active is not None
+    told = begun.proved_anew("tiny", back.active, back.previous).told
+    assert [one.state for one in told] == [State.SHADOWING, State.SUPERSEDED, Reproof.WENT_BACK]
+    assert told[1].version == "3.0.0"
 
 
 BOXES, RUNTIMES = some.sampled_from([OLD, NEW]), some.sampled_from(["openvino", "x", None])
