@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -287,6 +289,28 @@ def test_what_the_agent_does_of_its_own_accord(state: Path, monkeypatch: pytest.
         assert not updates._something_to_do()
     monkeypatch.setattr("edgemill_agent.line.updates.read_box", lambda: NEW)
     assert updates._something_to_do()
+
+
+def test_what_was_decided_while_another_one_looked_after_updates_is_looked_at_later(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided, looks = 1, iter([Look(), Look(True), Look(True)])
+    monkeypatch.setattr("edgemill_agent.line.updates._TICK_S", 0.0)
+    monkeypatch.setattr("edgemill_agent.line.updates._AGAIN_S", 0.01)
+    updates = Updates(state / "agent.yaml", settings(state), lambda: True, lambda: decided, list, print, list)
+    updates.names = ["tiny"]
+    monkeypatch.setattr(updates, "_something_to_do", bool)
+
+    async def look(_: bool) -> Look:
+        return next(looks)
+
+    async def go() -> None:
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(updates.run(), 0.1)
+
+    monkeypatch.setattr(updates, "_look", look)
+    asyncio.run(go())
+    assert len(list(looks)) == 1, "once more, and no more then"
 
 
 def test_trouble_is_said_once(state: Path, caplog: pytest.LogCaptureFixture) -> None:
