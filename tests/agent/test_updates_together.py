@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from lossy_disk import Killed
 from release_keys import NOW
-from released_box import NAME, ReleasedBox, Releases
+from released_box import NAME, VERSIONS, ReleasedBox, Releases, proves
+from small_bundle import make_bundle
 
 from edgemill_agent.backup.making import _bundles as in_a_backup
 from edgemill_agent.clock import Clock
@@ -23,12 +24,17 @@ from edgemill_agent.updating.book import Update, read_book, write_book
 from edgemill_agent.updating.slots import Slots, read_slots, write_slots
 from edgemill_agent.updating.starting import count_start
 from edgemill_agent.updating.states import TABLE, State
+from edgemill_agent.updating.updater import Updater
+from edgemill_core.bundle import write_bundle
+from edgemill_core.durable import sha256_bytes
 from edgemill_core.errors import BundleError
 from edgemill_core.ledger import Kind, Record
-from edgemill_fleet.releases.publishing import withdraw
+from edgemill_fleet.releases.publishing import publish, withdraw
 from edgemill_fleet.releases.repository import Repository
-from edgemill_link.trust.plan import Plan, sign_plan
+from edgemill_link.trust.blobs import blob_path
+from edgemill_link.trust.plan import Plan, PlannedRelease, sign_plan
 from edgemill_link.trust.refusal import Refused
+from edgemill_link.trust.source import FolderSource
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +172,27 @@ def test_what_no_plan_names_any_more_is_given_up_wherever_it_is(box: ReleasedBox
     assert read_slots(box.state, NAME).trial is None
     assert [one.name for one in (box.state / "slots" / NAME / "bundles").iterdir()] == ["1.0.0-d8c6fc3363e1"]
     assert not list((box.state / "blobs").rglob("*.part"))
+
+
+def test_a_release_of_which_a_file_is_missing_holds_up_no_other(box: ReleasedBox, tmp_path: Path) -> None:
+    made, folder, keys = make_bundle(tmp_path / "c", {"c.bin": b"c"}), box.releases.folder, box.releases.keys
+    bundle = write_bundle(made.folder, made.manifest.model_copy(update={"name": "c"}), tmp_path / "made")
+    publish(Repository(folder, NOW), bundle, keys.all)
+    listed = {path.rpartition("/")[0]: one.hashes["sha256"] for path, one in Repository(folder, NOW).releases().items()}
+    wanted = ((NAME, "1.2.0"), ("c", "1.0.0"))
+    named = tuple(
+        PlannedRelease(name=name, version=version, manifest=listed[f"{name}/{version}"]) for name, version in wanted
+    )
+    plan = Plan(device="box", version=8, expires=NOW + timedelta(days=7), releases=named)
+    (folder / "plans" / "box.json").write_bytes(sign_plan(plan, [keys.plans]))
+    (folder / "blobs" / blob_path(sha256_bytes(VERSIONS["1.2.0"]))).unlink()
+    settings = box.settings()
+    other = settings.stations[0].model_copy(update={"name": "other", "bundle": Path("release:c")})
+    settings = settings.model_copy(update={"stations": (*settings.stations, other)})
+    with Updater(settings, lambda: NOW, prove=proves) as updater, pytest.raises(Refused, match="has no blobs"):
+        updater.follow(FolderSource(folder), box.releases.root)
+    assert state(box) is State.PLANNED
+    assert read_book(box.state).updates["c"].state is State.COMMITTED
 
 
 def test_what_was_withdrawn_on_its_way_is_given_up_though_a_plan_still_names_it(box: ReleasedBox) -> None:

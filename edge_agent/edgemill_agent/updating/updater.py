@@ -35,7 +35,7 @@ from edgemill_agent.updating.states import Event, State
 from edgemill_core.bundle import Manifest, open_bundle
 from edgemill_core.bundle.manifest import parse_manifest
 from edgemill_core.durable import make_folder, sync_folder, sync_names, write_bytes
-from edgemill_core.errors import BundleError, EdgemillError, InputError, LedgerError
+from edgemill_core.errors import BundleError, EdgemillError, InputError, LedgerError, TrustError
 from edgemill_core.ledger import Kind
 from edgemill_link.trust.blobs import BlobStore
 from edgemill_link.trust.by_delta import ByDelta
@@ -138,7 +138,8 @@ class Updater:
             The book: of each name in the plan how far it is.
 
         Raises:
-            Refused: metadata, plan, manifest or a blob is not to be believed; what was there stays.
+            Refused: metadata, plan, manifest or a blob is not to be believed; what was there stays, and other releases
+                were followed.
             LinkError: the source cannot be reached, or there is no room; what came is kept.
         """
         self.settle(going_on=False)
@@ -158,10 +159,17 @@ class Updater:
         self.looking_on.keep_to(lambda name, manifest: planned.get(name) == manifest, "the plan names it no more")
         self._give_up(lambda name, _: name not in planned or name not in self._wanted, "no plan names it any more")
         self.settle()
+        troubles = []
         for release in plan.releases:
-            if release.name in self._wanted:
-                self._follow(source, trusted, release)
+            try:
+                if release.name in self._wanted:
+                    self._follow(source, trusted, release)
+            except (BundleError, TrustError) as trouble:  # of this release; the others need not wait for it
+                self._tell(f"{release.name} {release.version}: {trouble.what}")
+                troubles.append(trouble)
         self._collect()
+        if troubles:
+            raise troubles[0]
         return self.book
 
     def go_on(self, going_on: bool = True) -> Book:
