@@ -21,6 +21,7 @@ from edgemill_agent.backup.making import _bundles as in_a_backup
 from edgemill_agent.clock import Clock
 from edgemill_agent.ledger import Entry, open_ledger
 from edgemill_agent.updating.book import Update, read_book, write_book
+from edgemill_agent.updating.clearing import Clearing
 from edgemill_agent.updating.slots import Slots, read_slots, write_slots
 from edgemill_agent.updating.starting import count_start
 from edgemill_agent.updating.states import TABLE, State
@@ -145,6 +146,17 @@ def test_of_a_long_trial_only_swaps_are_read(box: ReleasedBox, monkeypatch: pyte
     box.start()
     assert [one.header.kind for one in read] == [Kind.SWAP]
     assert state(box) is State.COMMITTED
+
+
+def test_a_box_that_has_no_more_than_it_needs_reads_no_records_over_it(
+    box: ReleasedBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked each hour, and records are millions."""
+    box.follow()
+    box.decide("committed")
+    monkeypatch.setattr(Clearing, "_judged_by", lambda *_: pytest.fail("all that lies there is in a slot"))
+    box.follow()
+    assert read_slots(box.state, NAME).previous is not None
 
 
 def test_a_disk_that_is_full_does_not_keep_a_box_from_starting(
