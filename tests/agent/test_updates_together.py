@@ -102,6 +102,30 @@ def test_a_bundle_that_was_damaged_or_lost_since_it_was_laid_out_is_had_again(
     assert box.check() == "1.0.0"
 
 
+@pytest.mark.parametrize("content", [None, b"{}"])
+@pytest.mark.parametrize("stands", [State.VERIFIED, State.STAGED, State.PROVED])
+def test_a_manifest_that_was_damaged_or_lost_on_the_way_is_had_again(
+    box: ReleasedBox, stands: State, content: bytes | None
+) -> None:
+    update = cut(box, stands)
+    file = box.state / "slots" / NAME / "manifests" / f"{update.manifest}.json"
+    file.unlink() if content is None else file.write_bytes(content)
+    with pytest.raises(BundleError, match="damaged or lost"):
+        box.follow()
+    box.follow()
+    assert state(box) is State.TRIAL
+
+
+def test_a_box_starts_and_goes_on_though_the_slots_were_removed_in_the_middle_of_a_trial(box: ReleasedBox) -> None:
+    box.follow()
+    shutil.rmtree(box.state / "slots" / NAME)
+    box.start()
+    assert state(box) is State.ROLLED_BACK
+    box.releases.plan("1.2.0")
+    box.follow()
+    assert box.check() == "1.2.0"
+
+
 @pytest.mark.parametrize("stands", [one for one in State if TABLE[one]])
 def test_what_became_the_active_one_in_another_way_ends_its_update_wherever_that_is(
     box: ReleasedBox, stands: State

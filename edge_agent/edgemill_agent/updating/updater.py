@@ -34,7 +34,7 @@ from edgemill_agent.updating.staging import fetch_blobs, fetch_manifest, files_o
 from edgemill_agent.updating.states import Event, State
 from edgemill_core.bundle import Manifest, open_bundle
 from edgemill_core.bundle.manifest import parse_manifest
-from edgemill_core.durable import make_folder, sync_folder, sync_names, write_bytes
+from edgemill_core.durable import make_folder, sha256_bytes, sync_folder, sync_names, write_bytes
 from edgemill_core.errors import BundleError, EdgemillError, InputError, LedgerError, TrustError
 from edgemill_core.ledger import Kind
 from edgemill_link.trust.blobs import BlobStore
@@ -184,7 +184,7 @@ class Updater:
         self.settle(going_on)
         for name, update in self.book.updates.items():
             if name in self._wanted and update.state in (State.VERIFIED, State.STAGED, State.PROVED):
-                self._finish(name, self._installed_of(name, update))
+                self._finish(name)
         return self.book
 
     def prove_anew(self) -> Book:
@@ -283,8 +283,10 @@ class Updater:
 
     def _why_back(self, name: str, update: Update) -> str:
         """The reason as the ledger has it."""
-        installed = self._installed_of(name, update)
-        outcome = self._outcome(name, Slots(trial=installed))
+        try:
+            outcome = self._outcome(name, Slots(trial=self._installed_of(name, update)))
+        except BundleError:
+            outcome = None
         return outcome.why if outcome is not None else "it was given up"
 
     def _give_up(self, over: Callable[[str, Update], bool], why: str) -> None:
@@ -312,7 +314,7 @@ class Updater:
             self._fetch(source, trusted, release)
         if self.book.updates[name].ended:
             return
-        self._finish(name, self._installed_of(name, self.book.updates[name]))
+        self._finish(name)
 
     def _fetch(self, source: Source, trusted: Trusted, release: PlannedRelease) -> None:
         content = fetch_manifest(source, release, trusted.releases()[release.path])
@@ -368,13 +370,14 @@ class Updater:
         except (OSError, LedgerError) as error:
             self._tell(f"what is old could not be removed: {error}")
 
-    def _finish(self, name: str, installed: Installed) -> None:
+    def _finish(self, name: str) -> None:
         """From verified blobs to a trial, or an end; what was damaged or lost on the way is had again the next time."""
         try:
+            installed = self._installed_of(name, self.book.updates[name])
             if self.book.updates[name].state is State.PROVED:  # by a process that is no more
                 open_bundle(bundle_folder(self._state, installed))
             if self.book.updates[name].state is State.VERIFIED:
-                content = self._manifest_file(name, installed.manifest).read_bytes()
+                content = self._manifest(name, installed.manifest)
                 stage(self._state, self._blobs, content, parse_manifest(content), installed)
                 self._moved(name, Event.LAID_OUT)
             if self.book.updates[name].state is State.STAGED:
@@ -419,8 +422,18 @@ class Updater:
             view.close()
 
     def _installed_of(self, name: str, update: Update) -> Installed:
-        manifest = parse_manifest(self._manifest_file(name, update.manifest).read_bytes())
+        manifest = parse_manifest(self._manifest(name, update.manifest))
         return Installed(name=name, version=update.version, digest=manifest.content_digest, manifest=update.manifest)
+
+    def _manifest(self, name: str, digest: str) -> bytes:
+        file = self._manifest_file(name, digest)
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise _lost(file, str(error)) from error
+        if sha256_bytes(content) != digest:
+            raise _lost(file, "other bytes")
+        return content
 
     def _manifest_file(self, name: str, digest: str) -> Path:
         return self._state / "slots" / name / "manifests" / f"{digest}.json"
@@ -445,3 +458,12 @@ class Updater:
 def settled(slots: Slots, outcome: Outcome) -> Slots:
     """The slots after a trial was decided."""
     return slots.committed() if outcome.event is Event.KEPT else slots.rolled_back()
+
+
+def _lost(file: Path, got: str) -> BundleError:
+    return BundleError(
+        "the manifest of an update on its way was damaged or lost",
+        expected=f"{file}, as it was signed for",
+        got=got,
+        fix="update once more: it is fetched again",
+    )
