@@ -116,6 +116,17 @@ def test_a_manifest_that_was_damaged_or_lost_on_the_way_is_had_again(
     assert state(box) is State.TRIAL
 
 
+def test_a_damaged_one_holds_up_no_other_that_came(box: ReleasedBox) -> None:
+    update, book = cut(box, State.VERIFIED), read_book(box.state)
+    write_book(box.state, book.model_copy(update={"updates": {"aaa": update, **book.updates}}))
+    settings = box.settings()
+    other = settings.stations[0].model_copy(update={"name": "other", "bundle": Path("release:aaa")})
+    settings = settings.model_copy(update={"stations": (*settings.stations, other)})
+    with Updater(settings, lambda: NOW, prove=proves) as updater, pytest.raises(BundleError, match="slots/aaa/"):
+        updater.go_on()
+    assert state(box) is State.TRIAL
+
+
 def test_a_box_starts_and_goes_on_though_the_slots_were_removed_in_the_middle_of_a_trial(box: ReleasedBox) -> None:
     box.follow()
     shutil.rmtree(box.state / "slots" / NAME)

@@ -179,12 +179,18 @@ class Updater:
             going_on: see ``settle``; no server can be reached, or there is none.
 
         Raises:
-            BundleError: a blob was damaged since; it is fetched again the next time.
+            BundleError: a blob was damaged since; it is fetched again the next time, and other updates went on.
         """
         self.settle(going_on)
+        troubles = []
         for name, update in self.book.updates.items():
             if name in self._wanted and update.state in (State.VERIFIED, State.STAGED, State.PROVED):
-                self._finish(name)
+                try:
+                    self._finish(name)
+                except BundleError as trouble:
+                    troubles.append(trouble)
+        if troubles:
+            raise troubles[0]
         return self.book
 
     def prove_anew(self) -> Book:
