@@ -17,6 +17,7 @@ from release_keys import NOW
 from released_box import NAME, VERSIONS, ReleasedBox, Releases, proves
 from small_bundle import make_bundle
 
+from edgemill.cli import update as command
 from edgemill_agent.backup.making import _bundles as in_a_backup
 from edgemill_agent.clock import Clock
 from edgemill_agent.ledger import Entry, open_ledger
@@ -28,7 +29,7 @@ from edgemill_agent.updating.states import TABLE, State
 from edgemill_agent.updating.updater import Updater
 from edgemill_core.bundle import write_bundle
 from edgemill_core.durable import sha256_bytes
-from edgemill_core.errors import BundleError
+from edgemill_core.errors import BundleError, EdgemillError, LinkError
 from edgemill_core.ledger import Kind, Record
 from edgemill_fleet.releases.publishing import publish, withdraw
 from edgemill_fleet.releases.repository import Repository
@@ -240,6 +241,29 @@ def test_a_release_of_which_a_file_is_missing_holds_up_no_other(box: ReleasedBox
         updater.follow(FolderSource(folder), box.releases.root)
     assert state(box) is State.PLANNED
     assert read_book(box.state).updates["c"].state is State.COMMITTED
+
+
+@pytest.mark.parametrize("trouble", [BundleError, LinkError])
+def test_a_running_agent_hears_of_what_went_on_before_an_update_broke_off(
+    box: ReleasedBox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: type[EdgemillError]
+) -> None:
+    told = []
+    (tmp_path / "agent.yaml").write_text(
+        f"device: {{id: box}}\nstate: {box.state}\nfleet: {{trust: root.json}}\n"
+        f"stations: [{{name: cell, bundle: 'release:{NAME}', source: {{folder: x}}}}]\n"
+    )
+    (tmp_path / "root.json").write_bytes(box.releases.root)
+
+    def breaks(*_: object) -> None:
+        raise trouble("it broke off", expected="a whole one", got="half", fix="again")
+
+    monkeypatch.setattr(Updater, "follow", breaks)
+    monkeypatch.setattr(Updater, "prove_anew", lambda self: self.book)
+    monkeypatch.setattr(command, "give_way", lambda: None)
+    monkeypatch.setattr(command, "_tell_agent", told.append)
+    with pytest.raises(trouble):
+        command.update(tmp_path / "agent.yaml", "releases", 0.0, again=False, json=False)
+    assert len(told) == 1
 
 
 def test_what_was_withdrawn_on_its_way_is_given_up_though_a_plan_still_names_it(box: ReleasedBox) -> None:

@@ -18,7 +18,8 @@ from edgemill_agent.updating.shadowing import Shadowed
 from edgemill_agent.updating.states import State
 from edgemill_agent.updating.updater import Updater, names_wanted
 from edgemill_agent.updating.whence import root_of, source_of
-from edgemill_core.errors import InputError, LinkError, MissingPartError, ProofError, TrustError
+from edgemill_core.errors import EdgemillError, InputError, LinkError, MissingPartError, ProofError
+from edgemill_link.trust.source import Source
 
 _LOOK_S = 0.2
 _BAD = (State.REFUSED, State.ROLLED_BACK)
@@ -56,13 +57,9 @@ def update(path: Path, given: str | None, wait_s: float, again: bool, json: bool
         if updater.prove_anew() != before:
             _tell_agent(settings)  # whatever becomes of the rest
         try:
-            updater.follow(source, root)
-        except LinkError:
-            updater.go_on()  # what came before may be proved all the same
-            _tell_agent(settings)
-            raise
-        except TrustError:
-            _tell_agent(settings)  # what looked on may have been decided before the source was asked
+            _follow(updater, source, root)
+        except EdgemillError:
+            _tell_agent(settings)  # what looked on may have been decided before, and other releases went on
             raise
         running = _tell_agent(settings)
         until = time.monotonic() + wait_s
@@ -74,6 +71,14 @@ def update(path: Path, given: str | None, wait_s: float, again: bool, json: bool
                 _tell_agent(settings)  # every station goes back, and the ledger hears of it
         book, looking_on = updater.book, updater.looking_on.now()
     _say(settings, book, looking_on, running, json)
+
+
+def _follow(updater: Updater, source: Source, root: bytes) -> None:
+    try:
+        updater.follow(source, root)
+    except LinkError:
+        updater.go_on()  # what came before may be proved all the same
+        raise
 
 
 def _now() -> datetime:
