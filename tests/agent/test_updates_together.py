@@ -21,9 +21,11 @@ from edgemill.cli import update as command
 from edgemill_agent.backup.making import _bundles as in_a_backup
 from edgemill_agent.clock import Clock
 from edgemill_agent.ledger import Entry, open_ledger
+from edgemill_agent.line.line import Line
+from edgemill_agent.settings import read_settings
 from edgemill_agent.updating.book import Update, read_book, write_book
 from edgemill_agent.updating.clearing import Clearing
-from edgemill_agent.updating.slots import Slots, read_slots, write_slots
+from edgemill_agent.updating.slots import Slots, bundle_folder, read_slots, write_slots
 from edgemill_agent.updating.starting import count_start
 from edgemill_agent.updating.states import TABLE, State
 from edgemill_agent.updating.updater import Updater
@@ -264,6 +266,22 @@ def test_a_running_agent_hears_of_what_went_on_before_an_update_broke_off(
     with pytest.raises(trouble):
         command.update(tmp_path / "agent.yaml", "releases", 0.0, again=False, json=False)
     assert len(told) == 1
+
+
+@pytest.mark.parametrize("by_place", [False, True])
+def test_a_bundle_that_is_named_by_its_place_is_not_looked_after(
+    box: ReleasedBox, tmp_path: Path, by_place: bool
+) -> None:
+    """Its name is nobody's to prove: a process would be started each minute for it, for ever."""
+    active = read_slots(box.state, NAME).active
+    assert active is not None
+    bundle = bundle_folder(box.state, active) if by_place else f"release:{NAME}"
+    file = tmp_path / "agent.yaml"
+    station = f"{{name: c, bundle: '{bundle}', source: {{folder: x}}}}"
+    file.write_text(f"{{device: {{id: box}}, state: {box.state}, stations: [{station}]}}")
+    updates = Line(read_settings(file), Clock(), file=file)._updates
+    assert updates is not None
+    assert updates.names == ([] if by_place else [NAME])
 
 
 def test_what_was_withdrawn_on_its_way_is_given_up_though_a_plan_still_names_it(box: ReleasedBox) -> None:

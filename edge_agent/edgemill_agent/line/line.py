@@ -27,7 +27,7 @@ from edgemill_agent.processes.orphans import end_orphans
 from edgemill_agent.processes.priority import step_forward
 from edgemill_agent.processes.supervisor import Supervisor
 from edgemill_agent.reload import needs_start, to_swap
-from edgemill_agent.settings import AgentSettings, StationSettings
+from edgemill_agent.settings import AgentSettings, StationSettings, read_settings
 from edgemill_agent.source_memory import others
 from edgemill_agent.updating.book import untold
 from edgemill_core.errors import LedgerError, SettingsError
@@ -192,7 +192,9 @@ class Line:
     def _make_updates(self, file: Path | None) -> Updates | None:
         if file is None:
             return None
-        return Updates(
+        # A station may name a bundle by its place in the slots: that one is not kept up to date, and not proved anew.
+        followed = {one.release for one in read_settings(file, "names").stations}
+        updates = Updates(
             file,
             self._settings,
             lambda: bool(self._stations) and all(station.engines.ready for station in self._stations),
@@ -201,6 +203,8 @@ class Line:
             lambda words: self._journal.put(Entry(Kind.UPDATE, {"state": "not believed", "why": masked(words)})),
             self._tell_processes,
         )
+        updates.names = [name for name in updates.names if name in followed]
+        return updates
 
     def _refuse_settings(self, why: str) -> None:
         why = masked(why)  # the ledger keeps it for years
