@@ -22,7 +22,7 @@ from edgemill_agent.backup.making import _bundles as in_a_backup
 from edgemill_agent.clock import Clock
 from edgemill_agent.ledger import Entry, open_ledger
 from edgemill_agent.line.line import Line
-from edgemill_agent.settings import read_settings
+from edgemill_agent.settings import FleetSettings, read_settings
 from edgemill_agent.updating.book import Update, read_book, write_book
 from edgemill_agent.updating.clearing import Clearing
 from edgemill_agent.updating.slots import Slots, bundle_folder, read_slots, write_slots
@@ -282,6 +282,23 @@ def test_a_bundle_that_is_named_by_its_place_is_not_looked_after(
     updates = Line(read_settings(file), Clock(), file=file)._updates
     assert updates is not None
     assert updates.names == ([] if by_place else [NAME])
+
+
+@pytest.mark.parametrize("url", [None, "https://releases"])
+def test_what_agrees_waits_at_a_start_for_the_plan_that_may_not_name_it_any_more(
+    box: ReleasedBox, monkeypatch: pytest.MonkeyPatch, url: str | None
+) -> None:
+    box.swap = {"shadow": {"most_disagreement": 0.1, "stop_at": 0.5, "errors": 0.05}}
+    box.follow()
+    box.look_on("000000")
+    fleet = FleetSettings.model_validate({"trust": "root.json", "url": url})
+    made = box.settings().model_copy(update={"fleet": fleet})
+    monkeypatch.setattr(box, "settings", lambda: made)
+    box.start()
+    assert state(box) is (State.SHADOWING if url else State.TRIAL)
+    box.releases.plan("none" if url else "1.1.0")
+    box.follow()
+    assert state(box) is (State.SUPERSEDED if url else State.TRIAL)
 
 
 def test_what_was_withdrawn_on_its_way_is_given_up_though_a_plan_still_names_it(box: ReleasedBox) -> None:

@@ -240,7 +240,8 @@ class Updater:
 
     def started(self) -> None:
         """The agent is about to start: count it, and give up what was tried too often."""
-        self.settle()
+        fleet = self._settings.fleet
+        self.settle(going_on=fleet is None or fleet.url is None)  # else the plan may name something else by now
         for name in self._wanted:
             self.looking_on.started(name)
             slots = read_slots(self._state, name).started()
