@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -31,7 +32,7 @@ from edgemill_agent.updating.states import TABLE, State
 from edgemill_agent.updating.updater import Updater
 from edgemill_core.bundle import write_bundle
 from edgemill_core.durable import sha256_bytes
-from edgemill_core.errors import BundleError, EdgemillError, LinkError
+from edgemill_core.errors import BundleError, EdgemillError, InputError, LinkError
 from edgemill_core.ledger import Kind, Record
 from edgemill_fleet.releases.publishing import publish, withdraw
 from edgemill_fleet.releases.repository import Repository
@@ -299,6 +300,15 @@ def test_what_agrees_waits_at_a_start_for_the_plan_that_may_not_name_it_any_more
     box.releases.plan("none" if url else "1.1.0")
     box.follow()
     assert state(box) is (State.SUPERSEDED if url else State.TRIAL)
+
+
+def test_an_update_by_hand_waits_for_a_look_of_the_agent(box: ReleasedBox) -> None:
+    first = box.updater()
+    with pytest.raises(InputError, match="another update"):
+        box.updater()
+    threading.Timer(0.05, first.__exit__).start()
+    with Updater(box.settings(), lambda: NOW, patience_s=10.0) as updater:
+        assert updater.book.updates[NAME].state is State.COMMITTED
 
 
 def test_what_was_withdrawn_on_its_way_is_given_up_though_a_plan_still_names_it(box: ReleasedBox) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -47,6 +48,7 @@ from edgemill_link.trust.trusted import Trusted
 
 Tell = Callable[[str], None]
 _PLAN = "plan"
+_LOOK_S = 0.2
 _ON_WAY = (State.PLANNED, State.VERIFIED, State.STAGED, State.PROVED)
 """Nothing of it is in the slots yet."""
 _BECAME_ACTIVE = {State.TRIAL: Event.KEPT, State.PROVED: Event.FIRST}
@@ -71,6 +73,7 @@ class Updater:
         tell: told what is going on.
         prove: tries a bundle on this box for the stations that are to run it; ``prove_bundle`` if not given.
         box: what this box is now.
+        patience_s: how long to wait for the end of another one.
 
     Attributes:
         looking_on: how far the releases are that see first what others judge.
@@ -87,6 +90,7 @@ class Updater:
         tell: Tell = lambda _: None,
         prove: Callable[..., Proven] | None = None,
         box: Callable[[], dict[str, str]] = read_box,
+        patience_s: float = 0.0,
     ) -> None:
         self._settings, self._clock, self._tell = settings, clock, tell
         self._prove_bundle = prove or partial(prove_bundle, plans=settings.plan_store)
@@ -97,16 +101,7 @@ class Updater:
         self._trust = TrustStore(self._state / "trust")
         make_folder(self._state)
         self._lock = os.open(self._state / "updates.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(self._lock)
-            raise InputError(
-                f"another update goes on in {self._state}",
-                expected="one at a time",
-                got="a process that holds updates.lock",
-                fix="wait for it",
-            ) from error
+        self._wait(time.monotonic() + patience_s)
         try:
             check_known(self._state)
             self._make_safe()
@@ -120,6 +115,22 @@ class Updater:
         self.looking_on = LookingOn(
             self._state, self._wanted, lambda: self.book, self._moved, self._position, self._tell
         )
+
+    def _wait(self, until: float) -> None:
+        while True:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError as error:
+                if time.monotonic() >= until:
+                    os.close(self._lock)
+                    raise InputError(
+                        f"another update goes on in {self._state}",
+                        expected="one at a time",
+                        got="a process that holds updates.lock",
+                        fix="wait for it",
+                    ) from error
+                time.sleep(_LOOK_S)
 
     def __enter__(self) -> Updater:
         return self

@@ -22,6 +22,8 @@ from edgemill_core.errors import EdgemillError, InputError, LinkError, MissingPa
 from edgemill_link.trust.source import Source
 
 _LOOK_S = 0.2
+_PATIENCE_S = 10.0
+"""A running agent looks after updates by itself, which mostly takes a second."""
 _BAD = (State.REFUSED, State.ROLLED_BACK)
 _UNDER_WAY = (State.SHADOWING, State.TRIAL)
 """What the running agent decides."""
@@ -50,7 +52,7 @@ def update(path: Path, given: str | None, wait_s: float, again: bool, json: bool
         )
     source, root = source_of(settings, given), root_of(settings)
     give_way()  # before a library makes threads of its own; whatever judges goes first
-    with progress() as tell, Updater(settings, _now, tell) as updater:
+    with progress() as tell, Updater(settings, _now, tell, patience_s=_PATIENCE_S) as updater:
         if again:
             updater.forget_refused()
         before = updater.book
