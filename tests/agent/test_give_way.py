@@ -6,6 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from edgemill_agent.line.line import Line
 
 LOOK = """
 import ctypes, json, os, platform, subprocess, sys, threading
@@ -32,3 +39,15 @@ def test_every_thread_and_every_child_gives_way() -> None:
         "disk": disk_when_idle,
         "child": [str(idle), str(nicest)],
     }
+
+
+def test_the_line_waits_for_no_disk_to_say_which_processes_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that looks after updates comes and goes, and writes much meanwhile."""
+    monkeypatch.setattr(os, "fsync", lambda _: pytest.fail("the line waits for the disk"))
+    line = SimpleNamespace(_processes=lambda: {"update": 7}, _settings=SimpleNamespace(state=tmp_path))
+    for _ in range(2):
+        Line._tell_processes(cast("Line", line))
+    assert json.loads((tmp_path / "processes.json").read_bytes()) == {"line": os.getpid(), "update": 7}
+    assert [one.name for one in tmp_path.iterdir()] == ["processes.json"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -37,6 +37,8 @@ class Course:
         proves: whether the bundle on its way is proved.
         same: whether it comes to the end that it comes to uncut.
         step: it is cut behind each step of so many alone, for there is much that can be lost.
+        swap: stands in the settings.
+        weights: releases have some, with deltas.
     """
 
     before: Work
@@ -46,6 +48,8 @@ class Course:
     proves: bool = True
     same: bool = True
     step: int = 1
+    swap: Mapping[str, object] = field(default_factory=dict)
+    weights: bool = False
 
 
 def follow(box: ReleasedBox) -> None:
@@ -82,6 +86,11 @@ def decided(outcome: str) -> Work:
     return lambda box: box.decide(outcome)
 
 
+def seen(disputed: str) -> Work:
+    """What looks on saw these parts."""
+    return lambda box: box.look_on(disputed)
+
+
 def started_too_often(box: ReleasedBox) -> None:
     for _ in range(4):
         box.start()
@@ -113,6 +122,7 @@ def installed(*works: Work) -> Work:
     return one_after_the_other(to("1.0.0"), *works)
 
 
+SHADOW = {"shadow": {"most_disagreement": 0.1, "stop_at": 0.5, "errors": 0.05}}
 OLD, BOTH = frozenset({"1.0.0"}), frozenset({"1.0.0", "1.1.0"})
 COURSES = {
     "first": Course(nothing, to("1.0.0"), frozenset({None, "1.0.0"}), follow),
@@ -126,6 +136,17 @@ COURSES = {
     "superseded": Course(installed(staged), to("1.2.0"), OLD, follow),
     "kept, then the next": Course(installed(to("1.1.0"), decided("committed")), to("1.2.0"), BOTH, follow),
     "damaged": Course(installed(damaged), follow, OLD, follow, step=7),
+    "collected": Course(
+        installed(to("1.1.0"), decided("committed"), to("1.2.0"), decided("committed")),
+        follow,
+        frozenset({"1.1.0", "1.2.0"}),
+        follow,
+    ),
+    "by deltas": Course(installed(), to("1.1.0"), OLD, follow, weights=True, step=9),
+    "looks on": Course(installed(), to("1.1.0"), OLD, follow, swap=SHADOW, step=3),
+    "agrees": Course(installed(to("1.1.0"), seen("000000")), follow, OLD, follow, swap=SHADOW),
+    "disputes": Course(installed(to("1.1.0"), seen("11")), ReleasedBox.settle, OLD, ReleasedBox.settle, swap=SHADOW),
+    "looks on, then the next": Course(installed(to("1.1.0")), to("1.2.0"), OLD, follow, swap=SHADOW, step=17),
 }
 
 
@@ -137,6 +158,11 @@ MATRIX += [(name, True) for name in COURSES if name.endswith("another plan")]
 @pytest.fixture(scope="module")
 def releases(tmp_path_factory: pytest.TempPathFactory) -> Releases:
     return Releases(tmp_path_factory.mktemp("releases"))
+
+
+@pytest.fixture(scope="module")
+def with_weights(tmp_path_factory: pytest.TempPathFactory) -> Releases:
+    return Releases(tmp_path_factory.mktemp("weights"), weights=True)
 
 
 @pytest.fixture
@@ -166,7 +192,7 @@ class Run:
 
 
 def play(course: Course, releases: Releases, folder: Path, line_runs: bool) -> Run:
-    box = ReleasedBox(folder, releases)
+    box = ReleasedBox(folder, releases, swap=course.swap)
     course.before(box)
     box.prove = proves if course.proves else refuses
     run = Run(course, Tape(folder), box, [(0, ToldLedger())])
@@ -202,7 +228,7 @@ def different(cuts: Iterable[Left], run: Run) -> Iterator[Left]:
 
 def check(run: Run, left: Left, folder: Path) -> None:
     left.lay_out(folder)
-    box = ReleasedBox(folder, run.box.releases, run.box.prove)
+    box = ReleasedBox(folder, run.box.releases, run.box.prove, run.box.swap)
     ledger = run.ledger_at(left.step)
     box.start()
     assert box.check() in run.course.active
@@ -220,8 +246,9 @@ def check(run: Run, left: Left, folder: Path) -> None:
 @pytest.mark.usefixtures("unsynced")
 @pytest.mark.parametrize(("course", "line_runs"), MATRIX)
 def test_whatever_is_lost_old_or_new_is_there_and_it_is_finished(
-    course: str, line_runs: bool, releases: Releases, tmp_path: Path
+    course: str, line_runs: bool, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
+    releases = request.getfixturevalue("with_weights" if COURSES[course].weights else "releases")
     run = play(COURSES[course], releases, tmp_path / "whole", line_runs)
     run.tape.last().lay_out(tmp_path / "again")
     assert content(tmp_path / "again") == content(tmp_path / "whole"), "the tape has everything"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from edgemill_agent.updating.book import Book, read_book, write_book
 from edgemill_agent.updating.proving import Proven
 from edgemill_agent.updating.reproving import needs_proof, proved_anew
 from edgemill_agent.updating.slots import Installed, Reproof, Slots, bundle_folder, read_slots, write_slots
-from edgemill_agent.updating.states import Event
+from edgemill_agent.updating.states import Event, State
 from edgemill_agent.updating.telling import told_of
 from edgemill_agent.updating.updater import Updater
 from edgemill_core.bundle import open_bundle
@@ -89,6 +91,17 @@ def test_what_becomes_of_the_slots(
         assert found.previous.again is Reproof.DOUBTED
     else:
         assert found.previous == SLOTS.previous
+
+
+def test_what_looks_on_while_the_bundle_before_takes_over_ends_in_the_book_too() -> None:
+    begun = Book().begun("tiny", "3.0.0", "a" * 64)
+    for event in (Event.FETCHED, Event.LAID_OUT, Event.DECIDES, Event.LOOKS_ON):
+        begun = begun.moved("tiny", event)
+    back = proved_anew(SLOTS, NEW, proves(v2=None, v1="openvino"))
+    assert back.active is not None
+    told = begun.proved_anew("tiny", back.active, back.previous).told
+    assert [one.state for one in told] == [State.SHADOWING, State.SUPERSEDED, Reproof.WENT_BACK]
+    assert told[1].version == "3.0.0"
 
 
 BOXES, RUNTIMES = some.sampled_from([OLD, NEW]), some.sampled_from(["openvino", "x", None])
@@ -276,6 +289,28 @@ def test_what_the_agent_does_of_its_own_accord(state: Path, monkeypatch: pytest.
         assert not updates._something_to_do()
     monkeypatch.setattr("edgemill_agent.line.updates.read_box", lambda: NEW)
     assert updates._something_to_do()
+
+
+def test_what_was_decided_while_another_one_looked_after_updates_is_looked_at_later(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided, looks = 1, iter([Look(), Look(True), Look(True)])
+    monkeypatch.setattr("edgemill_agent.line.updates._TICK_S", 0.0)
+    monkeypatch.setattr("edgemill_agent.line.updates._AGAIN_S", 0.01)
+    updates = Updates(state / "agent.yaml", settings(state), lambda: True, lambda: decided, list, print, list)
+    updates.names = ["tiny"]
+    monkeypatch.setattr(updates, "_something_to_do", bool)
+
+    async def look(_: bool) -> Look:
+        return next(looks)
+
+    async def go() -> None:
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(updates.run(), 0.1)
+
+    monkeypatch.setattr(updates, "_look", look)
+    asyncio.run(go())
+    assert len(list(looks)) == 1, "once more, and no more then"
 
 
 def test_trouble_is_said_once(state: Path, caplog: pytest.LogCaptureFixture) -> None:

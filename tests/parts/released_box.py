@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -40,15 +41,23 @@ def refuses(_: Bundle, __: object) -> Proven:
     return Proven(None, ("it decides otherwise",))
 
 
-class Releases:
-    """A folder of three releases, and plans for one box."""
+WEIGHTS = random.Random(1).randbytes(80_000)
 
-    def __init__(self, folder: Path) -> None:
+
+class Releases:
+    """A folder of three releases, and plans for one box.
+
+    Args:
+        weights: each has some, of which all but the head are those of the one before; so there are deltas.
+    """
+
+    def __init__(self, folder: Path, weights: bool = False) -> None:
         self.keys, self.folder = Keys(), folder / "releases"
         Repository.create(self.folder, self.keys.roles, self.keys.all, now=NOW)
         self.plans: dict[str, bytes] = {}
         for number, (version, content) in enumerate(VERSIONS.items(), start=1):
-            made = make_bundle(folder / version, {"golden/x.npy": content, "graph.onnx": b"same"})
+            more = {"v.weights": WEIGHTS[:-5_000] + random.Random(number).randbytes(5_000)} if weights else {}
+            made = make_bundle(folder / version, {"golden/x.npy": content, "graph.onnx": b"same", **more})
             manifest = made.manifest.model_copy(update={"version": version})
             bundle = write_bundle(made.folder, manifest, folder / f"made-{version}")
             digest = publish(Repository(self.folder, NOW), bundle, self.keys.all).manifest
@@ -78,23 +87,25 @@ class ToldLedger:
 
     @property
     def events(self) -> list[tuple[str, State]]:
-        return [(one.version, one.state) for one in self.told]
+        """What happened, without notes on the way: of a delta that the power took nobody hears uncut."""
+        return [(one.version, one.state) for one in self.told if one.state is not State.PLANNED]
 
 
 @dataclass
 class ReleasedBox:
-    """The box: ``folder/state`` is its state folder."""
+    """The box: ``folder/state`` is its state folder; ``swap`` stands in the settings of its station."""
 
     folder: Path
     releases: Releases
     prove: Callable[[Bundle, object], Proven] = proves
+    swap: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def state(self) -> Path:
         return self.folder / "state"
 
     def settings(self) -> AgentSettings:
-        station = {"name": "cell", "bundle": f"release:{NAME}", "source": {"folder": "x"}}
+        station = {"name": "cell", "bundle": f"release:{NAME}", "source": {"folder": "x"}, "swap": self.swap}
         made = AgentSettings.model_validate({"device": {"id": "box"}, "stations": [station]})
         return made.model_copy(update={"state": self.state})
 
@@ -128,6 +139,19 @@ class ReleasedBox:
         body = {"outcome": outcome, "role": "engine", side: {"digest": trial.digest}, "why": "so it was"}
         ledger.append([Entry(Kind.SWAP, body, station="cell")])
 
+    def look_on(self, disputed: str) -> None:
+        """The ledger says that what looks on saw so many parts, of each whether it was disputed: 0 or 1."""
+        shadow = read_slots(self.state, NAME).shadow
+        assert shadow is not None
+        ledger, _ = open_ledger(self.state, Clock())
+        to = {"digest": shadow.digest, "engine": "new"}
+        entries = [Entry(Kind.SWAP, {"outcome": "looks on", "role": "challenger", "to": to}, station="cell")]
+        for number, one in enumerate(disputed, start=1):
+            told = {"number": number, "disputed": one == "1", "engine": "new"}
+            entries.append(Entry(Kind.SHADOW, told, station="cell"))
+        ledger.append(entries)
+        ledger.close()
+
     def tell_ledger(self) -> list[str]:
         """Have the ledger record what it was not told yet, as the line does; all that it was told then."""
         ledger, opened = open_ledger(self.state, Clock())
@@ -151,6 +175,7 @@ class ReleasedBox:
         return {
             "active": slots.active and slots.active.version,
             "trial": slots.trial and slots.trial.version,
+            "shadow": slots.shadow and slots.shadow.version,
             "previous": slots.previous and slots.previous.version,
             "updates": {name: (one.version, one.state.value) for name, one in book.updates.items()},
             "refused": sorted(book.refused),
@@ -160,13 +185,14 @@ class ReleasedBox:
     def check(self) -> str | None:
         """Version of what an agent starts on: it lies there whole, and the book says of nothing what is not so."""
         slots, book = read_slots(self.state, NAME), read_book(self.state)
-        for one in (slots.active, slots.trial):
+        for one in (*slots.in_use, slots.previous):
             if one is not None:
                 bundle = open_bundle(bundle_folder(self.state, one))
                 assert bundle.manifest.content_digest == one.digest
         if (update := book.updates.get(NAME)) is not None:
             active, trial = (one and one.manifest for one in (slots.active, slots.trial))
             assert update.state is not State.COMMITTED or active == update.manifest, "committed, and not active"
+            assert update.state is not State.SHADOWING or (slots.shadow and slots.shadow.manifest) == update.manifest
             assert update.state is not State.TRIAL or update.manifest in (trial, active), "on trial, and not there"
         for number, told in enumerate(reversed(book.told)):
             assert told.number == book.numbers - number

@@ -108,7 +108,7 @@ def _bundles(state: Path) -> Iterator[Content]:
     for path in sorted((state / "slots").glob("*/slots.json")):
         name = path.parent.name
         slots = read_slots(state, name)
-        there = [one for one in (slots.active, slots.trial, slots.previous) if one is not None]
+        there = [*slots.in_use, *([slots.previous] if slots.previous is not None else [])]
         folders = [bundle_folder(state, one) for one in there]
         for file in (path, *_files(home(state, name) / "manifests"), *(one for f in folders for one in _files(f))):
             yield Content(str(file.relative_to(state)), file)

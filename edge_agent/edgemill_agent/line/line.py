@@ -27,10 +27,9 @@ from edgemill_agent.processes.orphans import end_orphans
 from edgemill_agent.processes.priority import step_forward
 from edgemill_agent.processes.supervisor import Supervisor
 from edgemill_agent.reload import needs_start, to_swap
-from edgemill_agent.settings import AgentSettings, StationSettings
+from edgemill_agent.settings import AgentSettings, StationSettings, read_settings
 from edgemill_agent.source_memory import others
 from edgemill_agent.updating.book import untold
-from edgemill_core.durable import write_bytes
 from edgemill_core.errors import LedgerError, SettingsError
 from edgemill_core.ledger import Kind
 from edgemill_core.secrets import masked
@@ -193,7 +192,9 @@ class Line:
     def _make_updates(self, file: Path | None) -> Updates | None:
         if file is None:
             return None
-        return Updates(
+        # A station may name a bundle by its place in the slots: that one is not kept up to date, and not proved anew.
+        followed = {one.release for one in read_settings(file, "names").stations}
+        updates = Updates(
             file,
             self._settings,
             lambda: bool(self._stations) and all(station.engines.ready for station in self._stations),
@@ -202,6 +203,8 @@ class Line:
             lambda words: self._journal.put(Entry(Kind.UPDATE, {"state": "not believed", "why": masked(words)})),
             self._tell_processes,
         )
+        updates.names = [name for name in updates.names if name in followed]
+        return updates
 
     def _refuse_settings(self, why: str) -> None:
         why = masked(why)  # the ledger keeps it for years
@@ -411,9 +414,12 @@ class Line:
         return {child.name: child.pid for child in (*children, *(one for one in more if one is not None))}
 
     def _tell_processes(self) -> None:
-        told = {"line": os.getpid(), **self._processes()}
+        """Without waiting for the disk, which may take longer than a part has: behind a power cut it says nothing."""
+        told, file = {"line": os.getpid(), **self._processes()}, self._settings.state / "processes.json"
         with suppress(OSError):  # a full disk must not end the line
-            write_bytes(self._settings.state / "processes.json", json.dumps(told, indent=2).encode())
+            beside = file.with_name(".processes.json.new")
+            beside.write_text(json.dumps(told, indent=2), encoding="ascii")
+            os.replace(beside, file)
 
     def _account(self) -> dict[str, Any]:
         return {

@@ -120,13 +120,16 @@ class Updates:
         loop = asyncio.get_running_loop()
         await self._until_judging(loop.time() + _READY_MOST_S)
         pace, known = Pace(self._every.total_seconds() if self._every else None, loop.time()), 0
+        tried = known
         while True:
             decided, now_s = self._decided(), loop.time()
             ask = now_s >= pace.ask_at_s
-            box = now_s >= pace.box_at_s and await in_daemon_thread(self._something_to_do)
-            if decided != known or ask or box:
+            box = now_s >= pace.box_at_s and (
+                decided != known or await in_daemon_thread(self._something_to_do)  # another one went on the last time
+            )
+            if decided != tried or ask or box:
                 look = await self._look(ask)
-                known = decided
+                tried, known = decided, decided if look.done else known
                 if ask:
                     pace.asked(look.done, loop.time())
                 pace.looked(look.done or not box, loop.time())

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from edgemill_agent.updating.kept_file import read_kept, write_kept
 from edgemill_agent.updating.slots import Installed, Reproof
-from edgemill_agent.updating.states import ENDS, Event, State, after
+from edgemill_agent.updating.states import ENDS, TABLE, Event, State, after
 from edgemill_core.durable import canonical_json, sha256_bytes, sync_folder
 from edgemill_core.validation import Strict
 
@@ -120,6 +120,9 @@ class Book(Strict):
             return self
         book = self.model_copy(update={"proofs": {**self.proofs, name: told}})
         if doubted is not None:
+            before = book.updates.get(name)
+            if before is not None and Event.REPLACED in TABLE[before.state]:
+                book = book.moved(name, Event.REPLACED, f"{active.version} judges again")
             now = Update(version=active.version, manifest=active.manifest, state=State.COMMITTED, why=active.why)
             refused = {**book.refused, doubted.manifest: doubted.why}
             book = book.model_copy(update={"updates": {**book.updates, name: now}, "refused": refused})

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timezone
 
 from edgemill_agent.settings import AgentSettings
+
+_log = logging.getLogger("edgemill.updates")
 
 
 def count_start(settings: AgentSettings) -> None:
@@ -23,3 +26,5 @@ def count_start(settings: AgentSettings) -> None:
             updater.started()
     except InputError:
         return  # an update goes on: it settles what there is, and a box must start all the same
+    except OSError as error:  # a disk that is full, or cannot be written; what judges is there
+        _log.warning("this start is not counted, and what became of a trial is not looked at: %s", error)

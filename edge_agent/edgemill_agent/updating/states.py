@@ -27,7 +27,7 @@ class State(str, Enum):
     ROLLED_BACK = "rolled back"
     """It judged, or tried to, and the one before is back."""
     SUPERSEDED = "superseded"
-    """Another release took its place in the plan, or it was withdrawn while it looked on."""
+    """Another release took its place in the plan, or it was withdrawn on its way."""
 
 
 class Event(str, Enum):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -34,8 +35,9 @@ from edgemill_agent.updating.staging import fetch_blobs, fetch_manifest, files_o
 from edgemill_agent.updating.states import Event, State
 from edgemill_core.bundle import Manifest, open_bundle
 from edgemill_core.bundle.manifest import parse_manifest
-from edgemill_core.durable import make_folder, sync_folder, sync_names, write_bytes
-from edgemill_core.errors import BundleError, EdgemillError, InputError, LedgerError
+from edgemill_core.durable import make_folder, sha256_bytes, sync_folder, sync_names, write_bytes
+from edgemill_core.errors import BundleError, EdgemillError, InputError, LedgerError, TrustError
+from edgemill_core.ledger import Kind
 from edgemill_link.trust.blobs import BlobStore
 from edgemill_link.trust.by_delta import ByDelta
 from edgemill_link.trust.client import refresh, trusted_now
@@ -46,6 +48,11 @@ from edgemill_link.trust.trusted import Trusted
 
 Tell = Callable[[str], None]
 _PLAN = "plan"
+_LOOK_S = 0.2
+_ON_WAY = (State.PLANNED, State.VERIFIED, State.STAGED, State.PROVED)
+"""Nothing of it is in the slots yet."""
+_BECAME_ACTIVE = {State.TRIAL: Event.KEPT, State.PROVED: Event.FIRST}
+"""What became of an update of which the slots say that it is the active one, by how far the book has it."""
 
 
 def names_wanted(settings: AgentSettings) -> dict[str, tuple[StationSettings, ...]]:
@@ -66,6 +73,7 @@ class Updater:
         tell: told what is going on.
         prove: tries a bundle on this box for the stations that are to run it; ``prove_bundle`` if not given.
         box: what this box is now.
+        patience_s: how long to wait for the end of another one.
 
     Attributes:
         looking_on: how far the releases are that see first what others judge.
@@ -82,6 +90,7 @@ class Updater:
         tell: Tell = lambda _: None,
         prove: Callable[..., Proven] | None = None,
         box: Callable[[], dict[str, str]] = read_box,
+        patience_s: float = 0.0,
     ) -> None:
         self._settings, self._clock, self._tell = settings, clock, tell
         self._prove_bundle = prove or partial(prove_bundle, plans=settings.plan_store)
@@ -92,16 +101,7 @@ class Updater:
         self._trust = TrustStore(self._state / "trust")
         make_folder(self._state)
         self._lock = os.open(self._state / "updates.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(self._lock)
-            raise InputError(
-                f"another update goes on in {self._state}",
-                expected="one at a time",
-                got="a process that holds updates.lock",
-                fix="wait for it",
-            ) from error
+        self._wait(time.monotonic() + patience_s)
         try:
             check_known(self._state)
             self._make_safe()
@@ -115,6 +115,22 @@ class Updater:
         self.looking_on = LookingOn(
             self._state, self._wanted, lambda: self.book, self._moved, self._position, self._tell
         )
+
+    def _wait(self, until: float) -> None:
+        while True:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError as error:
+                if time.monotonic() >= until:
+                    os.close(self._lock)
+                    raise InputError(
+                        f"another update goes on in {self._state}",
+                        expected="one at a time",
+                        got="a process that holds updates.lock",
+                        fix="wait for it",
+                    ) from error
+                time.sleep(_LOOK_S)
 
     def __enter__(self) -> Updater:
         return self
@@ -133,7 +149,8 @@ class Updater:
             The book: of each name in the plan how far it is.
 
         Raises:
-            Refused: metadata, plan, manifest or a blob is not to be believed; what was there stays.
+            Refused: metadata, plan, manifest or a blob is not to be believed; what was there stays, and other releases
+                were followed.
             LinkError: the source cannot be reached, or there is no room; what came is kept.
         """
         self.settle(going_on=False)
@@ -142,6 +159,7 @@ class Updater:
         trusted = refresh(source, self._trust, self._clock)
         listed = {one.hashes["sha256"] for one in trusted.releases().values()}
         self.looking_on.keep_to(lambda _, manifest: manifest in listed, "it was withdrawn")
+        self._give_up(lambda _, update: update.manifest not in listed, "it was withdrawn")
         data = source.read(f"plans/{self._settings.device.id}.json", MOST_PLAN_BYTES)
         now = trusted_now(trusted, self._clock)
         before = believed_before(trusted, self._trust.read(_PLAN), self.book.plan)
@@ -150,11 +168,19 @@ class Updater:
         self._save(self.book.with_plan(plan.version, plan_digest(plan)))
         planned = {one.name: one.manifest for one in plan.releases}
         self.looking_on.keep_to(lambda name, manifest: planned.get(name) == manifest, "the plan names it no more")
+        self._give_up(lambda name, _: name not in planned or name not in self._wanted, "no plan names it any more")
         self.settle()
+        troubles = []
         for release in plan.releases:
-            if release.name in self._wanted:
-                self._follow(source, trusted, release)
+            try:
+                if release.name in self._wanted:
+                    self._follow(source, trusted, release)
+            except (BundleError, TrustError) as trouble:  # of this release; the others need not wait for it
+                self._tell(f"{release.name} {release.version}: {trouble.what}")
+                troubles.append(trouble)
         self._collect()
+        if troubles:
+            raise troubles[0]
         return self.book
 
     def go_on(self, going_on: bool = True) -> Book:
@@ -164,12 +190,18 @@ class Updater:
             going_on: see ``settle``; no server can be reached, or there is none.
 
         Raises:
-            BundleError: a blob was damaged since; it is fetched again the next time.
+            BundleError: a blob was damaged since; it is fetched again the next time, and other updates went on.
         """
         self.settle(going_on)
+        troubles = []
         for name, update in self.book.updates.items():
             if name in self._wanted and update.state in (State.VERIFIED, State.STAGED, State.PROVED):
-                self._finish(name, self._installed_of(name, update))
+                try:
+                    self._finish(name)
+                except BundleError as trouble:
+                    troubles.append(trouble)
+        if troubles:
+            raise troubles[0]
         return self.book
 
     def prove_anew(self) -> Book:
@@ -219,7 +251,8 @@ class Updater:
 
     def started(self) -> None:
         """The agent is about to start: count it, and give up what was tried too often."""
-        self.settle()
+        fleet = self._settings.fleet
+        self.settle(going_on=fleet is None or fleet.url is None)  # else the plan may name something else by now
         for name in self._wanted:
             self.looking_on.started(name)
             slots = read_slots(self._state, name).started()
@@ -249,7 +282,7 @@ class Updater:
         try:
             folder = str(bundle_folder(self._state, slots.trial))
             stations = frozenset(station.name for station in self._wanted[name])
-            return outcome_of(view.records(slots.since), slots.trial.digest, folder, stations)
+            return outcome_of(view.of_kind(Kind.SWAP, after=slots.since), slots.trial.digest, folder, stations)
         finally:
             view.close()
 
@@ -259,7 +292,8 @@ class Updater:
         if update is None or update.ended:
             return
         if slots.active is not None and slots.active.manifest == update.manifest and slots.trial is None:
-            self._moved(name, Event.KEPT if update.state is State.TRIAL else Event.FIRST)
+            event = _BECAME_ACTIVE.get(update.state, Event.REPLACED)  # by a new proof, or an older book was put back
+            self._moved(name, event, "it judges already" if event is Event.REPLACED else "")
         elif slots.trial is not None and slots.trial.manifest == update.manifest and update.state is State.PROVED:
             self._moved(name, Event.TAKEN_UP)
         elif slots.trial is None and update.state is State.TRIAL:
@@ -267,9 +301,17 @@ class Updater:
 
     def _why_back(self, name: str, update: Update) -> str:
         """The reason as the ledger has it."""
-        installed = self._installed_of(name, update)
-        outcome = self._outcome(name, Slots(trial=installed))
+        try:
+            outcome = self._outcome(name, Slots(trial=self._installed_of(name, update)))
+        except BundleError:
+            outcome = None
         return outcome.why if outcome is not None else "it was given up"
+
+    def _give_up(self, over: Callable[[str, Update], bool], why: str) -> None:
+        """What is on its way for nothing is not gone on with, and what came of it may be removed."""
+        for name, update in self.book.updates.items():
+            if update.state in _ON_WAY and over(name, update):
+                self._moved(name, Event.REPLACED, why)
 
     def _follow(self, source: Source, trusted: Trusted, release: PlannedRelease) -> None:
         name, slots = release.name, read_slots(self._state, release.name)
@@ -290,7 +332,7 @@ class Updater:
             self._fetch(source, trusted, release)
         if self.book.updates[name].ended:
             return
-        self._finish(name, self._installed_of(name, self.book.updates[name]))
+        self._finish(name)
 
     def _fetch(self, source: Source, trusted: Trusted, release: PlannedRelease) -> None:
         content = fetch_manifest(source, release, trusted.releases()[release.path])
@@ -346,18 +388,21 @@ class Updater:
         except (OSError, LedgerError) as error:
             self._tell(f"what is old could not be removed: {error}")
 
-    def _finish(self, name: str, installed: Installed) -> None:
-        """From verified blobs to a trial, or an end."""
-        if self.book.updates[name].state is State.VERIFIED:
-            content = self._manifest_file(name, installed.manifest).read_bytes()
-            try:
+    def _finish(self, name: str) -> None:
+        """From verified blobs to a trial, or an end; what was damaged or lost on the way is had again the next time."""
+        try:
+            installed = self._installed_of(name, self.book.updates[name])
+            if self.book.updates[name].state is State.PROVED:  # by a process that is no more
+                open_bundle(bundle_folder(self._state, installed))
+            if self.book.updates[name].state is State.VERIFIED:
+                content = self._manifest(name, installed.manifest)
                 stage(self._state, self._blobs, content, parse_manifest(content), installed)
-            except BundleError:
-                self._again(name)
-                raise
-            self._moved(name, Event.LAID_OUT)
-        if self.book.updates[name].state is State.STAGED:
-            self._prove(name, installed)
+                self._moved(name, Event.LAID_OUT)
+            if self.book.updates[name].state is State.STAGED:
+                self._prove(name, installed)
+        except BundleError:
+            self._again(name)
+            raise
         if self.book.updates[name].state is State.PROVED:
             self._take_up(name, installed)
 
@@ -395,14 +440,24 @@ class Updater:
             view.close()
 
     def _installed_of(self, name: str, update: Update) -> Installed:
-        manifest = parse_manifest(self._manifest_file(name, update.manifest).read_bytes())
+        manifest = parse_manifest(self._manifest(name, update.manifest))
         return Installed(name=name, version=update.version, digest=manifest.content_digest, manifest=update.manifest)
+
+    def _manifest(self, name: str, digest: str) -> bytes:
+        file = self._manifest_file(name, digest)
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise _lost(file, str(error)) from error
+        if sha256_bytes(content) != digest:
+            raise _lost(file, "other bytes")
+        return content
 
     def _manifest_file(self, name: str, digest: str) -> Path:
         return self._state / "slots" / name / "manifests" / f"{digest}.json"
 
     def _again(self, name: str) -> None:
-        """A blob was damaged on the disk: everything is looked for again."""
+        """A blob or a bundle was damaged on the disk, or is gone: everything is looked for again."""
         updates = {**self.book.updates}
         updates[name] = updates[name].model_copy(update={"state": State.PLANNED})
         self._save(self.book.model_copy(update={"updates": updates}))
@@ -421,3 +476,12 @@ class Updater:
 def settled(slots: Slots, outcome: Outcome) -> Slots:
     """The slots after a trial was decided."""
     return slots.committed() if outcome.event is Event.KEPT else slots.rolled_back()
+
+
+def _lost(file: Path, got: str) -> BundleError:
+    return BundleError(
+        "the manifest of an update on its way was damaged or lost",
+        expected=f"{file}, as it was signed for",
+        got=got,
+        fix="update once more: it is fetched again",
+    )

@@ -19,9 +19,12 @@ from edgemill_agent.updating.shadowing import Shadowed
 from edgemill_agent.updating.states import State
 from edgemill_agent.updating.updater import Updater, names_wanted
 from edgemill_agent.updating.whence import root_of, source_of
-from edgemill_core.errors import IdentityError, InputError, LinkError, MissingPartError, ProofError, TrustError
+from edgemill_core.errors import EdgemillError, IdentityError, InputError, LinkError, MissingPartError, ProofError
+from edgemill_link.trust.source import Source
 
 _LOOK_S = 0.2
+_PATIENCE_S = 10.0
+"""A running agent looks after updates by itself, which mostly takes a second."""
 _BAD = (State.REFUSED, State.ROLLED_BACK)
 _UNDER_WAY = (State.SHADOWING, State.TRIAL)
 """What the running agent decides."""
@@ -51,7 +54,7 @@ def update(path: Path, given: str | None, wait_s: float, again: bool, json: bool
         )
     source, root = source_of(settings, given), root_of(settings)
     give_way()  # before a library makes threads of its own; whatever judges goes first
-    with progress() as tell, Updater(settings, _now, tell) as updater:
+    with progress() as tell, Updater(settings, _now, tell, patience_s=_PATIENCE_S) as updater:
         if (error := renewed(settings, _now(), tell)) is not None:
             print_error(error)
         if again:
@@ -60,13 +63,9 @@ def update(path: Path, given: str | None, wait_s: float, again: bool, json: bool
         if updater.prove_anew() != before:
             _tell_agent(settings)  # whatever becomes of the rest
         try:
-            updater.follow(source, root)
-        except (IdentityError, LinkError):
-            updater.go_on()  # what came before may be proved all the same
-            _tell_agent(settings)
-            raise
-        except TrustError:
-            _tell_agent(settings)  # what looked on may have been decided before the source was asked
+            _follow(updater, source, root)
+        except EdgemillError:
+            _tell_agent(settings)  # what looked on may have been decided before, and other releases went on
             raise
         running = _tell_agent(settings)
         until = time.monotonic() + wait_s
@@ -78,6 +77,14 @@ def update(path: Path, given: str | None, wait_s: float, again: bool, json: bool
                 _tell_agent(settings)  # every station goes back, and the ledger hears of it
         book, looking_on = updater.book, updater.looking_on.now()
     _say(settings, book, looking_on, running, json)
+
+
+def _follow(updater: Updater, source: Source, root: bytes) -> None:
+    try:
+        updater.follow(source, root)
+    except (IdentityError, LinkError):
+        updater.go_on()  # what came before may be proved all the same
+        raise
 
 
 def _now() -> datetime:
