@@ -67,11 +67,11 @@ class Restored:
     aside: Path | None
 
 
-def restore(file: Path, place: Place, ask: Callable[[], str], first_number: int | None = None) -> Restored:
+def restore(file: Path, place: Place, ask: Callable[[], str] | None, first_number: int | None = None) -> Restored:
     """Put the state in ``file`` where the state folder is to be.
 
     Args:
-        ask: gives the passphrase, if the file needs one.
+        ask: gives the passphrase; ``None`` for a file that is said to be plain.
         first_number: to go on with; from the clock if not said (``numbers_from``).
 
     Raises:

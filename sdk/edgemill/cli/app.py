@@ -287,13 +287,16 @@ def agent_restore(
     numbers_from: Annotated[
         int | None, typer.Option("--numbers-from", min=1, help="Go on with this number; from the clock if not said.")
     ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="FILE is not encrypted: anybody who had it can have altered it.")
+    ] = False,
     passphrase: Passphrase = None,
     json: Json = False,
 ) -> None:
     """Make this box the one that was backed up; its numbers go on behind all that were given since."""
     from edgemill.cli.backup import Given, restore
 
-    restore(file, Given(settings, into, replace, numbers_from, passphrase), json)
+    restore(file, Given(settings, into, replace, numbers_from, passphrase, plain), json)
 
 
 @agent.command("install")

@@ -30,6 +30,7 @@ class Given:
         replace: put aside what is there.
         numbers_from: the first number.
         passphrase: file that holds it.
+        plain: the file is not encrypted.
     """
 
     settings: Path | None
@@ -37,6 +38,7 @@ class Given:
     replace: bool
     numbers_from: int | None
     passphrase: Path | None
+    plain: bool
 
 
 def backup(yaml: Path, file: Path, bundles: bool, plain: bool, passphrase: Path | None, json: bool) -> None:
@@ -59,7 +61,8 @@ def restore(file: Path, given: Given, json: bool) -> None:
     place = _place(given)
     with progress() as tell:
         tell("reading and checking it")
-        done = put_back(file, place, lambda: _passphrase(given.passphrase, twice=False), given.numbers_from)
+        ask = None if given.plain else lambda: _passphrase(given.passphrase, twice=False)
+        done = put_back(file, place, ask, given.numbers_from)
     if json:
         aside = str(done.aside) if done.aside else None
         print_json({"state": str(place.state), **asdict(done), "aside": aside})
