@@ -539,6 +539,22 @@ def test_a_restored_ledger_says_so_and_goes_on(kit: Kit) -> None:
     assert view.verdict(7) is not None
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        "DROP TABLE block; CREATE VIEW block (first, last, used) AS"
+        " WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT 1, x, 0 FROM n",
+        "CREATE TRIGGER mine AFTER INSERT ON block BEGIN DELETE FROM header; END",
+    ],
+)
+def test_a_ledger_that_would_do_more_than_hold_records_is_refused(kit: Kit, made: str) -> None:
+    with closing(sqlite3.connect(kit.state / "ledger.db")) as connection:
+        connection.executescript(made)
+    with pytest.raises(LedgerError, match="cannot be gone on with"):
+        restore(kit.backup(), Place(kit.folder / "new"), None)
+    assert not (kit.folder / "new").exists()
+
+
 @pytest.mark.parametrize("table", ["anchor", "last", "id"])
 def test_what_says_that_a_ledger_was_restored_cannot_be_altered(kit: Kit, table: str) -> None:
     restore(kit.backup(), Place(kit.folder / "new"), None)
