@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from edgemill.cli import backup as command
 from edgemill.cli.app import app
+from edgemill_agent.backup import sealing
 from edgemill_agent.clock import Clock
 from edgemill_agent.ledger import LedgerView, open_ledger
 from edgemill_core.errors import InputError
@@ -42,6 +44,7 @@ def complaint(*words: object) -> str:
 @pytest.fixture
 def yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(command, "stand_back", lambda _: None)  # the tests that follow have work to do
+    monkeypatch.setattr(sealing, "_cipher", lru_cache(sealing._cipher))  # scrypt takes its time
     monkeypatch.delenv("EDGEMILL_PASSPHRASE", raising=False)
     (tmp_path / "agent.yaml").write_text(YAML)
     (tmp_path / "root.json").write_text("{}")
