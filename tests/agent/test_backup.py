@@ -46,10 +46,6 @@ stations:
 ALL = bool(os.environ.get("EDGEMILL_EVERY_CUT"))
 
 
-def ask() -> str:
-    return WORDS
-
-
 def parts(first: int, count: int) -> list[Entry]:
     numbers = range(first, first + count)
     return [Entry(Kind.VERDICT, {"n": n}, n, "cell", "pass", f"{n:05d}", counted=n) for n in numbers]
@@ -92,7 +88,7 @@ class Kit:
 
     def contents(self) -> set[str]:
         with self.file.open("rb") as file:
-            return {one.path for one in read_contents(Opener(file, ask)).files}
+            return {one.path for one in read_contents(Opener(file, WORDS)).files}
 
 
 @pytest.fixture
@@ -104,7 +100,7 @@ def kit(tmp_path: Path) -> Kit:
 
 
 def test_what_makes_a_box_this_box_comes_back_on_another_one(kit: Kit, tmp_path: Path) -> None:
-    done = restore(kit.backup(WORDS), Place(tmp_path / "new"), ask)
+    done = restore(kit.backup(WORDS), Place(tmp_path / "new"), WORDS)
     new = tmp_path / "new"
     assert (new / KEY).read_text() == "11" * 32
     assert (new / "trust" / "root.json").read_text() == "{}"
@@ -140,7 +136,7 @@ def test_a_backup_is_read_by_its_owner_and_with_the_passphrase_only(kit: Kit) ->
     for secret in (b"11" * 8, b"the content of", b"box-1", b"cell", b"SQLite"):
         assert secret not in content
     with kit.file.open("rb") as file, pytest.raises(InputError, match="cannot be read") as caught:
-        read_contents(Opener(file, lambda: "another passphrase"))
+        read_contents(Opener(file, "another passphrase"))
     assert "another passphrase" in str(caught.value.got)
     assert kit.backup(WORDS).read_bytes()[:200] != content[:200]  # another salt
     assert b"the content of" in kit.backup().read_bytes()
@@ -224,7 +220,7 @@ def test_there_is_nothing_to_back_up(kit: Kit, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_plain_backup_does_not_take_the_place_of_an_encrypted_one(kit: Kit, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not encrypted"):  # somebody made it of his own keys
-        restore(kit.backup(), Place(tmp_path / "new", "box-1"), ask)
+        restore(kit.backup(), Place(tmp_path / "new", "box-1"), WORDS)
     assert not (tmp_path / "new").exists()
     with pytest.raises(InputError, match="is encrypted"):
         restore(kit.backup(WORDS), Place(tmp_path / "new"), None)
@@ -242,13 +238,13 @@ def test_pieces_of_any_length_come_back(tmp_path: Path) -> None:
     for size in (0, 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE):
         content = bytes(size)
         for words in (None, WORDS) if size == PIECE else (None,):
-            opener = Opener(sealed(content, words), ask if words else None)
+            opener = Opener(sealed(content, words), words)
             assert opener.read(size) == content
             opener.close()
 
 
 def opened(file: bytes, size: int, words: str | None) -> bytes:
-    opener = Opener(io.BytesIO(file), ask if words else None)
+    opener = Opener(io.BytesIO(file), words)
     content = opener.read(size)
     opener.close()
     return content
@@ -280,7 +276,7 @@ def test_pieces_that_were_altered_exchanged_left_out_or_cut_off_are_refused(
     for what, file in bad.items():
         with pytest.raises(InputError, match="cannot be read"):
             pytest.fail(f"{what}: {len(opened(file, len(content), words))}")
-    opener = Opener(io.BytesIO(bad["the last left out"]), ask if words else None)
+    opener = Opener(io.BytesIO(bad["the last left out"]), words)
     with pytest.raises(InputError, match="cannot be read"):  # though nothing says here that more is to come
         opener.read(2 * PIECE)
 

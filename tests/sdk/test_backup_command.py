@@ -79,9 +79,10 @@ def test_a_plain_one_says_that_it_is(yaml: Path, tmp_path: Path) -> None:
     said = told("backup", yaml, tmp_path / "b", "--plain", "--bundles")
     assert "NOT encrypted" in said.stdout
     (tmp_path / "words").write_text(WORDS)
-    for asked in ((), ("--passphrase-file", tmp_path / "words")):
-        assert "not encrypted" in complaint("restore", tmp_path / "b", "--into", tmp_path / "new", *asked)
-    assert done("restore", tmp_path / "b", "--into", tmp_path / "new", "--plain")["bundles"]
+    into = ("restore", tmp_path / "b", "--into", tmp_path / "new")
+    assert "no passphrase" in complaint(*into)
+    assert "not encrypted" in complaint(*into, "--passphrase-file", tmp_path / "words")
+    assert done(*into, "--plain")["bundles"]
 
 
 def test_whoever_says_too_little_is_asked_for_it(yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Callable
 from typing import BinaryIO, Protocol
 
 from edgemill_core.errors import InputError
@@ -83,21 +82,21 @@ class Opener:
 
     Args:
         file: to read from.
-        ask: gives the passphrase; ``None`` for a file that is said to be plain. Which it is, the file does not decide:
-            a plain one, which anybody can have made, would take the place of one that only the passphrase makes.
+        passphrase: ``None`` for a file that is said to be plain. Which it is, the file does not decide: a plain one,
+            which anybody can have made, would take the place of one that only the passphrase makes.
 
     Raises:
         InputError: it is no backup, or not of that kind.
     """
 
-    def __init__(self, file: BinaryIO, ask: Callable[[], str] | None) -> None:
+    def __init__(self, file: BinaryIO, passphrase: str | None) -> None:
         magic = file.read(len(MAGIC))
         line = file.readline(_MOST_HEADER) if magic == MAGIC else b""
         salt = _salt(magic, line)
         self._file, self._header = file, MAGIC + line
-        if (salt is None) != (ask is None):
+        if (salt is None) != (passphrase is None):
             raise _other_kind(plain=salt is None)
-        self._cipher = _cipher(None if ask is None else ask(), salt or "")
+        self._cipher = _cipher(passphrase, salt or "")
         self._read, self._place = bytearray(), 0
         self._next = file.read(PIECE + TAG)
 

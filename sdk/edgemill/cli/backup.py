@@ -59,10 +59,10 @@ def backup(yaml: Path, file: Path, bundles: bool, plain: bool, passphrase: Path 
 def restore(file: Path, given: Given, json: bool) -> None:
     """Put it in the state folder's place, and say what is left to do."""
     place = _place(given)
+    secret = None if given.plain else _passphrase(given.passphrase, twice=False)
     with progress() as tell:
         tell("reading and checking it")
-        ask = None if given.plain else lambda: _passphrase(given.passphrase, twice=False)
-        done = put_back(file, place, ask, given.numbers_from)
+        done = put_back(file, place, secret, given.numbers_from)
     if json:
         aside = str(done.aside) if done.aside else None
         print_json({"state": str(place.state), **asdict(done), "aside": aside})

@@ -14,7 +14,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from edgemill_core.validation import Strict, first_complaint
+from edgemill_core.validation import Strict, complaint
 from edgemill_link.trust.blobs import blob_path
 from edgemill_link.trust.refusal import Attack, Refused
 
@@ -57,11 +57,10 @@ def parse_index(content: bytes) -> DeltaIndex:
     try:
         return DeltaIndex.model_validate_json(content)
     except (ValidationError, RecursionError) as error:
-        said = first_complaint(error)[1] if isinstance(error, ValidationError) else str(error)
         raise Refused(
             Attack.ALTERED,
             "a list of deltas cannot be read",
             expected="the one that `edgemill release publish` wrote",
-            got=said[:200],
+            got=complaint(error)[:200],
             fix="nothing: whole blobs are fetched; publish again to mend it",
         ) from error
