@@ -323,6 +323,7 @@ HOSTILE = {
     "a newer form": hostile(form=2),
     "another key": hostile(links=["a"]),
     "no time": hostile(made=float("nan")),
+    "a time that no calendar has": hostile(made=3e11),
     "JSON bomb": b"[" * 1_000_000,
     "no JSON": b"\xff",
 }
