@@ -46,14 +46,6 @@ stations:
 ALL = bool(os.environ.get("EDGEMILL_EVERY_CUT"))
 
 
-def ask() -> str:
-    return WORDS
-
-
-def never() -> str:
-    raise AssertionError("nobody is to be asked")
-
-
 def parts(first: int, count: int) -> list[Entry]:
     numbers = range(first, first + count)
     return [Entry(Kind.VERDICT, {"n": n}, n, "cell", "pass", f"{n:05d}", counted=n) for n in numbers]
@@ -96,7 +88,7 @@ class Kit:
 
     def contents(self) -> set[str]:
         with self.file.open("rb") as file:
-            return {one.path for one in read_contents(Opener(file, ask)).files}
+            return {one.path for one in read_contents(Opener(file, WORDS)).files}
 
 
 @pytest.fixture
@@ -108,7 +100,7 @@ def kit(tmp_path: Path) -> Kit:
 
 
 def test_what_makes_a_box_this_box_comes_back_on_another_one(kit: Kit, tmp_path: Path) -> None:
-    done = restore(kit.backup(WORDS), Place(tmp_path / "new"), ask)
+    done = restore(kit.backup(WORDS), Place(tmp_path / "new"), WORDS)
     new = tmp_path / "new"
     assert (new / KEY).read_text() == "11" * 32
     assert (new / "trust" / "root.json").read_text() == "{}"
@@ -129,7 +121,7 @@ def test_bundles_come_along_if_they_are_asked_for(kit: Kit, tmp_path: Path) -> N
     old.mkdir()
     (old / "weights").write_text("of a bundle that is in no slot")
     (bundle_folder(kit.state, kit.installed) / "link").symlink_to(old)
-    assert restore(kit.backup(bundles=True), Place(tmp_path / "new"), never).bundles
+    assert restore(kit.backup(bundles=True), Place(tmp_path / "new"), None).bundles
     new = tmp_path / "new"
     assert read_slots(new, "tiny") == Slots(active=kit.installed)
     assert (bundle_folder(new, kit.installed) / "model" / "weights").read_text() == "w" * 1000
@@ -144,7 +136,7 @@ def test_a_backup_is_read_by_its_owner_and_with_the_passphrase_only(kit: Kit) ->
     for secret in (b"11" * 8, b"the content of", b"box-1", b"cell", b"SQLite"):
         assert secret not in content
     with kit.file.open("rb") as file, pytest.raises(InputError, match="cannot be read") as caught:
-        read_contents(Opener(file, lambda: "another passphrase"))
+        read_contents(Opener(file, "another passphrase"))
     assert "another passphrase" in str(caught.value.got)
     assert kit.backup(WORDS).read_bytes()[:200] != content[:200]  # another salt
     assert b"the content of" in kit.backup().read_bytes()
@@ -168,7 +160,7 @@ def test_it_is_taken_while_the_agent_writes(kit: Kit, tmp_path: Path, monkeypatc
     thread.start()
     try:
         for turn in range(3):
-            restore(kit.backup(), Place(tmp_path / f"new-{turn}"), never)
+            restore(kit.backup(), Place(tmp_path / f"new-{turn}"), None)
     finally:
         over.set()
         thread.join()
@@ -226,6 +218,14 @@ def test_there_is_nothing_to_back_up(kit: Kit, monkeypatch: pytest.MonkeyPatch) 
 # --- what is refused ---
 
 
+def test_a_plain_backup_does_not_take_the_place_of_an_encrypted_one(kit: Kit, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not encrypted"):  # somebody made it of his own keys
+        restore(kit.backup(), Place(tmp_path / "new", "box-1"), WORDS)
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(InputError, match="is encrypted"):
+        restore(kit.backup(WORDS), Place(tmp_path / "new"), None)
+
+
 def sealed(content: bytes, words: str | None = None) -> io.BytesIO:
     file = io.BytesIO()
     sealer = Sealer(file, words)
@@ -238,13 +238,13 @@ def test_pieces_of_any_length_come_back(tmp_path: Path) -> None:
     for size in (0, 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE):
         content = bytes(size)
         for words in (None, WORDS) if size == PIECE else (None,):
-            opener = Opener(sealed(content, words), ask)
+            opener = Opener(sealed(content, words), words)
             assert opener.read(size) == content
             opener.close()
 
 
-def opened(file: bytes, size: int) -> bytes:
-    opener = Opener(io.BytesIO(file), ask)
+def opened(file: bytes, size: int, words: str | None) -> bytes:
+    opener = Opener(io.BytesIO(file), words)
     content = opener.read(size)
     opener.close()
     return content
@@ -275,8 +275,8 @@ def test_pieces_that_were_altered_exchanged_left_out_or_cut_off_are_refused(
     }
     for what, file in bad.items():
         with pytest.raises(InputError, match="cannot be read"):
-            pytest.fail(f"{what}: {len(opened(file, len(content)))}")
-    opener = Opener(io.BytesIO(bad["the last left out"]), ask)
+            pytest.fail(f"{what}: {len(opened(file, len(content), words))}")
+    opener = Opener(io.BytesIO(bad["the last left out"]), words)
     with pytest.raises(InputError, match="cannot be read"):  # though nothing says here that more is to come
         opener.read(2 * PIECE)
 
@@ -292,7 +292,7 @@ def test_a_plain_backup_with_any_byte_altered_is_refused_or_the_same(data: some.
     place = data.draw(some.integers(0, len(content) - 1))
     content[place] ^= data.draw(some.integers(1, 255))
     with pytest.raises(InputError, match="cannot be read"):
-        opened(bytes(content), size)
+        opened(bytes(content), size, None)
 
 
 def hostile(*files: dict[str, object], **changed: object) -> bytes:
@@ -323,6 +323,7 @@ HOSTILE = {
     "a newer form": hostile(form=2),
     "another key": hostile(links=["a"]),
     "no time": hostile(made=float("nan")),
+    "a time that no calendar has": hostile(made=3e11),
     "JSON bomb": b"[" * 1_000_000,
     "no JSON": b"\xff",
 }
@@ -333,7 +334,7 @@ def test_a_hostile_archive_is_refused_before_anything_is_written(tmp_path: Path,
     told = HOSTILE[what]
     (tmp_path / "b").write_bytes(sealed(len(told).to_bytes(4, "big") + told + b"x" * 10).getvalue())
     with pytest.raises(InputError, match="cannot be read"):
-        restore(tmp_path / "b", Place(tmp_path / "new"), never)
+        restore(tmp_path / "b", Place(tmp_path / "new"), None)
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
@@ -341,19 +342,19 @@ def test_contents_that_would_not_fit_into_memory_or_onto_the_disk(tmp_path: Path
     file = tmp_path / "b"
     file.write_bytes(sealed(b"\xff\xff\xff\xff" + b"x" * 100).getvalue())
     with pytest.raises(InputError, match="cannot be read") as caught:
-        restore(file, Place(tmp_path / "new"), never)
+        restore(file, Place(tmp_path / "new"), None)
     assert "4,294,967,295" in str(caught.value.got)
     told = hostile(packed("ledger.db", size=1 << 49))
     file.write_bytes(sealed(len(told).to_bytes(4, "big") + told).getvalue())
     with pytest.raises(InputError, match="no room"):
-        restore(file, Place(tmp_path / "new"), never)
+        restore(file, Place(tmp_path / "new"), None)
     assert list(tmp_path.iterdir()) == [file]
 
 
 @pytest.mark.parametrize("follows", [b"", b"other", b"xx"])
 def test_files_that_are_not_what_the_contents_say(tmp_path: Path, follows: bytes) -> None:
     told = hostile(packed("box.key"))
-    opener = Opener(sealed(len(told).to_bytes(4, "big") + told + follows), never)
+    opener = Opener(sealed(len(told).to_bytes(4, "big") + told + follows), None)
     contents = read_contents(opener)
     with pytest.raises(InputError, match="cannot be read"):
         unpack(opener, contents, tmp_path)
@@ -363,7 +364,7 @@ def test_a_link_that_lies_in_the_way_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "into").mkdir()
     (tmp_path / "into" / "box.key").symlink_to(tmp_path / "elsewhere")
     contents = Contents(device="b", made=1.0, bundles=False, files=(Packed(**packed("box.key")),))  # type: ignore[arg-type]
-    opener = Opener(sealed(b"x"), never)
+    opener = Opener(sealed(b"x"), None)
     with pytest.raises(FileExistsError):
         unpack(opener, contents, tmp_path / "into")
     assert not (tmp_path / "elsewhere").exists()
@@ -374,12 +375,12 @@ def test_a_backup_without_a_ledger_or_with_a_damaged_one(kit: Kit) -> None:
     with closing(sqlite3.connect(kit.state / "ledger.db")) as connection, connection:
         connection.execute("UPDATE header SET decision = 'reject' WHERE position = 7")
     with pytest.raises(LedgerError, match="cannot be gone on with") as caught:
-        restore(kit.backup(), Place(kit.folder / "new"), never)
+        restore(kit.backup(), Place(kit.folder / "new"), None)
     assert "record 7" in str(caught.value.got)
     told = hostile(packed("ledger.db", b"no database"))
     kit.file.write_bytes(sealed(len(told).to_bytes(4, "big") + told + b"no database").getvalue())
     with pytest.raises(LedgerError, match="cannot be gone on with"):
-        restore(kit.file, Place(kit.folder / "new"), never)
+        restore(kit.file, Place(kit.folder / "new"), None)
     assert not list(kit.folder.glob("*new*")) + list(kit.folder.glob(".*new*"))
 
 
@@ -390,17 +391,17 @@ def test_a_state_folder_that_is_used_or_not_empty_is_left_alone(kit: Kit) -> Non
     before = kit.ledger.position
     kit.backup()
     with pytest.raises(InputError, match="not empty") as caught:
-        restore(kit.file, Place(kit.state), never)
+        restore(kit.file, Place(kit.state), None)
     assert "--replace" in str(caught.value.fix)
     with pytest.raises(LedgerError, match="another agent"):
-        restore(kit.file, Place(kit.state, replace=True), never)
+        restore(kit.file, Place(kit.state, replace=True), None)
     with pytest.raises(InputError, match="another device"):
-        restore(kit.file, Place(kit.folder / "new", "box-2"), never)
+        restore(kit.file, Place(kit.folder / "new", "box-2"), None)
     kit.ledger.append(parts(51, 1))
     assert kit.ledger.position == before + 1
     kit.ledger.close()
     (kit.state / "mine").write_text("kept")
-    done = restore(kit.file, Place(kit.state, "box-1", replace=True), never)
+    done = restore(kit.file, Place(kit.state, "box-1", replace=True), None)
     assert done.aside is not None
     assert (done.aside / "mine").read_text() == "kept"
     assert LedgerView.open(done.aside).account().delivered == 51
@@ -413,7 +414,7 @@ def test_a_file_system_that_cannot_exchange_folders(kit: Kit, monkeypatch: pytes
     kit.backup()
     kit.ledger.close()
     monkeypatch.setattr(restoring, "_exchange", lambda one, other: False)
-    done = restore(kit.file, Place(kit.state, replace=True), never)
+    done = restore(kit.file, Place(kit.state, replace=True), None)
     assert done.aside is not None
     assert LedgerView.open(done.aside).verify() is None
     assert LedgerView.open(kit.state).verify() is None
@@ -422,7 +423,7 @@ def test_a_file_system_that_cannot_exchange_folders(kit: Kit, monkeypatch: pytes
 def test_two_restores_do_not_go_on_at_once(kit: Kit) -> None:
     kit.backup()
     with restoring._beside(kit.folder / "new"), pytest.raises(InputError, match="another restore"):
-        restore(kit.file, Place(kit.folder / "new"), never)
+        restore(kit.file, Place(kit.folder / "new"), None)
 
 
 def _cuts(last: int, some_of: tuple[int, ...]) -> list[int]:
@@ -436,7 +437,7 @@ def test_wherever_a_restore_is_killed_the_box_has_the_old_state_or_the_new_one(k
     kit.state.rename(whole)
 
     def work() -> Restored:
-        return restore(kit.file, Place(kit.state, replace=True), never)
+        return restore(kit.file, Place(kit.state, replace=True), None)
 
     for number in _cuts(200, (12, 23, 39)):
         for left in kit.folder.glob("*state*"):
@@ -501,8 +502,8 @@ def test_a_clock_that_stands_before_the_backup_says_nothing_about_numbers(kit: K
     assert numbers_from(5 * 10**12, 1e9, 1.8e9) == 5 * 10**12 + 1
     kit.backup()
     with pytest.raises(InputError, match="cannot go on there"):
-        restore(kit.file, Place(kit.folder / "new"), never, first_number=1000)
-    assert restore(kit.file, Place(kit.folder / "new"), never, first_number=1001).numbers_from == 1001
+        restore(kit.file, Place(kit.folder / "new"), None, first_number=1000)
+    assert restore(kit.file, Place(kit.folder / "new"), None, first_number=1001).numbers_from == 1001
     assert open_ledger(kit.folder / "new", Clock())[0].reserve()[0] == 1001
 
 
@@ -513,7 +514,7 @@ def test_a_restored_ledger_says_so_and_goes_on(kit: Kit) -> None:
     kit.ledger.append([frame])
     cursors = LedgerView.open(kit.state).cursors()
     assert f"cell{COUNTED}" in cursors
-    done = restore(kit.backup(), Place(kit.folder / "new"), never)
+    done = restore(kit.backup(), Place(kit.folder / "new"), None)
     view = LedgerView.open(kit.folder / "new")
     assert view.verify() is None
     assert view.account().void == 0  # what the open block was used for meanwhile nobody here knows
@@ -535,9 +536,25 @@ def test_a_restored_ledger_says_so_and_goes_on(kit: Kit) -> None:
     assert view.verdict(7) is not None
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        "DROP TABLE block; CREATE VIEW block (first, last, used) AS"
+        " WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT 1, x, 0 FROM n",
+        "CREATE TRIGGER mine AFTER INSERT ON block BEGIN DELETE FROM header; END",
+    ],
+)
+def test_a_ledger_that_would_do_more_than_hold_records_is_refused(kit: Kit, made: str) -> None:
+    with closing(sqlite3.connect(kit.state / "ledger.db")) as connection:
+        connection.executescript(made)
+    with pytest.raises(LedgerError, match="cannot be gone on with"):
+        restore(kit.backup(), Place(kit.folder / "new"), None)
+    assert not (kit.folder / "new").exists()
+
+
 @pytest.mark.parametrize("table", ["anchor", "last", "id"])
 def test_what_says_that_a_ledger_was_restored_cannot_be_altered(kit: Kit, table: str) -> None:
-    restore(kit.backup(), Place(kit.folder / "new"), never)
+    restore(kit.backup(), Place(kit.folder / "new"), None)
     with closing(sqlite3.connect(kit.folder / "new" / "ledger.db")) as connection, connection:
         if table == "anchor":
             connection.execute("UPDATE earlier SET anchor = replace(anchor, '\"verdicts\": 0', '\"verdicts\": 9')")
@@ -552,10 +569,10 @@ def test_what_says_that_a_ledger_was_restored_cannot_be_altered(kit: Kit, table:
 
 def test_errors_say_what_to_do(kit: Kit) -> None:
     looks: list[Callable[[], object]] = [
-        lambda: restore(kit.folder / "none", Place(kit.folder / "new"), never),
-        lambda: restore(kit.yaml, Place(kit.folder / "new"), never),
-        lambda: restore(kit.folder, Place(kit.folder / "new"), never),
-        lambda: restore(kit.backup(), Place(kit.yaml), never),
+        lambda: restore(kit.folder / "none", Place(kit.folder / "new"), None),
+        lambda: restore(kit.yaml, Place(kit.folder / "new"), None),
+        lambda: restore(kit.folder, Place(kit.folder / "new"), None),
+        lambda: restore(kit.backup(), Place(kit.yaml), None),
     ]
     for look in looks:
         with pytest.raises(EdgemillError) as caught:

@@ -246,7 +246,8 @@ def test_a_precision_that_is_not_had_is_refused(built: BuildResult) -> None:
     one = shaken(built.bundle, 0)
     (model,) = one.manifest.models
     (variant,) = model.variants
-    model = model.model_copy(update={"variants": (variant.model_copy(update={"precision": "int8"}),)})
+    said = "int8" if variant.precision == "fp32" else "fp32"  # which is the quickest, the build measured
+    model = model.model_copy(update={"variants": (variant.model_copy(update={"precision": said}),)})
     found = prove_bundle(Bundle(one.folder, one.manifest.model_copy(update={"models": (model,)})), [station()])
     assert found.runtime is None
-    assert "it is to compute in int8, and has 1 layers in fp32" in found.why[0]
+    assert f"it is to compute in {said}, and has " in found.why[0]

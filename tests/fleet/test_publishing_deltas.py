@@ -22,7 +22,7 @@ from edgemill_fleet.releases.repository import Repository
 from edgemill_link.trust.blobs import BlobStore, blob_path
 from edgemill_link.trust.by_delta import ByDelta
 from edgemill_link.trust.delta import delta_of
-from edgemill_link.trust.delta_index import DeltaIndex, delta_path, index_path, parse_index
+from edgemill_link.trust.delta_index import MOST_DELTAS, DeltaIndex, delta_path, index_path, parse_index
 from edgemill_link.trust.source import FolderSource
 
 EVERY = 1 if os.environ.get("EDGEMILL_EVERY_CUT") else 7
@@ -89,6 +89,16 @@ def test_the_newest_few_are_thought_of_and_withdrawn_ones_too(shop: Shop) -> Non
     withdraw(Repository(shop.releases, NOW), "b/1.9.0", shop.keys.all)
     assert shop.publish("1.11.0", trained(11)).deltas == EARLIER
     assert shop.bases(trained(11)) == digests(2, 9, 10)
+
+
+def test_a_list_that_is_full_holds_up_no_release(shop: Shop) -> None:
+    shop.publish("1.0.0", trained(0))
+    full = DeltaIndex(deltas={f"{number:064x}": 1 for number in range(MOST_DELTAS)})
+    file = shop.releases / index_path(sha256_bytes(trained(1)))
+    file.parent.mkdir(parents=True)
+    file.write_text(full.model_dump_json())
+    assert shop.publish("1.1.0", trained(1)).deltas == 1
+    assert shop.bases(trained(1)) == digests(0)
 
 
 def test_what_would_not_save_half_is_not_kept(shop: Shop) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from edgemill.cli import backup as command
 from edgemill.cli.app import app
+from edgemill_agent.backup import sealing
 from edgemill_agent.clock import Clock
 from edgemill_agent.ledger import LedgerView, open_ledger
 from edgemill_core.errors import InputError
@@ -42,6 +44,7 @@ def complaint(*words: object) -> str:
 @pytest.fixture
 def yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(command, "stand_back", lambda _: None)  # the tests that follow have work to do
+    monkeypatch.setattr(sealing, "_cipher", lru_cache(sealing._cipher))  # scrypt takes its time
     monkeypatch.delenv("EDGEMILL_PASSPHRASE", raising=False)
     (tmp_path / "agent.yaml").write_text(YAML)
     (tmp_path / "root.json").write_text("{}")
@@ -75,7 +78,11 @@ def test_there_and_back(yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_plain_one_says_that_it_is(yaml: Path, tmp_path: Path) -> None:
     said = told("backup", yaml, tmp_path / "b", "--plain", "--bundles")
     assert "NOT encrypted" in said.stdout
-    assert done("restore", tmp_path / "b", "--into", tmp_path / "new")["bundles"]
+    (tmp_path / "words").write_text(WORDS)
+    into = ("restore", tmp_path / "b", "--into", tmp_path / "new")
+    assert "no passphrase" in complaint(*into)
+    assert "not encrypted" in complaint(*into, "--passphrase-file", tmp_path / "words")
+    assert done(*into, "--plain")["bundles"]
 
 
 def test_whoever_says_too_little_is_asked_for_it(yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,8 @@ SECRET = ("box.key", "settings")
 """Only their owner reads these."""
 MOST_FILES = 10_000
 _MOST_CONTENTS = 8 << 20
+_YEAR_10000_S = 253_402_300_800
+"""No calendar of ours says a later one."""
 _PART = re.compile(r"(?!\.\.?$)[^/\x00-\x1f\x7f]{1,255}")
 
 
@@ -59,7 +61,7 @@ class Contents(Strict):
 
     form: Annotated[int, Field(ge=1, le=FORM)] = FORM
     device: Annotated[str, Field(min_length=1, max_length=64)]
-    made: Annotated[float, Field(ge=0, lt=1e12, allow_inf_nan=False)]
+    made: Annotated[float, Field(ge=0, lt=_YEAR_10000_S, allow_inf_nan=False)]
     bundles: bool
     named: dict[str, str] = Field(default_factory=dict)
     files: Annotated[tuple[Packed, ...], Field(max_length=MOST_FILES)]

@@ -8,7 +8,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,11 +67,11 @@ class Restored:
     aside: Path | None
 
 
-def restore(file: Path, place: Place, ask: Callable[[], str], first_number: int | None = None) -> Restored:
+def restore(file: Path, place: Place, passphrase: str | None, first_number: int | None = None) -> Restored:
     """Put the state in ``file`` where the state folder is to be.
 
     Args:
-        ask: gives the passphrase, if the file needs one.
+        passphrase: ``None`` for a file that is said to be plain.
         first_number: to go on with; from the clock if not said (``numbers_from``).
 
     Raises:
@@ -80,7 +80,7 @@ def restore(file: Path, place: Place, ask: Callable[[], str], first_number: int 
     """
     state = place.state.resolve()
     with ExitStack() as held, _reading(file) as stream:
-        opener = Opener(stream, ask)
+        opener = Opener(stream, passphrase)
         contents = read_contents(opener)
         _check(contents, place)
         held.enter_context(_nobody_uses(state, place.replace))

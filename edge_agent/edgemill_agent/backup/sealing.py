@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Callable
 from typing import BinaryIO, Protocol
 
 from edgemill_core.errors import InputError
@@ -83,18 +82,21 @@ class Opener:
 
     Args:
         file: to read from.
-        ask: gives the passphrase, if it needs one.
+        passphrase: ``None`` for a file that is said to be plain. Which it is, the file does not decide: a plain one,
+            which anybody can have made, would take the place of one that only the passphrase makes.
 
     Raises:
-        InputError: it is no backup.
+        InputError: it is no backup, or not of that kind.
     """
 
-    def __init__(self, file: BinaryIO, ask: Callable[[], str]) -> None:
+    def __init__(self, file: BinaryIO, passphrase: str | None) -> None:
         magic = file.read(len(MAGIC))
         line = file.readline(_MOST_HEADER) if magic == MAGIC else b""
         salt = _salt(magic, line)
         self._file, self._header = file, MAGIC + line
-        self._cipher = _cipher(None if salt is None else ask(), salt or "")
+        if (salt is None) != (passphrase is None):
+            raise _other_kind(plain=salt is None)
+        self._cipher = _cipher(passphrase, salt or "")
         self._read, self._place = bytearray(), 0
         self._next = file.read(PIECE + TAG)
 
@@ -139,6 +141,22 @@ def damaged(got: str) -> InputError:
         expected="what `edgemill agent backup` wrote, and its passphrase",
         got=got,
         fix="say the passphrase again, or take another backup; nothing was changed",
+    )
+
+
+def _other_kind(plain: bool) -> InputError:
+    if plain:
+        return InputError(
+            "the backup is not encrypted",
+            expected="one that was made with the passphrase",
+            got="a plain one: whoever had it in hand can have written what this box is to trust and to run",
+            fix="take the encrypted one; or --plain, if nobody but you had it",
+        )
+    return InputError(
+        "the backup is encrypted",
+        expected="a plain one, as was said",
+        got="one that was made with a passphrase",
+        fix="leave --plain away",
     )
 
 

@@ -54,6 +54,7 @@ def reserved_until(folder: Path) -> int:
     """The last number that the ledger in ``folder`` reserved."""
     connection = sqlite3.connect(folder / "ledger.db", isolation_level=None)
     try:
+        _check_tables(connection, folder)
         schema.prepare(connection)
         (last,) = connection.execute(
             "SELECT max(coalesce((SELECT max(last) FROM block), 0), coalesce((SELECT max(number) FROM header), 0))"
@@ -112,6 +113,13 @@ def _rename(folder: Path, first_number: int) -> tuple[int, str]:
         raise _no_ledger(folder, str(error)) from error
     finally:
         connection.close()
+
+
+def _check_tables(connection: sqlite3.Connection, folder: Path) -> None:
+    """Tables alone: a view in the place of one may never end, and a trigger writes what nobody asked for."""
+    other = connection.execute("SELECT type, name FROM sqlite_master WHERE type NOT IN ('table', 'index')").fetchone()
+    if other is not None:
+        raise _no_ledger(folder, f"a {other[0]}, {str(other[1])[:50]!r}")
 
 
 def _no_ledger(folder: Path, got: str) -> LedgerError:

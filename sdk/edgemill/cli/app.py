@@ -235,14 +235,18 @@ def agent_status(state: StateFolder, json: Json = False) -> None:
     run(state, json)
 
 
+Wait = Annotated[float, typer.Option(min=0, help="Seconds to wait for the end of shadowing and trial.")]
+Again = Annotated[bool, typer.Option("--again", help="Try once more what was refused before.")]
+
+
 @agent.command("update")
 def agent_update(
     settings: Annotated[Path, typer.Argument(metavar="SETTINGS", help="agent.yaml")],
     source: Annotated[
         str | None, typer.Option("--from", metavar="PLACE", help="A stick's folder, or an address, and not fleet: url.")
     ] = None,
-    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the end of shadowing and trial.")] = 60.0,
-    again: Annotated[bool, typer.Option("--again", help="Try once more what was refused before.")] = False,
+    wait: Wait = 60.0,
+    again: Again = False,
     json: Json = False,
 ) -> None:
     """Follow the plan for this device: fetch, verify and prove what it names, and have a running agent take it up."""
@@ -255,8 +259,8 @@ def agent_update(
 def agent_import(
     place: Annotated[str, typer.Argument(metavar="PLACE", help="A stick's folder, as `edgemill release export` made.")],
     settings: Annotated[Path, typer.Argument(metavar="SETTINGS", help="agent.yaml")],
-    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the end of a trial.")] = 60.0,
-    again: Annotated[bool, typer.Option("--again", help="Try once more what was refused before.")] = False,
+    wait: Wait = 60.0,
+    again: Again = False,
     json: Json = False,
 ) -> None:
     """Update from a stick: the same as `edgemill agent update SETTINGS --from PLACE`."""
@@ -296,13 +300,16 @@ def agent_restore(
     numbers_from: Annotated[
         int | None, typer.Option("--numbers-from", min=1, help="Go on with this number; from the clock if not said.")
     ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="FILE is not encrypted: anybody who had it can have altered it.")
+    ] = False,
     passphrase: Passphrase = None,
     json: Json = False,
 ) -> None:
     """Make this box the one that was backed up; its numbers go on behind all that were given since."""
     from edgemill.cli.backup import Given, restore
 
-    restore(file, Given(settings, into, replace, numbers_from, passphrase), json)
+    restore(file, Given(settings, into, replace, numbers_from, passphrase, plain), json)
 
 
 @agent.command("enrol")

@@ -30,6 +30,7 @@ class Given:
         replace: put aside what is there.
         numbers_from: the first number.
         passphrase: file that holds it.
+        plain: the file is not encrypted.
     """
 
     settings: Path | None
@@ -37,6 +38,7 @@ class Given:
     replace: bool
     numbers_from: int | None
     passphrase: Path | None
+    plain: bool
 
 
 def backup(yaml: Path, file: Path, bundles: bool, plain: bool, passphrase: Path | None, json: bool) -> None:
@@ -57,9 +59,10 @@ def backup(yaml: Path, file: Path, bundles: bool, plain: bool, passphrase: Path 
 def restore(file: Path, given: Given, json: bool) -> None:
     """Put it in the state folder's place, and say what is left to do."""
     place = _place(given)
+    secret = None if given.plain else _passphrase(given.passphrase, twice=False)
     with progress() as tell:
         tell("reading and checking it")
-        done = put_back(file, place, lambda: _passphrase(given.passphrase, twice=False), given.numbers_from)
+        done = put_back(file, place, secret, given.numbers_from)
     if json:
         aside = str(done.aside) if done.aside else None
         print_json({"state": str(place.state), **asdict(done), "aside": aside})

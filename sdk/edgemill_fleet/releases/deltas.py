@@ -18,7 +18,7 @@ from edgemill_fleet.releases.repository import WITHDRAWN
 from edgemill_fleet.releases.standing import Standing
 from edgemill_link.trust.blobs import blob_path
 from edgemill_link.trust.delta import blob_from, delta_of
-from edgemill_link.trust.delta_index import LEAST_BLOB, DeltaIndex, delta_path, index_path, parse_index
+from edgemill_link.trust.delta_index import LEAST_BLOB, MOST_DELTAS, DeltaIndex, delta_path, index_path, parse_index
 from edgemill_link.trust.refusal import Refused
 
 EARLIER = 3
@@ -89,7 +89,8 @@ def make_deltas(
             size = _make(folder, pair, base)
             if size is None:
                 continue
-            index = DeltaIndex(deltas={**index.deltas, pair.old.sha256: size})
+            before = index.deltas if len(index.deltas) < MOST_DELTAS else {}  # a blob that comes again and again
+            index = DeltaIndex(deltas={**before, pair.old.sha256: size})
             write_bytes(folder / index_path(pair.new.sha256), canonical_json(index.model_dump()))
         count += 1
     return count

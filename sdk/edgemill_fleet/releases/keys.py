@@ -22,14 +22,8 @@ def make_key(folder: Path, name: str) -> Path:
     Raises:
         InputError: one of that name is there already.
     """
+    _check_new(folder, name)
     file, private = folder / f"{name}{KEY}", folder / f"{name}{PRIVATE}"
-    if file.exists() or private.exists():
-        raise InputError(
-            f"there is a key called {name} in {folder}",
-            expected="a new name: a key that is written over can sign nothing any more",
-            got=name,
-            fix="name another",
-        )
     signer = CryptoSigner.generate_ed25519()
     write_bytes(private, signer.private_bytes, mode=0o600)
     _write(file, signer.public_key, f"file2:{private.name}")
@@ -42,8 +36,10 @@ def import_token_key(folder: Path, name: str, keyid: int) -> Path:
     The token is found by the library that ``PYKCS11LIB`` names; its PIN is asked for whenever it signs.
 
     Raises:
-        InputError: there is no token, or no such key in it.
+        InputError: there is no token, no such key in it, or a key of that name is there already.
     """
+    _check_new(folder, name)
+    file = folder / f"{name}{KEY}"
     try:
         uri, public = HSMSigner.import_(keyid)
     except Exception as error:  # PyKCS11 raises what it likes
@@ -53,8 +49,8 @@ def import_token_key(folder: Path, name: str, keyid: int) -> Path:
             got=f"{type(error).__name__}: {error}",
             fix="pip install 'edgemill[hsm]', and put the token in",
         ) from error
-    _write(folder / f"{name}{KEY}", public, uri)
-    return folder / f"{name}{KEY}"
+    _write(file, public, uri)
+    return file
 
 
 def public_key(file: Path) -> SSlibKey:
@@ -120,6 +116,16 @@ class _Token(Signer):
                 got=f"{type(error).__name__} {error}".strip(),
                 fix="put it in, and say the right PIN: most tokens take three wrong ones and no more",
             ) from error
+
+
+def _check_new(folder: Path, name: str) -> None:
+    if any((folder / f"{name}{end}").exists() for end in (KEY, PRIVATE)):
+        raise InputError(
+            f"there is a key called {name} in {folder}",
+            expected="a new name: a key that is written over can sign nothing any more",
+            got=name,
+            fix="name another",
+        )
 
 
 def _pin(what: str) -> str:

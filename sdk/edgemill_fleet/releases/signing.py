@@ -45,7 +45,9 @@ def signed_bytes(
         try:
             metadata.sign(signer, append=True)
         except UnsignedMetadataError as error:  # around what a token said
-            raise error.__cause__ if isinstance(error.__cause__, InputError) else error from error
+            if isinstance(error.__cause__, InputError):
+                raise error.__cause__ from None
+            raise
     if not all(vouches(delegator, name, metadata) for delegator in delegators):
         raise InputError(
             f"the signature of {name} does not hold",

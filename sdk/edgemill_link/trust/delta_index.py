@@ -14,11 +14,12 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from edgemill_core.validation import Strict, first_complaint
+from edgemill_core.validation import Strict, complaint
 from edgemill_link.trust.blobs import blob_path
 from edgemill_link.trust.refusal import Attack, Refused
 
 MOST_INDEX_BYTES = 16_384
+MOST_DELTAS = 64
 LEAST_BLOB = 64 << 10
 """Of smaller blobs nobody makes deltas, and nobody asks for them."""
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -31,7 +32,7 @@ class DeltaIndex(Strict):
         deltas: length in bytes, by the SHA-256 of the blob that it leads from.
     """
 
-    deltas: Annotated[dict[Digest, Annotated[int, Field(gt=0)]], Field(max_length=64)] = {}  # noqa: RUF012
+    deltas: Annotated[dict[Digest, Annotated[int, Field(gt=0)]], Field(max_length=MOST_DELTAS)] = {}  # noqa: RUF012
 
     def worth(self, length: int) -> dict[str, int]:
         """Those that save at least half of a blob of this length."""
@@ -57,11 +58,10 @@ def parse_index(content: bytes) -> DeltaIndex:
     try:
         return DeltaIndex.model_validate_json(content)
     except (ValidationError, RecursionError) as error:
-        said = first_complaint(error)[1] if isinstance(error, ValidationError) else str(error)
         raise Refused(
             Attack.ALTERED,
             "a list of deltas cannot be read",
             expected="the one that `edgemill release publish` wrote",
-            got=said[:200],
+            got=complaint(error)[:200],
             fix="nothing: whole blobs are fetched; publish again to mend it",
         ) from error
