@@ -211,6 +211,15 @@ def test_a_box_that_was_shut_out(fleet: Fleet) -> None:
     assert may_read(fleet, enrolled(fleet, key)) == 200  # let in again on purpose
 
 
+def test_a_code_from_before_lets_nobody_in_who_was_shut_out(fleet: Fleet) -> None:
+    enrolled(fleet, BoxKey())
+    left, others = code_for(fleet), code_for(fleet, "line4")
+    fleet.done("admin", "POST", "/v1/devices/line3/revoke")
+    assert "expired" in fleet.refused(409, "", "POST", "/v1/enrol", asked(left, BoxKey()))["got"]
+    fleet.done("", "POST", "/v1/enrol", asked(others, BoxKey(), "line4"))
+    enrolled(fleet, BoxKey())  # by one made since
+
+
 def test_a_certificate_of_the_fleet_itself_is_no_box(fleet: Fleet) -> None:
     folder = fleet.manager.folder
     refresh_certificates(folder.path, fleet.manager.authority, ("fleet",), fleet.clock.now)
