@@ -244,6 +244,21 @@ def test_a_withdrawn_release_stops_its_rollout_and_leaves_the_plans(plant: Plant
     assert plant.plans() == {"a": (2, []), "b": (2, [])}
 
 
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_rollout_of_a_withdrawn_release_is_not_resumed(plant: Plant, paused: bool) -> None:
+    number = begin_rollout(plant.database, FIRST, REST)
+    plant.goes_on()
+    if paused:
+        with plant.database.session() as session:
+            pause_rollout(session, number, "anna", plant.now_s)
+    Repository(plant.folder, later(0)).change_releases({}, [path_of("1.0.0")], plant.keys.all)
+    plant.goes_on()
+    with pytest.raises(InputError) as caught, plant.database.session() as session:
+        resume_rollout(session, number, "anna", plant.now_s)
+    assert caught.value.got == "it is withdrawn"
+    assert course(plant.database, number) == ("paused" if paused else "stopped")
+
+
 def test_plans_and_the_list_are_signed_again_before_they_expire(plant: Plant) -> None:
     begin_rollout(plant.database)
     plant.goes_on()
