@@ -318,6 +318,30 @@ def test_a_steward_that_lost_its_lease_while_it_signed_marks_nothing(
     assert {version for version, _ in plant.plans().values()} == {1}, "the other one took over what lay there"
 
 
+def test_a_steward_that_slept_before_it_signs_overwrites_nothing(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its look at the database and the folder another followed it, and signed what was wanted since."""
+    begin_rollout(plant.database)
+    real = PlanSigner.sign
+
+    def sleepy(*told: object) -> Planned:
+        monkeypatch.undo()
+        plant.now_s += 61
+        with plant.database.session() as session:
+            want(session, ["b"], "tiny", "1.1.0", plant.now_s)
+        assert plant.another("two").step().ours
+        made: Planned = real(*told)  # type: ignore[arg-type]
+        return made
+
+    monkeypatch.setattr(PlanSigner, "sign", sleepy)
+    assert not plant.steward.step().ours
+    assert plant.another("two").step().ours
+    assert {device: releases for device, (_, releases) in plant.plans().items()} == {
+        "a": ["1.0.0"],
+        "b": ["1.1.0"],
+        "c": ["1.0.0"],
+    }
+
+
 def test_what_changes_while_it_is_signed_stays_due(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     begin_rollout(plant.database)
     real = PlanSigner.sign
