@@ -177,6 +177,17 @@ def test_a_way_back_after_ninety_days_and_more(fleet: Fleet) -> None:
     fleet.refused(409, "", "POST", "/v1/renew", renewal(first, key, BoxKey()))
 
 
+def test_a_box_that_asks_without_end_is_slowed_down(fleet: Fleet) -> None:
+    key = BoxKey()
+    certificate = enrolled(fleet, key)
+    for _ in range(19):
+        fleet.done("", "POST", "/v1/renew", renewal(certificate, key, BoxKey()))
+    fleet.refused(429, "", "POST", "/v1/renew", renewal(certificate, key, BoxKey()))
+    fleet.done("", "POST", "/v1/renew", renewal(enrolled(fleet, key, "line4"), key, BoxKey()))
+    fleet.clock.pass_by(hours=1.1)
+    fleet.done("", "POST", "/v1/renew", renewal(certificate, key, BoxKey()))
+
+
 def test_whoever_has_not_the_key_renews_nothing(fleet: Fleet) -> None:
     key, other = BoxKey(), BoxKey()
     certificate = enrolled(fleet, key)
