@@ -130,6 +130,22 @@ def test_a_csr_that_its_key_did_not_sign(fleet: Fleet) -> None:
     assert "does not fit" in fleet.refused(400, "", "POST", "/v1/enrol", {**body, "csr": csr})["got"]
 
 
+def test_of_a_version_that_nobody_knows(fleet: Fleet) -> None:
+    """Well-formed besides: the library tells of it by an exception of its own."""
+    key = BoxKey()
+    certificate = enrolled(fleet, key)
+    body = asked(code_for(fleet), key) | {"csr": other_version(key.csr(), b"\x02\x01\x00")}
+    assert fleet.refused(400, "", "POST", "/v1/enrol", body)["what"] == "this is no request for a certificate"
+    odd = renewal(other_version(certificate, b"\x02\x01\x02"), key, key)
+    assert fleet.refused(400, "", "POST", "/v1/renew", odd)["what"] == "this is no certificate"
+
+
+def other_version(pem: str, number: bytes) -> str:
+    first, *lines, last = pem.strip().splitlines()
+    der = base64.b64decode("".join(lines)).replace(number, number[:-1] + b"\x09", 1)
+    return "\n".join([first, base64.b64encode(der).decode(), last])
+
+
 def test_a_code_is_for_one_device(fleet: Fleet) -> None:
     enrolled(fleet, BoxKey(), "line4")
     told = fleet.refused(409, "", "POST", "/v1/enrol", asked(code_for(fleet), BoxKey(), "line4"))

@@ -26,7 +26,6 @@ from edgemill_fleet.store.audit import BOX, note
 from edgemill_fleet.store.tables import Certificate
 from edgemill_link.enrolment import RenewRequest, renewal_statement
 
-
 _MOST_AN_HOUR = 20
 
 
@@ -97,7 +96,7 @@ def _check_pace(session: Session, device: str, now: datetime, terms: Terms) -> N
 def _certificate(pem: str) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(pem.encode())
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise InputError(
             "this is no certificate",
             expected="PEM, as the box was given it",

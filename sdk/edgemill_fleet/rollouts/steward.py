@@ -150,7 +150,7 @@ class Steward:
             done.trouble.append(str(error))
 
     def _still_ours(self) -> None:
-        """Asked while nobody else can write plans: who slept since he looked what to sign would overwrite newer ones."""
+        """Asked while nobody else can write plans: who slept since he looked what to sign would undo newer ones."""
         with self._database.session() as session:
             self._hold(session)
 

@@ -82,7 +82,9 @@ def enrolled_devices(session: Session, group: str | None = None, tags: Sequence[
 
 
 def revoke_device(session: Session, device: str, now_s: float) -> Device:
-    """Take everything from a device that it was let in with, or could be let in with again; rollouts that are not over go on without it.
+    """Take everything from a device that it was let in with, or could be let in with again.
+
+    Rollouts that are not over go on without it.
 
     Raises:
         NotThereError: there is none of that name.
