@@ -224,6 +224,29 @@ def test_a_revoked_device_is_left_out_and_gets_no_plan(plant: Plant) -> None:
     assert set(plant.plans()) == {"b", "c"}
 
 
+@pytest.mark.parametrize("taken", ["revoked", "planned for another"])
+def test_where_nobody_is_left_of_a_wave_the_next_does_not_begin_by_itself(plant: Plant, taken: str) -> None:
+    """The boxes that the release broke are the first that somebody takes out."""
+    number = begin_rollout(plant.database, FIRST, REST)
+    plant.goes_on()
+    with plant.database.session() as session:
+        for device in "ab":
+            if taken == "revoked":
+                revoke_device(session, device, plant.now_s)
+            else:
+                want(session, [device], "tiny", "1.1.0", plant.now_s)
+    plant.goes_on()
+    assert (course(plant.database, number), outcomes(plant.database, number)["c"]) == ("stopped", "waiting")
+    with plant.database.session() as session:
+        assert "nobody is left of wave 1" in session.get_one(RolloutRow, number).why
+        resume_rollout(session, number, "ben", plant.now_s)
+    plant.goes_on()
+    assert (course(plant.database, number), outcomes(plant.database, number)["c"]) == ("running", "asked")
+    plant.hears("c", Outcome.TOOK)
+    plant.goes_on()
+    assert course(plant.database, number) == "done"
+
+
 def test_of_two_rollouts_of_a_name_the_one_that_asks_last_has_the_device(plant: Plant) -> None:
     first = begin_rollout(plant.database)
     plant.goes_on()
