@@ -148,6 +148,34 @@ def test_time_in_which_no_steward_looked_is_not_silence(plant: Plant) -> None:
     assert set(outcomes(plant.database, number).values()) == {"silent"}
 
 
+def test_a_clock_that_was_far_ahead_puts_neither_silence_nor_soak_time_off(plant: Plant) -> None:
+    def passes(times: int) -> None:
+        for _ in range(times):
+            plant.goes_on(25)  # no more at once: time in which nobody looked does not count
+
+    number = begin_rollout(plant.database, WaveSettings(percent=34, soak_s=50), REST, silent_s=100, failures=3)
+    plant.now_s += 1_000_000
+    plant.goes_on()
+    plant.now_s -= 1_000_000
+    plant.goes_on()
+    passes(3)
+    assert outcomes(plant.database, number) == {"a": "asked", "b": "asked", "c": "waiting"}
+    passes(1)
+    assert outcomes(plant.database, number) == {"a": "silent", "b": "silent", "c": "waiting"}
+    plant.now_s += 1_000_000
+    plant.hears("a", Outcome.TOOK)
+    plant.hears("b", Outcome.TOOK)
+    with plant.database.session() as session:
+        resume_rollout(session, number, "ben", plant.now_s)
+    plant.goes_on()
+    plant.now_s -= 1_000_000
+    plant.goes_on()
+    passes(1)
+    assert outcomes(plant.database, number)["c"] == "waiting"
+    passes(1)
+    assert outcomes(plant.database, number)["c"] == "asked"
+
+
 @pytest.mark.parametrize("back", [False, True])
 def test_abort_sends_back_whom_it_should(plant: Plant, back: bool) -> None:
     with plant.database.session() as session:

@@ -211,7 +211,7 @@ def step(rollout: Rollout, now_s: float, may_ask: bool = True) -> Step:
     """
     if rollout.course in OVER or rollout.course is Course.DRAFT:
         return Step(rollout)
-    rollout = _silenced(rollout, now_s)
+    rollout = _silenced(_not_ahead(rollout, now_s), now_s)
     if rollout.course is not Course.RUNNING:
         return Step(rollout)
     if why := _too_many(rollout):
@@ -280,6 +280,13 @@ def _too_many(rollout: Rollout) -> str:
         if len(inside) - len(failed) < needed(rollout, number):
             return f"wave {number + 1} cannot reach {rollout.waves[number].success:.0%} any more: {len(failed)} failed"
     return ""
+
+
+def _not_ahead(rollout: Rollout, now_s: float) -> Rollout:
+    """What a clock that was ahead wrote counts from now on; else nobody would be silent until that time has come."""
+    ahead = [one.device for one in rollout.members if one.outcome is Outcome.ASKED and one.since_s > now_s]
+    met_s = None if rollout.met_s is None else min(rollout.met_s, now_s)
+    return _with(replace(rollout, met_s=met_s), dict.fromkeys(ahead, Outcome.ASKED), now_s)
 
 
 def _silenced(rollout: Rollout, now_s: float) -> Rollout:
