@@ -130,6 +130,22 @@ def test_a_csr_that_its_key_did_not_sign(fleet: Fleet) -> None:
     assert "does not fit" in fleet.refused(400, "", "POST", "/v1/enrol", {**body, "csr": csr})["got"]
 
 
+def test_of_a_version_that_nobody_knows(fleet: Fleet) -> None:
+    """Well-formed besides: the library tells of it by an exception of its own."""
+    key = BoxKey()
+    certificate = enrolled(fleet, key)
+    body = asked(code_for(fleet), key) | {"csr": other_version(key.csr(), b"\x02\x01\x00")}
+    assert fleet.refused(400, "", "POST", "/v1/enrol", body)["what"] == "this is no request for a certificate"
+    odd = renewal(other_version(certificate, b"\x02\x01\x02"), key, key)
+    assert fleet.refused(400, "", "POST", "/v1/renew", odd)["what"] == "this is no certificate"
+
+
+def other_version(pem: str, number: bytes) -> str:
+    first, *lines, last = pem.strip().splitlines()
+    der = base64.b64decode("".join(lines)).replace(number, number[:-1] + b"\x09", 1)
+    return "\n".join([first, base64.b64encode(der).decode(), last])
+
+
 def test_a_code_is_for_one_device(fleet: Fleet) -> None:
     enrolled(fleet, BoxKey(), "line4")
     told = fleet.refused(409, "", "POST", "/v1/enrol", asked(code_for(fleet), BoxKey(), "line4"))
@@ -177,6 +193,17 @@ def test_a_way_back_after_ninety_days_and_more(fleet: Fleet) -> None:
     fleet.refused(409, "", "POST", "/v1/renew", renewal(first, key, BoxKey()))
 
 
+def test_a_box_that_asks_without_end_is_slowed_down(fleet: Fleet) -> None:
+    key = BoxKey()
+    certificate = enrolled(fleet, key)
+    for _ in range(19):
+        fleet.done("", "POST", "/v1/renew", renewal(certificate, key, BoxKey()))
+    fleet.refused(429, "", "POST", "/v1/renew", renewal(certificate, key, BoxKey()))
+    fleet.done("", "POST", "/v1/renew", renewal(enrolled(fleet, key, "line4"), key, BoxKey()))
+    fleet.clock.pass_by(hours=1.1)
+    fleet.done("", "POST", "/v1/renew", renewal(certificate, key, BoxKey()))
+
+
 def test_whoever_has_not_the_key_renews_nothing(fleet: Fleet) -> None:
     key, other = BoxKey(), BoxKey()
     certificate = enrolled(fleet, key)
@@ -209,6 +236,15 @@ def test_a_box_that_was_shut_out(fleet: Fleet) -> None:
     fleet.clock.pass_by(days=100)
     fleet.refused(403, "", "POST", "/v1/renew", renewal(certificate, key, key))
     assert may_read(fleet, enrolled(fleet, key)) == 200  # let in again on purpose
+
+
+def test_a_code_from_before_lets_nobody_in_who_was_shut_out(fleet: Fleet) -> None:
+    enrolled(fleet, BoxKey())
+    left, others = code_for(fleet), code_for(fleet, "line4")
+    fleet.done("admin", "POST", "/v1/devices/line3/revoke")
+    assert "expired" in fleet.refused(409, "", "POST", "/v1/enrol", asked(left, BoxKey()))["got"]
+    fleet.done("", "POST", "/v1/enrol", asked(others, BoxKey(), "line4"))
+    enrolled(fleet, BoxKey())  # by one made since
 
 
 def test_a_certificate_of_the_fleet_itself_is_no_box(fleet: Fleet) -> None:

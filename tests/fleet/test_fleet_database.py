@@ -162,6 +162,19 @@ def test_a_lease_has_one_holder_until_it_is_over_or_given_up(database: Database)
     assert take("one", 130)
 
 
+def test_a_lease_that_a_clock_gave_which_was_far_ahead_is_over(database: Database) -> None:
+    """Nobody would do the work until then, if whoever had it is gone."""
+
+    def take(holder: str, now_s: float) -> bool:
+        with database.session() as session:
+            return take_lease(session, "steward", holder, now_s, 60)
+
+    assert take("one", 1_000_000)
+    assert not take("two", 1_000_000 - 60)
+    assert take("two", 1_000_000 - 61)
+    assert not take("one", 1_000_000 - 61)
+
+
 def test_of_many_who_want_a_lease_at_once_one_gets_it(database: Database) -> None:
     got: list[str] = []
 

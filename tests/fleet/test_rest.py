@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,13 @@ import pytest
 from fleet_folder import BoxKey, Fleet, make_fleet
 from release_keys import path_of, target
 
+from edgemill_fleet.intake.messages import read_message
+from edgemill_fleet.intake.taking import take_messages
 from edgemill_fleet.releases.repository import Repository
 from edgemill_fleet.settings import Readers
+from edgemill_link import topics
 from edgemill_link.enrolment import read_code
+from edgemill_link.messages import MessageError
 
 WAVES = [{"percent": 50}, {"percent": 100, "soak_s": 60}]
 
@@ -36,6 +41,16 @@ def make_rollout(fleet: Fleet, **more: Any) -> dict[str, Any]:
     body = {"name": "tiny", "version": "1.0.0", "waves": WAVES, **more}
     made: dict[str, Any] = fleet.done("releaser", "POST", "/v1/rollouts", body)
     return made
+
+
+def test_no_device_keeps_the_list_from_being_told_by_what_it_says_of_itself(fleet: Fleet) -> None:
+    """JSON that is nested deeper than what writes the answer can follow."""
+    let_in(fleet, "line3")
+    for deep, taken in ((31, True), (32, False), (300, False)):
+        payload = b'{"deep": ' + b"[" * deep + b"]" * deep + b"}"
+        with nullcontext() if taken else pytest.raises(MessageError, match="nested deeper"):
+            take_messages(fleet.manager.database, [read_message(topics.facts("line3"), payload)], 0.0)
+        assert fleet.ask("viewer", "GET", "/v1/devices").status == 200
 
 
 # --- releases ---

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -19,10 +20,14 @@ import pytest
 from fleet_folder import make_fleet
 
 from edgemill_core.errors import InputError, SettingsError
-from edgemill_fleet.founding import found
+from edgemill_fleet.founding import ONLINE, PLANS, found
+from edgemill_fleet.releases.keys import make_key
+from edgemill_fleet.serving.names import process_name
 from edgemill_fleet.serving.serve import broker_of, listening
+from edgemill_fleet.serving.steward_process import steward_of
 from edgemill_fleet.serving.supervisor import Part, Supervisor
 from edgemill_fleet.settings import FleetFolder, ManagerSettings, open_folder
+from edgemill_fleet.store.migrations import upgrade
 
 WHOLE = "EDGEMILL_FLEET_SERVE" in os.environ
 
@@ -81,6 +86,20 @@ def test_one_that_dies_again_and_again_waits_longer_each_time(tmp_path: Path) ->
         supervisor.stop()
     waits = [one.rpartition(" in ")[2] for one in said if "started again" in one]
     assert waits == ["1 s", "2 s"]
+
+
+def test_containers_that_look_alike_hold_no_lease_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "fleet" * 20)
+    monkeypatch.setattr(os, "getpid", lambda: 7)
+    one, two = process_name(), process_name()
+    assert one != two
+    assert max(len(one), len(two)) <= 47
+    folder = FleetFolder(tmp_path, ManagerSettings())
+    for name in (ONLINE, PLANS):
+        make_key(folder.keys, name)
+    upgrade(folder.database_url)
+    assert steward_of(folder).step().ours
+    assert not steward_of(folder).step().ours
 
 
 def test_two_cannot_listen_at_one_place(tmp_path: Path) -> None:

@@ -148,6 +148,34 @@ def test_time_in_which_no_steward_looked_is_not_silence(plant: Plant) -> None:
     assert set(outcomes(plant.database, number).values()) == {"silent"}
 
 
+def test_a_clock_that_was_far_ahead_puts_neither_silence_nor_soak_time_off(plant: Plant) -> None:
+    def passes(times: int) -> None:
+        for _ in range(times):
+            plant.goes_on(25)  # no more at once: time in which nobody looked does not count
+
+    number = begin_rollout(plant.database, WaveSettings(percent=34, soak_s=50), REST, silent_s=100, failures=3)
+    plant.now_s += 1_000_000
+    plant.goes_on()
+    plant.now_s -= 1_000_000
+    plant.goes_on()
+    passes(3)
+    assert outcomes(plant.database, number) == {"a": "asked", "b": "asked", "c": "waiting"}
+    passes(1)
+    assert outcomes(plant.database, number) == {"a": "silent", "b": "silent", "c": "waiting"}
+    plant.now_s += 1_000_000
+    plant.hears("a", Outcome.TOOK)
+    plant.hears("b", Outcome.TOOK)
+    with plant.database.session() as session:
+        resume_rollout(session, number, "ben", plant.now_s)
+    plant.goes_on()
+    plant.now_s -= 1_000_000
+    plant.goes_on()
+    passes(1)
+    assert outcomes(plant.database, number)["c"] == "waiting"
+    passes(1)
+    assert outcomes(plant.database, number)["c"] == "asked"
+
+
 @pytest.mark.parametrize("back", [False, True])
 def test_abort_sends_back_whom_it_should(plant: Plant, back: bool) -> None:
     with plant.database.session() as session:
@@ -224,6 +252,29 @@ def test_a_revoked_device_is_left_out_and_gets_no_plan(plant: Plant) -> None:
     assert set(plant.plans()) == {"b", "c"}
 
 
+@pytest.mark.parametrize("taken", ["revoked", "planned for another"])
+def test_where_nobody_is_left_of_a_wave_the_next_does_not_begin_by_itself(plant: Plant, taken: str) -> None:
+    """The boxes that the release broke are the first that somebody takes out."""
+    number = begin_rollout(plant.database, FIRST, REST)
+    plant.goes_on()
+    with plant.database.session() as session:
+        for device in "ab":
+            if taken == "revoked":
+                revoke_device(session, device, plant.now_s)
+            else:
+                want(session, [device], "tiny", "1.1.0", plant.now_s)
+    plant.goes_on()
+    assert (course(plant.database, number), outcomes(plant.database, number)["c"]) == ("stopped", "waiting")
+    with plant.database.session() as session:
+        assert "nobody is left of wave 1" in session.get_one(RolloutRow, number).why
+        resume_rollout(session, number, "ben", plant.now_s)
+    plant.goes_on()
+    assert (course(plant.database, number), outcomes(plant.database, number)["c"]) == ("running", "asked")
+    plant.hears("c", Outcome.TOOK)
+    plant.goes_on()
+    assert course(plant.database, number) == "done"
+
+
 def test_of_two_rollouts_of_a_name_the_one_that_asks_last_has_the_device(plant: Plant) -> None:
     first = begin_rollout(plant.database)
     plant.goes_on()
@@ -242,6 +293,21 @@ def test_a_withdrawn_release_stops_its_rollout_and_leaves_the_plans(plant: Plant
     plant.goes_on()
     assert course(plant.database, number) == "stopped"
     assert plant.plans() == {"a": (2, []), "b": (2, [])}
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_rollout_of_a_withdrawn_release_is_not_resumed(plant: Plant, paused: bool) -> None:
+    number = begin_rollout(plant.database, FIRST, REST)
+    plant.goes_on()
+    if paused:
+        with plant.database.session() as session:
+            pause_rollout(session, number, "anna", plant.now_s)
+    Repository(plant.folder, later(0)).change_releases({}, [path_of("1.0.0")], plant.keys.all)
+    plant.goes_on()
+    with pytest.raises(InputError) as caught, plant.database.session() as session:
+        resume_rollout(session, number, "anna", plant.now_s)
+    assert caught.value.got == "it is withdrawn"
+    assert course(plant.database, number) == ("paused" if paused else "stopped")
 
 
 def test_plans_and_the_list_are_signed_again_before_they_expire(plant: Plant) -> None:
@@ -301,6 +367,30 @@ def test_a_steward_that_lost_its_lease_while_it_signed_marks_nothing(
     monkeypatch.setattr(PlanSigner, "sign", slow)
     assert not plant.steward.step().ours
     assert {version for version, _ in plant.plans().values()} == {1}, "the other one took over what lay there"
+
+
+def test_a_steward_that_slept_before_it_signs_overwrites_nothing(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its look at the database and the folder another followed it, and signed what was wanted since."""
+    begin_rollout(plant.database)
+    real = PlanSigner.sign
+
+    def sleepy(*told: object) -> Planned:
+        monkeypatch.undo()
+        plant.now_s += 61
+        with plant.database.session() as session:
+            want(session, ["b"], "tiny", "1.1.0", plant.now_s)
+        assert plant.another("two").step().ours
+        made: Planned = real(*told)  # type: ignore[arg-type]
+        return made
+
+    monkeypatch.setattr(PlanSigner, "sign", sleepy)
+    assert not plant.steward.step().ours
+    assert plant.another("two").step().ours
+    assert {device: releases for device, (_, releases) in plant.plans().items()} == {
+        "a": ["1.0.0"],
+        "b": ["1.1.0"],
+        "c": ["1.0.0"],
+    }
 
 
 def test_what_changes_while_it_is_signed_stays_due(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:

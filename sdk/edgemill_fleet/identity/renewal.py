@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from edgemill_core.errors import InputError
@@ -20,9 +21,12 @@ from edgemill_fleet.identity.authority import Authority, Issued
 from edgemill_fleet.identity.certificates import requested_key
 from edgemill_fleet.identity.enrolment import given, keep
 from edgemill_fleet.identity.revocation import device_with
-from edgemill_fleet.refusals import ConflictError, StrangerError
+from edgemill_fleet.refusals import ConflictError, StrangerError, TooOftenError
 from edgemill_fleet.store.audit import BOX, note
+from edgemill_fleet.store.tables import Certificate
 from edgemill_link.enrolment import RenewRequest, renewal_statement
+
+_MOST_AN_HOUR = 20
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ def renew(session: Session, authority: Authority, request: RenewRequest, now: da
         StrangerError: this CA did not give the certificate, or its key did not sign.
         NotAllowedError: it was revoked.
         ConflictError: it expired too long ago.
+        TooOftenError: it was given too many of late.
     """
     key = requested_key(request.csr)
     certificate = _certificate(request.certificate)
@@ -68,16 +73,30 @@ def renew(session: Session, authority: Authority, request: RenewRequest, now: da
     fresh = given(session, device, key, (now + terms.holds / 2).timestamp())
     if fresh is not None:  # the answer was lost, and it asks again
         return fresh
+    _check_pace(session, device, now, terms)
     issued = authority.client(device, key, now, terms.holds)
     keep(session, device, issued)
     note(session, BOX, "device renewed", now.timestamp(), device=device, serial=issued.serial)
     return issued
 
 
+def _check_pace(session: Session, device: str, now: datetime, terms: Terms) -> None:
+    """A box that asks without end fills the table, and each of its certificates is looked at the next time."""
+    last_hour = Certificate.not_after_s > (now + terms.holds - timedelta(hours=1)).timestamp()
+    given_of_late = select(func.count()).where(Certificate.device == device, last_hour)
+    if (session.scalar(given_of_late) or 0) >= _MOST_AN_HOUR:
+        raise TooOftenError(
+            f"{device} was given too many certificates",
+            expected=f"{_MOST_AN_HOUR} in an hour at most",
+            got="more",
+            fix="look at the box: it should ask every few weeks, and keep what it is given",
+        )
+
+
 def _certificate(pem: str) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(pem.encode())
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise InputError(
             "this is no certificate",
             expected="PEM, as the box was given it",

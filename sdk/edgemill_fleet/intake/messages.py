@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ from edgemill_link.messages import Batch, MessageError, Presence
 MOST_BYTES = 256_000
 """Of one message; what a box sends aims at ``messages.BATCH_BYTES``."""
 MOST_FACTS = 64_000
+_MOST_DEEP = 32
+"""Facts within facts; what goes deeper, REST could not tell, of this device or any list that it stands in."""
 _MOST_INTEGER = (1 << 63) - 1
 _WORDS = {"station": 64, "decision": 16, "boot": 64, "digest": 64}
 
@@ -74,7 +76,22 @@ def _facts(payload: bytes) -> Facts:
         raise MessageError(f"not facts: {type(error).__name__}: {error}") from error
     if not isinstance(told, dict):
         raise MessageError("not facts: no object")
+    if _too_deep(told):
+        raise MessageError(f"facts nested deeper than {_MOST_DEEP}")
     return Facts(told)
+
+
+def _too_deep(told: object) -> bool:
+    level = [told]
+    for _ in range(_MOST_DEEP):
+        level = [one for inside in level for one in _parts(inside)]
+    return bool(level)
+
+
+def _parts(told: object) -> Iterable[object]:
+    if isinstance(told, dict):
+        return told.values()
+    return told if isinstance(told, list) else ()
 
 
 def _check_anchor(batch: Batch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -72,6 +72,7 @@ def make_plans(
     signers: Sequence[Signer],
     days: float = 30,
     least: Mapping[str, int] | None = None,
+    still: Callable[[], None] = lambda: None,
 ) -> Planned:
     """Write the plans of many devices, having looked at the folder once. What no plan can be made of keeps no other.
 
@@ -81,6 +82,7 @@ def make_plans(
     Args:
         wanted: ``NAME/VERSION`` of each release by device. Those that are not listed (any more) are left out.
         least: version by device that it has at least.
+        still: asked once nobody else can write there, before anything is written; what it raises ends this.
 
     Raises:
         InputError: the key is missing, or somebody else publishes.
@@ -90,6 +92,7 @@ def make_plans(
     signed: set[str] = set()
     faults: dict[str, EdgemillError] = {}
     with held(repository.folder):
+        still()
         planner = _Planner(repository, signers, days)
         for device, releases in wanted.items():
             lowest = (least or {}).get(device, 1)

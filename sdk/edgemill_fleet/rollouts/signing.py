@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -33,14 +33,23 @@ class PlanSigner:
     trust: bytes | None = None
     holds: Holds = HOLDS
 
-    def sign(self, wanted: Mapping[str, Sequence[str]], least: Mapping[str, int], now_s: float) -> Planned:
+    def sign(
+        self,
+        wanted: Mapping[str, Sequence[str]],
+        least: Mapping[str, int],
+        now_s: float,
+        still: Callable[[], None] = lambda: None,
+    ) -> Planned:
         """Sign and write the plan of each device, unless it lies there.
+
+        Args:
+            still: asked once nobody else can write there; what it raises keeps everything from being written.
 
         Raises:
             InputError: a key is missing, or somebody else publishes.
             TrustError: the folder is not what its keys signed.
         """
-        return make_plans(self._repository(now_s), wanted, self.signers, self.days, least)
+        return make_plans(self._repository(now_s), wanted, self.signers, self.days, least, still)
 
     def listed(self, now_s: float) -> frozenset[str]:
         """``NAME/VERSION`` of every release that is listed.

@@ -125,11 +125,10 @@ class Steward:
                 due = due_plans(session, now_s + self._signer.days * _DAY_S / 3, _AT_ONCE, sorted(failed))
             if not due:
                 return
-            with self._database.session() as session:
-                self._hold(session)
             wanted = {device: plan.releases for device, plan in due.items()}
+            least = {device: plan.least for device, plan in due.items()}
             try:
-                made = self._signer.sign(wanted, {device: plan.least for device, plan in due.items()}, now_s)
+                made = self._signer.sign(wanted, least, now_s, self._still_ours)
             except EdgemillError as error:
                 done.trouble.append(str(error))
                 return
@@ -149,6 +148,11 @@ class Steward:
             done.renewed = self._signer.renew(self._clock())
         except EdgemillError as error:
             done.trouble.append(str(error))
+
+    def _still_ours(self) -> None:
+        """Asked while nobody else can write plans: who slept since he looked what to sign would undo newer ones."""
+        with self._database.session() as session:
+            self._hold(session)
 
     def _hold(self, session: Session) -> None:
         if not take_lease(session, LEASE, self._holder, self._clock(), _LEASE_S):

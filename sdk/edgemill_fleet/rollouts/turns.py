@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from edgemill_core.errors import InputError
-from edgemill_fleet.rollouts.waves import FAILED, OVER, Course, Member, Outcome, Rollout
+from edgemill_fleet.rollouts.waves import FAILED, OVER, Course, Member, Outcome, Rollout, abandoned
 
 
 def approved(rollout: Rollout) -> Rollout:
@@ -48,7 +48,10 @@ def resumed(rollout: Rollout, now_s: float, again: bool = False) -> Rollout:
     )
     # It goes back to the wave of the first that is asked again: those behind it are not asked before that one took it.
     wave = min((one.wave for one in members if one.outcome is Outcome.WAITING), default=rollout.wave)
-    return replace(rollout, course=Course.RUNNING, wave=min(wave, rollout.wave), met_s=None, members=members)
+    again_from = replace(rollout, course=Course.RUNNING, wave=min(wave, rollout.wave), met_s=None, members=members)
+    while abandoned(again_from):  # somebody has looked, and goes on without that wave
+        again_from = replace(again_from, wave=again_from.wave + 1)
+    return again_from
 
 
 def aborted(rollout: Rollout) -> Rollout:

@@ -188,7 +188,7 @@ def heard_of(member: Member, outcome: Outcome, now_s: float) -> Member:
 
 
 def left(rollout: Rollout, devices: Iterable[str], now_s: float) -> Rollout:
-    """Devices are taken out of the rollout; it is as if they had never been in."""
+    """Devices are taken out of the rollout; as if they had never been in, unless nobody else was in their wave."""
     out = set(devices)
     gone = [one.device for one in rollout.members if one.device in out and one.outcome is not Outcome.LEFT]
     return _with(rollout, dict.fromkeys(gone, Outcome.LEFT), now_s)
@@ -211,7 +211,7 @@ def step(rollout: Rollout, now_s: float, may_ask: bool = True) -> Step:
     """
     if rollout.course in OVER or rollout.course is Course.DRAFT:
         return Step(rollout)
-    rollout = _silenced(rollout, now_s)
+    rollout = _silenced(_not_ahead(rollout, now_s), now_s)
     if rollout.course is not Course.RUNNING:
         return Step(rollout)
     if why := _too_many(rollout):
@@ -222,6 +222,9 @@ def step(rollout: Rollout, now_s: float, may_ask: bool = True) -> Step:
 def _onward(rollout: Rollout, now_s: float, may_ask: bool) -> Step:
     asked: list[str] = []
     while True:
+        if abandoned(rollout):
+            why = f"nobody is left of wave {rollout.wave + 1} who could say how it went"
+            return Step(replace(rollout, course=Course.STOPPED, met_s=None), tuple(asked), why)
         inside = _of_wave(rollout, rollout.wave)
         waiting = [one.device for one in inside if one.outcome is Outcome.WAITING]
         if waiting and not may_ask:
@@ -243,6 +246,16 @@ def _ended(rollout: Rollout, asked: tuple[str, ...]) -> Step:
     if any(one.outcome is Outcome.ASKED for one in rollout.members):
         return Step(rollout, asked)
     return Step(replace(rollout, course=Course.DONE), asked, "every wave took it")
+
+
+def abandoned(rollout: Rollout) -> bool:
+    """Whether all devices of the wave that is asked were taken out, and others wait: nothing speaks for going on.
+
+    A box that a release broke may be revoked, or planned for something else, before it counts as silent.
+    """
+    had = [one for one in rollout.members if one.wave == rollout.wave]
+    waits = any(one.wave > rollout.wave and one.outcome is Outcome.WAITING for one in rollout.members)
+    return waits and bool(had) and all(one.outcome is Outcome.LEFT for one in had)
 
 
 def needed(rollout: Rollout, wave: int) -> int:
@@ -267,6 +280,13 @@ def _too_many(rollout: Rollout) -> str:
         if len(inside) - len(failed) < needed(rollout, number):
             return f"wave {number + 1} cannot reach {rollout.waves[number].success:.0%} any more: {len(failed)} failed"
     return ""
+
+
+def _not_ahead(rollout: Rollout, now_s: float) -> Rollout:
+    """What a clock that was ahead wrote counts from now on; else nobody would be silent until that time has come."""
+    ahead = [one.device for one in rollout.members if one.outcome is Outcome.ASKED and one.since_s > now_s]
+    met_s = None if rollout.met_s is None else min(rollout.met_s, now_s)
+    return _with(replace(rollout, met_s=met_s), dict.fromkeys(ahead, Outcome.ASKED), now_s)
 
 
 def _silenced(rollout: Rollout, now_s: float) -> Rollout:

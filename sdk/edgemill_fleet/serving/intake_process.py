@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 from edgemill_core.processes.channel import Channel
 from edgemill_core.processes.child_main import child_main
 from edgemill_fleet.intake.consumer import Intake
+from edgemill_fleet.serving.names import process_name
 from edgemill_fleet.settings import open_folder
 from edgemill_fleet.store.database import open_database
 from edgemill_link.broker_settings import BrokerSettings
@@ -23,8 +22,7 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
     """
     database = open_database(open_folder(Path(first["folder"])).database_url)
     broker = BrokerSettings.model_validate(first["broker"])
-    name = f"edgemill-intake-{socket.gethostname()[:30]}-{os.getpid()}"
-    intake = Intake(database, broker, lambda said: channel.send({"said": said}), name)
+    intake = Intake(database, broker, lambda said: channel.send({"said": said}), f"edgemill-intake-{process_name()}")
     channel.send({"ready": True})
     while True:
         intake.step()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +14,7 @@ from edgemill_fleet.founding import ONLINE, PLANS
 from edgemill_fleet.releases.keys import KEY, signer_of
 from edgemill_fleet.rollouts.signing import PlanSigner
 from edgemill_fleet.rollouts.steward import Steward
+from edgemill_fleet.serving.names import process_name
 from edgemill_fleet.settings import FleetFolder, open_folder
 from edgemill_fleet.store.database import open_database
 
@@ -28,7 +27,7 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
     First message: ``folder``, the fleet's.
     """
     folder = open_folder(Path(first["folder"]))
-    steward = _steward(folder)
+    steward = steward_of(folder)
     channel.send({"ready": True})
     said: list[str] = []
     while True:
@@ -43,11 +42,15 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
         time.sleep(_PAUSE_S)
 
 
-def _steward(folder: FleetFolder) -> Steward:
-    """Raises ``InputError`` where a key cannot sign."""
+def steward_of(folder: FleetFolder) -> Steward:
+    """A steward of this fleet, another than any that there is.
+
+    Raises:
+        InputError: a key cannot sign.
+    """
     signers = [signer_of(folder.keys / f"{name}{KEY}") for name in (ONLINE, PLANS)]
-    holder = f"{socket.gethostname()[:40]}-{os.getpid()}"
-    return Steward(open_database(folder.database_url), PlanSigner(folder.releases, signers), time.time, holder)
+    signer = PlanSigner(folder.releases, signers)
+    return Steward(open_database(folder.database_url), signer, time.time, process_name())
 
 
 if __name__ == "__main__":

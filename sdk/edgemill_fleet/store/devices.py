@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from edgemill_core.errors import InputError
 from edgemill_fleet.rollouts.waves import OVER, Outcome
 from edgemill_fleet.store.rows import NotThereError
-from edgemill_fleet.store.tables import Certificate, Device, MemberRow, RolloutRow
+from edgemill_fleet.store.tables import Certificate, Device, Enrolment, MemberRow, RolloutRow
 
 _ID = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 ENROLLED, REVOKED = "enrolled", "revoked"
@@ -82,7 +82,9 @@ def enrolled_devices(session: Session, group: str | None = None, tags: Sequence[
 
 
 def revoke_device(session: Session, device: str, now_s: float) -> Device:
-    """Take everything from a device that it was let in with; rollouts that are not over go on without it.
+    """Take everything from a device that it was let in with, or could be let in with again.
+
+    Rollouts that are not over go on without it.
 
     Raises:
         NotThereError: there is none of that name.
@@ -94,6 +96,7 @@ def revoke_device(session: Session, device: str, now_s: float) -> Device:
         .values(outcome=Outcome.LEFT.value, since_s=now_s, why="revoked")
         .execution_options(synchronize_session=False)
     )
+    _end_codes(session, device, now_s)  # before certificates, as whoever lets a box in holds them in this order
     revoke_certificates(session, device, now_s)
     found = device_of(session, device)
     found.standing = REVOKED
@@ -111,3 +114,12 @@ def revoke_certificates(session: Session, device: str, now_s: float) -> int:
         .execution_options(synchronize_session=False)
     )
     return len(done.all())
+
+
+def _end_codes(session: Session, device: str, now_s: float) -> None:
+    session.execute(
+        update(Enrolment)
+        .where(Enrolment.device == device, Enrolment.expires_s > now_s)
+        .values(expires_s=now_s)
+        .execution_options(synchronize_session=False)
+    )

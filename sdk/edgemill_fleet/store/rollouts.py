@@ -162,14 +162,7 @@ def approve_rollout(session: Session, number: int, who: str, now_s: float, secon
             got=who,
             fix="ask somebody else to look at it",
         )
-    release = _release(session, row.name, row.version)
-    if release.withdrawn or not release.approved_by:
-        raise InputError(
-            f"{row.name}/{row.version} cannot be rolled out",
-            expected="a release that was approved, and is not withdrawn",
-            got="it is withdrawn" if release.withdrawn else "nobody approved it",
-            fix="approve the release first: edgemill fleet releases approve",
-        )
+    _check_release(session, row)
     return _turn(session, row, who, "approved", now_s, turns.approved)
 
 
@@ -192,10 +185,11 @@ def resume_rollout(
         again: behind a stop, those that failed are asked once more; if not, they are left out.
 
     Raises:
-        InputError: it is neither paused nor stopped.
+        InputError: it is neither paused nor stopped, or its release is not approved, or withdrawn.
         NotThereError: there is none of that number.
     """
     row = rollout_row(session, number, hold=True)
+    _check_release(session, row)
     return _turn(session, row, who, "resumed", now_s, lambda one: turns.resumed(one, now_s, again), why)
 
 
@@ -248,6 +242,17 @@ def _release(session: Session, name: str, version: str) -> Release:
             fix="publish it: edgemill release publish",
         )
     return found
+
+
+def _check_release(session: Session, row: RolloutRow) -> None:
+    release = _release(session, row.name, row.version)
+    if release.withdrawn or not release.approved_by:
+        raise InputError(
+            f"{row.name}/{row.version} cannot be rolled out",
+            expected="a release that was approved, and is not withdrawn",
+            got="it is withdrawn" if release.withdrawn else "nobody approved it",
+            fix="approve the release first: edgemill fleet releases approve",
+        )
 
 
 def live_rollouts(session: Session) -> Sequence[int]:
