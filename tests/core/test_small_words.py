@@ -28,9 +28,9 @@ def test_every_error_says_what_expected_got_and_what_to_do(kind: type[errors.Edg
     error = kind("it broke", expected="whole", got="pieces", fix="glue it")
     assert str(error).splitlines() == ["it broke", "  expected: whole", "  got:      pieces", "  to do:    glue it"]
     assert error.as_dict()["to_do"] == "glue it"
-    others = {"BudgetError": 1, "ProofError": 1, "RequirementError": 1, "TrustError": 1}
+    others = {"BudgetError": 1, "IdentityError": 1, "ProofError": 1, "RequirementError": 1, "TrustError": 1}
     others |= dict.fromkeys(
-        ("CacheError", "ClusterError", "LinkError", "MissingPartError", "NoPlanError", "StepCrashed"), 3
+        ("CacheError", "ClusterError", "LinkError", "MissingPartError", "NoPlanError", "StepCrashed", "StoreError"), 3
     )
     assert error.exit_code == others.get(kind.__name__, 2)
 

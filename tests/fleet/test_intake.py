@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import random
 import subprocess
 import sys
@@ -21,11 +22,12 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from edgemill_core.errors import StoreError
-from edgemill_core.ledger import GENESIS, Anchor, Kind, Record, check_chain
+from edgemill_core.ledger import GENESIS, Anchor, Kind, Record, Segment, check_chain
 from edgemill_fleet.intake.consumer import Intake
 from edgemill_fleet.intake.ledgers import all_progress
 from edgemill_fleet.intake.messages import MOST_BYTES, Facts, Message, read_message
 from edgemill_fleet.intake.taking import take_messages
+from edgemill_fleet.intake.waiting import Waiting
 from edgemill_fleet.rollouts.steward import step_rollout
 from edgemill_fleet.rollouts.waves import Outcome
 from edgemill_fleet.store.database import Database
@@ -176,6 +178,22 @@ def test_a_new_disk_runs_nothing_that_we_know_of(database: Database) -> None:
         assert session.get_one(Device, "a").runs == {}
 
 
+def test_what_waits_is_bounded_by_what_it_holds() -> None:
+    waiting = Waiting(100_000)
+    for size in (0, 60_000, 60_000):
+        waiting.put_nowait(("t", b"x" * size))
+    with pytest.raises(queue.Full):
+        waiting.put_nowait(("t", b""))
+    assert [len(waiting.get_nowait()[1]) for _ in range(2)] == [0, 60_000]
+    for _ in range(199):
+        waiting.put_nowait(("t", b""))  # each counts, though it says nothing
+    with pytest.raises(queue.Full):
+        waiting.put_nowait(("t", b""))
+    assert len(waiting.get_nowait()[1]) == 60_000
+    while not waiting.empty():
+        assert waiting.get_nowait() == ("t", b"")
+
+
 @settings(max_examples=400 if EVERY_CUT else 60, deadline=None)
 @given(
     payload=st.binary(max_size=300) | st.text(max_size=300).map(str.encode),
@@ -302,8 +320,14 @@ class Source:
     def link_at(self, position: int) -> str:
         return self.ledger.records[position - 1].link if position else GENESIS
 
-    def after(self, position: int, limit: int) -> list[Record]:
-        return self.ledger.records[position : position + limit]
+    def after(self, position: int, limit: int, until: int) -> list[Record]:
+        return self.ledger.records[position : min(position + limit, until)]
+
+    def segment(self, after: int) -> Segment:
+        return Segment(self.id)
+
+    def segment_called(self, name: str) -> Segment | None:
+        return Segment(self.id) if name == self.id else None
 
 
 def test_killed_again_and_again_nothing_is_lost_and_nothing_doubled(database: Database, broker: Broker) -> None:

@@ -5,8 +5,8 @@ Rules
   gives retained messages to no shared subscription: each intake hears all of them, and writes the same.
 - Batches of one box that went to different intakes overtake each other. One that comes early waits for a moment before
   the box is asked to send again.
-- What waits is bounded. When it is full the broker is made to wait, and then what comes is dropped: a box sends again
-  what is not acknowledged.
+- What waits is bounded, in bytes. When it is full the broker is made to wait, and then what comes is dropped: a box
+  sends again what is not acknowledged.
 - A database that cannot be reached is told of once; nothing is acknowledged until it is back.
 """
 
@@ -21,6 +21,7 @@ from edgemill_core.errors import StoreError
 from edgemill_fleet.intake.ledgers import all_progress
 from edgemill_fleet.intake.messages import Message, read_message
 from edgemill_fleet.intake.taking import Intaken, take_messages
+from edgemill_fleet.intake.waiting import Waiting
 from edgemill_fleet.store.database import Database
 from edgemill_link import topics
 from edgemill_link.broker_settings import BrokerSettings
@@ -28,7 +29,7 @@ from edgemill_link.connection import Connection, Handlers
 from edgemill_link.messages import Acknowledgement, MessageError
 
 _TICK_S = 0.25
-_WAITING = 2000
+_WAITING_BYTES = 64 << 20
 _WAIT_S = 5.0
 _PAUSE_S = 1.0
 
@@ -72,7 +73,7 @@ class Intake:
         batching: Batching = BATCHING,
     ) -> None:
         self._database, self._tell, self._clock, self._batching = database, tell, clock, batching
-        self._events: queue.Queue[tuple[str, bytes]] = queue.Queue(_WAITING)
+        self._events = Waiting(_WAITING_BYTES)
         self._early: list[Message] = []
         self._troubled = False
         self._connection = Connection(
