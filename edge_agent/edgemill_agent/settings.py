@@ -438,6 +438,11 @@ class AgentSettings(Strict):
     fleet: FleetSettings | None = None
 
     @property
+    def keeps_deadlines(self) -> bool:
+        """Whether parts at some station must have their verdict in time."""
+        return any(station.deadline_ms is not None for station in self.stations)
+
+    @property
     def plan_store(self) -> Path:
         """Where plans of TensorRT are looked for, and put."""
         return self.plans or self.state / "plans"

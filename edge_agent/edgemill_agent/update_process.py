@@ -28,6 +28,7 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
     ``{"changed": true}`` where another bundle is to judge, or the ledger is to hear of something; ``{"done": true}``.
     """
     settings = read_settings(Path(first["settings"]), "names")
+    give_way(settings.keeps_deadlines)
     names = names_wanted(settings)
     told = ""
 
@@ -74,5 +75,4 @@ def _follow(updater: Updater, source: Any, root: bytes) -> None:
 
 
 if __name__ == "__main__":
-    give_way()
     child_main(work, beats=False)

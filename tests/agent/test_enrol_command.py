@@ -36,7 +36,7 @@ def settings(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr("edgemill.cli.update.give_way", lambda: None)  # this process has more tests to run
+    monkeypatch.setattr("edgemill.cli.update.give_way", lambda _: None)  # this process has more tests to run
 
     def told(*words: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["edgemill", *map(str, words)])

@@ -20,7 +20,7 @@ from edgemill_agent.processes.priority import give_way
 waits = threading.Event()
 thread = threading.Thread(target=waits.wait, daemon=True)
 thread.start()
-give_way()
+give_way(sys.argv[1] == 'wholly')
 number = {"x86_64": 252, "aarch64": 31}[platform.machine()]
 disk = ctypes.CDLL(None).syscall(number, 1, 0) >> 13
 of = [os.sched_getscheduler(one) for one in (0, thread.native_id)]
@@ -30,15 +30,14 @@ print(json.dumps({"of": of, "nice": os.nice(0), "disk": disk, "child": said.spli
 """
 
 
-def test_every_thread_and_every_child_gives_way() -> None:
-    done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, check=True)
-    idle, nicest, disk_when_idle = os.SCHED_IDLE, 19, 3
-    assert json.loads(done.stdout) == {
-        "of": [idle, idle],
-        "nice": nicest,
-        "disk": disk_when_idle,
-        "child": [str(idle), str(nicest)],
-    }
+@pytest.mark.parametrize("wholly", [True, False])
+def test_every_thread_and_every_child_gives_way(wholly: bool) -> None:
+    command = [sys.executable, "-c", LOOK, "wholly" if wholly else "somewhat"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    kind = os.SCHED_IDLE if wholly else os.sched_getscheduler(0)
+    nice, disk = (19, 3) if wholly else (10, 2)  # of the disk: the idle class, or the last of those that have turns
+    child = [str(kind), str(nice)]
+    assert json.loads(done.stdout) == {"of": [kind, kind], "nice": nice, "disk": disk, "child": child}
 
 
 def test_the_line_waits_for_no_disk_to_say_which_processes_there_are(

@@ -53,7 +53,7 @@ def update(path: Path, given: str | None, wait_s: float, again: bool, json: bool
             fix="name a release there; docs/guide/releases.md shows it",
         )
     source, root = source_of(settings, given), root_of(settings)
-    give_way()  # before a library makes threads of its own; whatever judges goes first
+    give_way(settings.keeps_deadlines)  # before a library makes threads of its own; whatever judges goes first
     with progress() as tell, Updater(settings, _now, tell, patience_s=_PATIENCE_S) as updater:
         if (error := renewed(settings, _now(), tell)) is not None:
             print_error(error)
