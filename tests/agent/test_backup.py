@@ -88,7 +88,7 @@ class Kit:
 
     def contents(self) -> set[str]:
         with self.file.open("rb") as file:
-            return {one.path for one in read_contents(Opener(file, WORDS)).files}
+            return {one.path for one in read_contents(Opener(file, None)).files}
 
 
 @pytest.fixture
