@@ -262,7 +262,7 @@ def test_a_running_agent_hears_of_what_went_on_before_an_update_broke_off(
 
     monkeypatch.setattr(Updater, "follow", breaks)
     monkeypatch.setattr(Updater, "prove_anew", lambda self: self.book)
-    monkeypatch.setattr(command, "give_way", lambda: None)
+    monkeypatch.setattr(command, "give_way", lambda _: None)
     monkeypatch.setattr(command, "_tell_agent", told.append)
     with pytest.raises(trouble):
         command.update(tmp_path / "agent.yaml", "releases", 0.0, again=False, json=False)
