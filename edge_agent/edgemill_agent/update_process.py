@@ -10,13 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from edgemill_agent.fleet_identity import renewed
 from edgemill_agent.processes.priority import give_way
-from edgemill_agent.settings import read_settings
-from edgemill_agent.updating.slots import read_slots
-from edgemill_agent.updating.updater import Updater, names_wanted
-from edgemill_agent.updating.whence import root_of, source_of
-from edgemill_core.errors import IdentityError, LinkError
 from edgemill_core.processes.channel import Channel
 from edgemill_core.processes.child_main import child_main
 
@@ -24,11 +18,19 @@ from edgemill_core.processes.child_main import child_main
 def work(channel: Channel, first: Mapping[str, Any]) -> None:
     """Settle trials, prove anew what the box has changed under, and follow the plan if that is asked for.
 
-    First message: ``settings`` (``agent.yaml``), ``follow`` (whether the server is asked). Sends ``{"doing": words}``;
-    ``{"changed": true}`` where another bundle is to judge, or the ledger is to hear of something; ``{"done": true}``.
+    First message: ``settings`` (``agent.yaml``), ``follow`` (whether the server is asked), ``deadlines`` (whether the
+    line keeps any). Sends ``{"doing": words}``; ``{"changed": true}`` where another bundle is to judge, or the
+    ledger is to hear of something; ``{"done": true}``.
     """
+    give_way(first["deadlines"])
+    # Only now: to import these takes a core for half a second, in which a part would wait.
+    from edgemill_agent.fleet_identity import renewed
+    from edgemill_agent.settings import read_settings
+    from edgemill_agent.updating.slots import read_slots
+    from edgemill_agent.updating.updater import Updater, names_wanted
+    from edgemill_agent.updating.whence import root_of, source_of
+
     settings = read_settings(Path(first["settings"]), "names")
-    give_way(settings.keeps_deadlines)
     names = names_wanted(settings)
     told = ""
 
@@ -53,7 +55,7 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
             if first["follow"]:
                 if (error := renewed(settings, _now(), tell)) is not None:
                     tell(f"{error.what} ({error.got})")
-                _follow(updater, source_of(settings), root_of(settings))
+                updater.follow_or_go_on(source_of(settings), root_of(settings))
             else:
                 updater.go_on(going_on=settings.fleet is None or settings.fleet.url is None)
         finally:
@@ -64,14 +66,6 @@ def work(channel: Channel, first: Mapping[str, Any]) -> None:
 
 def _now() -> datetime:
     return datetime.now(timezone.utc)
-
-
-def _follow(updater: Updater, source: Any, root: bytes) -> None:
-    try:
-        updater.follow(source, root)
-    except (IdentityError, LinkError):
-        updater.go_on()  # what came before may be proved all the same
-        raise
 
 
 if __name__ == "__main__":

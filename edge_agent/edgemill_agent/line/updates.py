@@ -105,7 +105,7 @@ class Updates:
         record: Callable[[str], None],
         processes: Callable[[], None],
     ) -> None:
-        self._file, self._state = file, settings.state
+        self._file, self._state, self._deadlines = file, settings.state, settings.keeps_deadlines
         self._judging, self._decided, self._changed = judging, decided, changed
         self._record, self._processes = record, processes
         self._every = settings.fleet.every if settings.fleet is not None else None
@@ -155,7 +155,7 @@ class Updates:
     async def _look(self, ask: bool) -> Look:
         """One process, from its start to its end."""
         look = Look()
-        first = {"settings": str(self._file), "follow": ask}
+        first = {"settings": str(self._file), "follow": ask, "deadlines": self._deadlines}
         child = Child("update", "edgemill_agent.update_process", lambda: first, changed=self._processes)
         self.child = child
         try:

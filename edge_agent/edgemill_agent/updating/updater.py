@@ -36,7 +36,15 @@ from edgemill_agent.updating.states import Event, State
 from edgemill_core.bundle import Manifest, open_bundle
 from edgemill_core.bundle.manifest import parse_manifest
 from edgemill_core.durable import make_folder, sha256_bytes, sync_folder, sync_names, write_bytes
-from edgemill_core.errors import BundleError, EdgemillError, InputError, LedgerError, TrustError
+from edgemill_core.errors import (
+    BundleError,
+    EdgemillError,
+    IdentityError,
+    InputError,
+    LedgerError,
+    LinkError,
+    TrustError,
+)
 from edgemill_core.ledger import Kind
 from edgemill_link.trust.blobs import BlobStore
 from edgemill_link.trust.by_delta import ByDelta
@@ -182,6 +190,18 @@ class Updater:
         if troubles:
             raise troubles[0]
         return self.book
+
+    def follow_or_go_on(self, source: Source, root: bytes) -> None:
+        """As ``follow``; where the source cannot be reached, what came before is proved and tried all the same.
+
+        Raises:
+            IdentityError, LinkError, Refused: see ``follow``.
+        """
+        try:
+            self.follow(source, root)
+        except (IdentityError, LinkError):
+            self.go_on()
+            raise
 
     def go_on(self, going_on: bool = True) -> Book:
         """Do what can be done without a server: lay out, prove and try what came, and see what became of trials.

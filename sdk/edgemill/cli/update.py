@@ -19,8 +19,7 @@ from edgemill_agent.updating.shadowing import Shadowed
 from edgemill_agent.updating.states import State
 from edgemill_agent.updating.updater import Updater, names_wanted
 from edgemill_agent.updating.whence import root_of, source_of
-from edgemill_core.errors import EdgemillError, IdentityError, InputError, LinkError, MissingPartError, ProofError
-from edgemill_link.trust.source import Source
+from edgemill_core.errors import EdgemillError, InputError, MissingPartError, ProofError
 
 _LOOK_S = 0.2
 _PATIENCE_S = 10.0
@@ -63,7 +62,7 @@ def update(path: Path, given: str | None, wait_s: float, again: bool, json: bool
         if updater.prove_anew() != before:
             _tell_agent(settings)  # whatever becomes of the rest
         try:
-            _follow(updater, source, root)
+            updater.follow_or_go_on(source, root)
         except EdgemillError:
             _tell_agent(settings)  # what looked on may have been decided before, and other releases went on
             raise
@@ -77,14 +76,6 @@ def update(path: Path, given: str | None, wait_s: float, again: bool, json: bool
                 _tell_agent(settings)  # every station goes back, and the ledger hears of it
         book, looking_on = updater.book, updater.looking_on.now()
     _say(settings, book, looking_on, running, json)
-
-
-def _follow(updater: Updater, source: Source, root: bytes) -> None:
-    try:
-        updater.follow(source, root)
-    except (IdentityError, LinkError):
-        updater.go_on()  # what came before may be proved all the same
-        raise
 
 
 def _now() -> datetime:
